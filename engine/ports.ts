@@ -18,13 +18,22 @@ export interface Arena {
   reserve(bytes: number): number;
 }
 
-/** A UDP address interned in the address table: a small integer, stable for the life of the process. 0 is "none". */
+/**
+ * A UDP address interned in the address table: a small integer; equal ids are equal addresses. 0 is "none".
+ *
+ * An id from `intern` or `pin` is stable until `sweep` finds it unused. An id from `UdpPort.source` may be transient: it is
+ * good for the datagram at hand, and `pin` makes it stable. Where an address has a stable id, `source` gives that one.
+ */
 export type AddrId = number;
 
 /** Interned UDP addresses, so that the packet path compares and passes small integers. */
 export interface AddrTable {
-  /** Interns 4 or 16 address bytes (an IPv4-mapped IPv6 address becomes IPv4) and a port in host order. */
+  /** Interns 4 or 16 address bytes (an IPv4-mapped IPv6 address becomes IPv4) and a port in host order. 0 when full. */
   intern(ip: Uint8Array, port: number): AddrId;
+  /** The stable id of the address of `id`, which may be transient. 0 when the table is full. */
+  pin(id: AddrId): AddrId;
+  /** Frees every stable id that is not among `live`. To be called now and then with all ids that are held anywhere. */
+  sweep(live: Iterable<AddrId>): void;
   /** Borrowed bytes, 4 or 16. */
   ip(id: AddrId): Uint8Array;
   port(id: AddrId): number;

@@ -1,0 +1,105 @@
+/**
+ * What the engine is told: plain data the daemon makes from a netmap (and the lock's verdict) and prefs.
+ *
+ * The daemon hands over whole configurations; `engine/diff.ts` turns two of them into small commands, so that a
+ * 10,000-peer netmap reaches the data-plane worker in pieces and no packet waits for it.
+ */
+
+/** One peer the lock and the netmap allow. All addresses are text as `net/netip` prints them. */
+export interface PeerConfig {
+  /** 64 hex digits of the node key. */
+  readonly key: string;
+  /** 64 hex digits of the disco key, or "" for a peer that speaks WireGuard only. */
+  readonly disco: string;
+  /** Prefixes the peer may send from and is sent to. */
+  readonly allowedIps: readonly string[];
+  /** UDP endpoints control knows, `ip:port`. */
+  readonly endpoints: readonly string[];
+  /** Home DERP region, 0 for none. */
+  readonly derp: number;
+  /** May be spoken to but may open nothing towards us (`tailcfg.Node.IsJailed`). */
+  readonly jailed: boolean;
+  /** Addresses of the peer that answer a disco ping by address. */
+  readonly addresses: readonly string[];
+  /** `tailcfg.CapabilityVersion` of the peer, 0 unknown. */
+  readonly cap: number;
+}
+
+/** A port range of a filter rule's destination. */
+export interface FilterDestination {
+  readonly prefix: string;
+  readonly first: number;
+  readonly last: number;
+}
+
+/** One compiled-from-tailcfg rule: any source to any destination by any of the protocols. */
+export interface FilterRuleConfig {
+  /** Prefixes; ranges and `*` are already expanded. */
+  readonly sources: readonly string[];
+  /** Node capabilities that admit a source (`cap:…`), already resolved to the peers' prefixes in `sources`. */
+  readonly destinations: readonly FilterDestination[];
+  /** IP protocol numbers; empty means the default set TCP, UDP, ICMPv4, ICMPv6 (`tailcfg.FilterRule.IPProto`). */
+  readonly protocols: readonly number[];
+}
+
+/** The packet filter as the engine compiles it. */
+export interface FilterConfig {
+  readonly rules: readonly FilterRuleConfig[];
+  /** Prefixes packets may be addressed to: own addresses and advertised routes. */
+  readonly local: readonly string[];
+  /** Drop everything new that comes in. */
+  readonly shieldsUp: boolean;
+}
+
+/** The whole configuration of the engine. */
+export interface EngineConfig {
+  /** 64 hex digits of the node private key. Crosses to the worker, never printed. */
+  readonly privateKey: string;
+  /** Own Tailscale addresses. */
+  readonly addresses: readonly string[];
+  readonly peers: readonly PeerConfig[];
+  readonly filter: FilterConfig;
+  /** Own home DERP region, 0 until netcheck found one. */
+  readonly homeDerp: number;
+}
+
+/** An own UDP endpoint as told to control and to peers. `type` is `tailcfg.EndpointType`. */
+export interface LocalEndpoint {
+  readonly addr: string;
+  /** 1 local, 2 STUN, 3 port-mapped, 4 STUN with local port, 5 explicit. */
+  readonly type: 1 | 2 | 3 | 4 | 5;
+}
+
+/** A peer as the engine sees it now; what `status` prints of paths. Times are Unix milliseconds, 0 for never. */
+export interface PeerStatus {
+  readonly key: string;
+  /** `ip:port` in use, or "". */
+  readonly currentAddress: string;
+  /** Home region that relays when `currentAddress` is "", 0 for none. */
+  readonly derp: number;
+  readonly rxBytes: number;
+  readonly txBytes: number;
+  readonly lastHandshake: number;
+  readonly lastSend: number;
+  readonly lastReceive: number;
+  /** Traffic within the last two minutes. */
+  readonly active: boolean;
+}
+
+/** What a disco ping found. */
+export interface PingOutcome {
+  readonly latencyMs: number;
+  /** `ip:port` the pong came from, or "" when by DERP. */
+  readonly endpoint: string;
+  readonly derp: number;
+}
+
+/** Counters and facts of the data plane. */
+export interface EngineStatus {
+  readonly cryptoProvider: string;
+  readonly offloads: Readonly<Record<string, boolean>>;
+  readonly drops: Readonly<Record<string, number>>;
+  /** Packets and bytes by path: `direct_ipv4`, `direct_ipv6`, `derp`. */
+  readonly paths: Readonly<Record<string, { rxPackets: number; rxBytes: number; txPackets: number; txBytes: number }>>;
+  readonly peers: readonly PeerStatus[];
+}

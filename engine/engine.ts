@@ -1,0 +1,52 @@
+/**
+ * The engine as the daemon sees it: one interface, so that the daemon's tests run with an engine in memory.
+ * `engine/dataplane/` implements it over a worker.
+ */
+import type { EngineConfig, EngineStatus, LocalEndpoint, PeerStatus, PingOutcome } from "./config.ts";
+
+/** A datagram for a DERP relay, or one from it. */
+export interface DerpPacket {
+  readonly region: number;
+  /** 64 hex digits of the peer's node key. */
+  readonly peer: string;
+  readonly payload: Uint8Array;
+}
+
+/** What the engine tells the daemon. All calls come on the main thread. */
+export interface EngineEvents {
+  /** Send this by DERP. The payload is the receiver's to keep. */
+  derpSend(packet: DerpPacket): void;
+  /** A STUN answer arrived on one of the engine's sockets; `from` is `ip:port`. */
+  stunReceived(payload: Uint8Array, from: string): void;
+  /** The engine is active and wants fresh endpoints (`magicsock.ReSTUN`). */
+  endpointsWanted(reason: string): void;
+  /** A peer's path changed; for logs and the bus. */
+  pathChanged(status: PeerStatus): void;
+  /** The worker died; the daemon must say so and exit. */
+  failed(error: Error): void;
+}
+
+/** The running engine. */
+export interface Engine {
+  /** Own node's disco public key, 64 hex digits. */
+  readonly discoKey: string;
+  /** UDP ports bound, 0 where a family is absent. */
+  readonly localPorts: { readonly udp4: number; readonly udp6: number };
+  readonly tunName: string;
+  /** Replaces the configuration; only differences reach the worker. */
+  configure(config: EngineConfig): void;
+  /** Own endpoints, for CallMeMaybe. */
+  setLocalEndpoints(endpoints: readonly LocalEndpoint[]): void;
+  /** A packet that a DERP relay delivered. */
+  derpReceived(packet: DerpPacket): void;
+  /** The relay says a peer is not there. */
+  derpPeerGone(region: number, peer: string): void;
+  /** Sends a STUN request from the engine's own socket of the address's family. */
+  sendStun(to: string, payload: Uint8Array): void;
+  /** Disco ping; undefined when no pong came in time. `size` pads it. */
+  ping(peer: string, size: number, timeoutMs: number): Promise<PingOutcome | undefined>;
+  status(): Promise<EngineStatus>;
+  /** Sockets are rebound and paths forgotten after links or addresses changed. */
+  rebind(): void;
+  close(): Promise<void>;
+}
