@@ -1,0 +1,17 @@
+/** The port through which a DERP client gets its byte stream, so that pools run in tests without a network. */
+import type { Duplex } from "node:stream";
+import type { DERPNode } from "./derp_map.ts";
+
+/** An open connection to one node, its TLS finished and its certificate checked. */
+export interface DerpStream {
+  readonly duplex: Duplex;
+  /** `Host` header of the upgrade request. */
+  readonly host: string;
+}
+
+/**
+ * Opens the stream to one node.
+ *
+ * Rejects with an Error whose message says what failed, for `status` and the log; aborts with the signal's reason.
+ */
+export type DerpDial = (node: DERPNode, signal: AbortSignal) => Promise<DerpStream>;
