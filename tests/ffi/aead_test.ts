@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { createDecipheriv } from "node:crypto";
+import type { AeadProvider } from "../../engine/ports.ts";
+import { CHECK_SCRATCH, checkAead } from "../../ffi/aead_check.ts";
+import { createNoble } from "../../ffi/aead_noble.ts";
+import { createArena } from "../../ffi/arena.ts";
+import { selectProvider } from "../../ffi/crypto_provider.ts";
+
+const arena = createArena(8 << 20);
+const scratch = arena.reserve(CHECK_SCRATCH);
+const [left, right] = [arena.reserve(65536), arena.reserve(65536)];
+
+function provider(name: string): AeadProvider | undefined {
+  try {
+    return selectProvider({ arena, force: name }).provider;
+  } catch (error) {
+    console.log(`skipped: ${error}`);
+    return undefined;
+  }
+}
+
+Deno.test("selectProvider() takes the first that passes and names what was passed over", () => {
+  const { provider, tried } = selectProvider({ arena });
+  console.log(`in use: ${provider.name}; passed over: ${JSON.stringify(tried)}`);
+  for (const { failure } of tried) assert.notEqual(failure, "");
+  assert.equal(selectProvider({ arena, force: "noble" }).provider.name, "noble");
+});
+
+Deno.test("selectProvider() refuses a name it does not know and falls back from no forced one", () => {
+  assert.throws(
+    () => selectProvider({ arena, force: "openssl" }),
+    /want one of libcrypto-fast, libcrypto, wasm, noble/,
+  );
+  assert.throws(() => selectProvider({ arena, force: "wasm" }), /wasm: not built in/);
+});
+
+for (const name of ["libcrypto-fast", "libcrypto"]) {
+  Deno.test(`AEAD ${name} agrees with noble and node:crypto on random packets under interleaved keys`, () => {
+    const fast = provider(name);
+    if (fast === undefined) return;
+    const noble = createNoble(arena);
+    const seed = crypto.getRandomValues(new Uint32Array(1))[0] || 1;
+    console.log(`seed ${seed}`);
+    let state = seed;
+    const random = (below: number) => {
+      state ^= state << 13, state ^= state >>> 17, state ^= state << 5;
+      return (state >>> 0) % below;
+    };
+    const keys = Array.from({ length: 4 }, () => Uint8Array.from({ length: 32 }, () => random(256)));
+    const seals = keys.map((key) => [fast.createKey(key, "seal"), noble.createKey(key, "seal")]);
+    const opens = keys.map((key) => [fast.createKey(key, "open"), noble.createKey(key, "open")]);
+    for (let round = 0; round < 400; round++) {
+      const k = random(4), length = round % 8 === 0 ? random(9000) : random(1500), shift = random(32);
+      const [low, high] = [random(2 ** 32), random(2 ** 32)];
+      const plain = Uint8Array.from({ length }, () => random(256));
+      const at = left + shift;
+      arena.u8.set(plain, at);
+      arena.u8.set(plain, right);
+      fast.seal(seals[k][0], at, length, low, high);
+      noble.seal(seals[k][1], right, length, low, high);
+      const sealed = arena.u8.slice(at, at + length + 16);
+      assert.deepEqual(sealed, arena.u8.slice(right, right + length + 16), `round ${round}`);
+      const nonce = new Uint8Array(12);
+      new DataView(nonce.buffer).setUint32(4, low, true);
+      new DataView(nonce.buffer).setUint32(8, high, true);
+      const node = createDecipheriv("chacha20-poly1305", keys[k], nonce, { authTagLength: 16 });
+      node.setAuthTag(sealed.subarray(length));
+      assert.deepEqual(new Uint8Array(node.update(sealed.subarray(0, length))), plain);
+      node.final();
+      if (round % 3 === 0) {
+        arena.u8[at + random(length + 16)] ^= 1 << random(8);
+        assert.equal(fast.open(opens[k][0], at, length, low, high), false, `round ${round}: forged`);
+        arena.u8.set(sealed, at);
+      }
+      assert.equal(fast.open(opens[(k + 1) % 4][0], at, length, low, high), false, `round ${round}: another key`);
+      arena.u8.set(sealed, at);
+      assert.equal(fast.open(opens[k][0], at, length, low, high), true, `round ${round}`);
+      assert.deepEqual(arena.u8.slice(at, at + length), plain);
+      assert.equal(noble.open(opens[k][1], right, length, low, high), true);
+    }
+    for (const [key] of [...seals, ...opens]) fast.freeKey(key);
+  });
+
+  Deno.test(`AEAD ${name} throws when a freed key is used, and reuses its number`, () => {
+    const fast = provider(name);
+    if (fast === undefined) return;
+    const key = fast.createKey(new Uint8Array(32), "seal");
+    fast.freeKey(key);
+    assert.throws(() => fast.seal(key, left, 10, 0, 0), TypeError);
+    assert.throws(() => fast.freeKey(key), TypeError);
+    assert.equal(fast.createKey(new Uint8Array(32), "seal"), key);
+    assert.throws(() => fast.createKey(new Uint8Array(31), "seal"), TypeError);
+  });
+}
+
+Deno.test("checkAead() finds a provider that ignores tags, repeats nothing, or forgets the high counter word", () => {
+  const noble = createNoble(arena);
+  const broken = (patch: Partial<AeadProvider>): AeadProvider => ({
+    name: "noble",
+    createKey: (key, use) => noble.createKey(key, use),
+    freeKey: (key) => noble.freeKey(key),
+    seal: (...args) => noble.seal(...args),
+    open: (...args) => noble.open(...args),
+    ...patch,
+  });
+  checkAead(broken({}), arena, scratch);
+  const ignoresTags = broken({
+    open: (key, offset, length, low, high) => (noble.open(key, offset, length, low, high), true),
+  });
+  assert.throws(() => checkAead(ignoresTags, arena, scratch), /altered, yet opened/);
+  const forgetsHigh = broken({
+    seal: (key, offset, length, low) => noble.seal(key, offset, length, low, 0),
+    open: (key, offset, length, low) => noble.open(key, offset, length, low, 0),
+  });
+  assert.throws(() => checkAead(forgetsHigh, arena, scratch), /first ciphertext of RFC 8439/);
+  let calls = 0;
+  const onlyOnce = broken({ seal: (...args) => calls++ === 0 ? noble.seal(...args) : undefined });
+  assert.throws(() => checkAead(onlyOnce, arena, scratch), /second ciphertext/);
+});
