@@ -1,0 +1,172 @@
+/**
+ * The daemon's command line.
+ *
+ * Go's spelling is accepted too (`-state=x`), because units written for `tailscaled` call us by that name. Under it the
+ * paths default to Tailscale's own, so that an installed node's state is taken over; as `agent daemon` they are ours.
+ */
+import { dirname } from "node:path";
+import { parseArgs } from "node:util";
+
+/** The name the program was called by; it decides the default paths. */
+export type InvokedAs = "agent" | "tailscaled";
+
+/** Where identity and preferences are kept. `memory` registers the node as ephemeral. */
+export type StateLocation = { readonly kind: "file"; readonly path: string } | { readonly kind: "memory" };
+
+/** What one run of the daemon is to use. */
+export interface DaemonFlags {
+  readonly state: StateLocation;
+  /** Directory for what does not fit the state file; undefined with `--state=mem:` and no `--statedir`. */
+  readonly stateDir: string | undefined;
+  /** Path of the LocalAPI's unix socket. */
+  readonly socket: string;
+  /** UDP port, 0 lets the kernel choose. */
+  readonly port: number;
+  /** Name of the TUN device. */
+  readonly tun: string;
+  /** 0 quiet, 1 with debug lines. */
+  readonly verbose: number;
+  /** Undo routes and rules of an earlier run, then exit. */
+  readonly cleanup: boolean;
+  /** A PEM file of more certificate authorities to trust. */
+  readonly caFile: string | undefined;
+  /** Take a control server's changed key instead of refusing it. */
+  readonly acceptNewServerKey: boolean;
+}
+
+/** What the command line asks for. */
+export type ParsedFlags =
+  | { readonly kind: "run"; readonly flags: DaemonFlags }
+  | { readonly kind: "help"; readonly text: string }
+  | { readonly kind: "version" }
+  | { readonly kind: "error"; readonly message: string };
+
+interface Defaults {
+  readonly state: string;
+  readonly socket: string;
+  readonly tun: string;
+}
+
+/** Default paths by the name called. Source: paths/paths_unix.go for `tailscaled`. */
+export const DEFAULTS: Readonly<Record<InvokedAs, Defaults>> = {
+  agent: { state: "/var/lib/agent/agent.state", socket: "/run/agent/agent.sock", tun: "agent0" },
+  tailscaled: {
+    state: "/var/lib/tailscale/tailscaled.state",
+    socket: "/var/run/tailscale/tailscaled.sock",
+    tun: "tailscale0",
+  },
+};
+
+const OPTIONS = {
+  state: { type: "string" },
+  statedir: { type: "string" },
+  socket: { type: "string" },
+  port: { type: "string" },
+  tun: { type: "string" },
+  verbose: { type: "string" },
+  cleanup: { type: "boolean" },
+  "ca-file": { type: "string" },
+  "accept-new-server-key": { type: "boolean" },
+  "no-logs-no-support": { type: "boolean" },
+  version: { type: "boolean" },
+  help: { type: "boolean" },
+} as const;
+
+/** Usage text with the defaults of the name called. */
+export function usage(invokedAs: InvokedAs): string {
+  const { state, socket, tun } = DEFAULTS[invokedAs];
+  return `Usage: ${invokedAs === "agent" ? "agent daemon" : "tailscaled"} [flags]
+
+Runs the node: keeps the tailnet's network map and moves its packets. Needs root.
+
+  --state PATH       state file, or mem: to keep nothing and register as ephemeral
+                     (default ${state})
+  --statedir DIR     directory for other state (default: the state file's directory)
+  --socket PATH      unix socket of the LocalAPI (default ${socket})
+  --port N           UDP port for peers, 0 picks one (default 0)
+  --tun NAME         name of the TUN device (default ${tun})
+  --verbose N        0 quiet, 1 with debug lines (default 0)
+  --cleanup          remove routes and rules an earlier run left, then exit
+  --ca-file PATH     PEM file of more certificate authorities to trust
+  --accept-new-server-key
+                     accept that the control server's key has changed
+  --version          print the version and exit
+`;
+}
+
+/** One spelling for parseArgs: `-x` becomes `--x`, booleans lose their `=true`, a bare `--verbose` becomes 1. */
+function normalise(args: readonly string[]): string[] {
+  const out: string[] = [];
+  for (const [i, arg] of args.entries()) {
+    const match = /^--?([a-z][a-z-]*)(?:=(.*))?$/s.exec(arg);
+    if (match === null) {
+      out.push(arg);
+      continue;
+    }
+    const [, name, value] = match;
+    const option = OPTIONS[name as keyof typeof OPTIONS];
+    if (option?.type === "boolean" && value !== undefined) {
+      if (value === "true" || value === "1") out.push(`--${name}`);
+      else if (value !== "false" && value !== "0") out.push(`--${name}=${value}`);
+    } else if (name === "verbose" && value === undefined && !/^[0-9]+$/.test(args[i + 1] ?? "")) {
+      out.push("--verbose=1");
+    } else {
+      out.push(value === undefined ? `--${name}` : `--${name}=${value}`);
+    }
+  }
+  return out;
+}
+
+function parseCount(text: string, most: number): number | undefined {
+  return /^[0-9]{1,5}$/.test(text) && Number(text) <= most ? Number(text) : undefined;
+}
+
+/** Reads the arguments after the verb. Never throws. */
+export function parseDaemonFlags(args: readonly string[], invokedAs: InvokedAs = "agent"): ParsedFlags {
+  const error = (message: string): ParsedFlags => ({ kind: "error", message });
+  let values;
+  try {
+    ({ values } = parseArgs({ args: normalise(args), options: OPTIONS, strict: true, allowPositionals: false }));
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    return error(`${text.split(". ")[0]}; --help lists the flags`);
+  }
+  if (values.help) return { kind: "help", text: usage(invokedAs) };
+  if (values.version) return { kind: "version" };
+
+  const defaults = DEFAULTS[invokedAs];
+  const port = parseCount(values.port ?? "0", 65535);
+  if (port === undefined) return error(`Cannot use --port ${values.port}: want 0 to 65535`);
+  const verbose = parseCount(values.verbose ?? "0", 99);
+  if (verbose === undefined) return error(`Cannot use --verbose ${values.verbose}: want a small number`);
+  const tun = values.tun ?? defaults.tun;
+  if (tun === "userspace-networking") {
+    return error("Cannot use --tun userspace-networking: this version needs a TUN device; give --tun a device name");
+  }
+  if (!/^[^\s/]{1,15}$/.test(tun)) {
+    return error(`Cannot use --tun ${tun}: want 1 to 15 characters without blanks or slashes`);
+  }
+  const state = values.state || (values.statedir ? `${values.statedir}/${baseName(defaults.state)}` : defaults.state);
+  if (/^(kube|arn|tpmseal):/.test(state)) {
+    return error(`Cannot use --state ${state}: want a file path or mem:`);
+  }
+  const memory = state === "mem:" || state.startsWith("mem:");
+  return {
+    kind: "run",
+    flags: {
+      state: memory ? { kind: "memory" } : { kind: "file", path: state },
+      stateDir: values.statedir || (memory ? undefined : dirname(state)),
+      socket: values.socket || defaults.socket,
+      port,
+      tun,
+      verbose,
+      cleanup: values.cleanup ?? false,
+      caFile: values["ca-file"] || undefined,
+      acceptNewServerKey: values["accept-new-server-key"] ?? false,
+    },
+  };
+}
+
+function baseName(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
