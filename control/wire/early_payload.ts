@@ -5,7 +5,8 @@
  *   ff ff ff 'T' 'S' | length 4 BE | JSON of EarlyNoise | HTTP/2 …
  *   or at once                                            HTTP/2 …
  * ```
- * The magic's length equals the length field of an HTTP/2 frame that no server may send first, so nine bytes decide.
+ * Magic and length are as long as the header of an HTTP/2 frame, and as such would announce a length that no server
+ * may send, so a reader can tell.
  */
 import { concat, equalBytes, fromUtf8, utf8 } from "../../base/bytes.ts";
 import type { EarlyNoise } from "./register.ts";

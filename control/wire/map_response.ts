@@ -4,7 +4,7 @@
  * The first with `Node` is the whole map; those after it are changes, in which an absent field means "as before".
  * An empty list or map is not absent: `PacketFilter: []` blocks everything, `Health: []` restores good health.
  */
-import type { DERPMap } from "./derp_map.ts";
+import type { DERPMap } from "../../derp/derp_map.ts";
 import type { DNSConfig } from "./dns_config.ts";
 import type { Node, PeerChange, UserProfile } from "./node.ts";
 import type { FilterRule } from "./packet_filter.ts";
@@ -21,7 +21,8 @@ export interface MapResponse {
   readonly PopBrowserURL?: string;
   /** Oneself. */
   readonly Node?: Node;
-  readonly DERPMap?: DERPMap;
+  /** Absent parts are unchanged; the regions are as `derp/derp_map.ts` parses them. */
+  readonly DERPMap?: Partial<DERPMap>;
   /** All peers, when not empty; the fields below on peers are then ignored, except patches and the two maps. */
   readonly Peers?: readonly Node[];
   readonly PeersChanged?: readonly Node[];

@@ -8,7 +8,7 @@
 export type { Hostinfo, Location, NetInfo, Service } from "./hostinfo.ts";
 export type { CapMap, Login, Node, PeerChange, User, UserProfile } from "./node.ts";
 export type { DNSConfig, DNSRecord, Resolver } from "./dns_config.ts";
-export type { DERPHomeParams, DERPMap, DERPNode, DERPRegion } from "./derp_map.ts";
+export type { DERPHomeParams, DERPMap, DERPNode, DERPRegion } from "../../derp/derp_map.ts";
 export type { CapGrant, FilterRule, NetPortRange, PortRange } from "./packet_filter.ts";
 export type { SSHAction, SSHPolicy, SSHPrincipal, SSHRecorderFailureAction, SSHRule } from "./ssh_policy.ts";
 export type {
