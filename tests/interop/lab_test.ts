@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { LabControl } from "./support/control.ts";
+import { type GoJson, LabControl } from "./support/control.ts";
+import { runLab } from "./support/lab.ts";
 import { labTest } from "./support/lab_test_case.ts";
 import { LabPeer } from "./support/peer.ts";
 import { SeededBytes, seededSha256 } from "./support/seeded_bytes.ts";
@@ -117,4 +118,53 @@ labTest("lab: testcontrol's knobs act on real nodes", async (path) => {
 
   await control.expire("node");
   await node.await("NeedsLogin");
+});
+
+labTest("lab: client/local walks through a tsnet node's own LocalAPI", async (path) => {
+  await using control = await LabControl.start({ path }, { magicDnsDomain: "lab.ts.net" });
+  const socket = `${control.process.dir}/local.sock`;
+  await using node = await LabPeer.start({ path }, { control: control.url, hostname: "node", localSocket: socket });
+  await using other = await LabPeer.start({ path }, { control: control.url, hostname: "other" });
+  await node.awaitPeer(other.ips[0]);
+  const steps = await runLab<{ step: string; ok: boolean; error?: string }>(
+    { path },
+    ["local", `--socket=${socket}`, "--logout", "all"],
+  );
+  assert.deepEqual(steps.filter((s) => !s.ok), []);
+  assert.deepEqual(steps.at(-1)?.step, "Logout");
+  await assert.rejects(runLab({ path }, ["local", `--socket=${socket}`, "whois", "100.127.0.1"]), /not found/);
+});
+
+labTest("lab: control/tsp registers and reads its map", async (path) => {
+  await using control = await LabControl.start({ path }, { authkey: "k" });
+  const lines = await runLab<GoJson>(
+    { path },
+    ["tsp", `--server=${control.url}`, "--authkey=k", "--update", "--hostname=one", "--count=1"],
+  );
+  assert.deepEqual(lines.map((l) => Object.keys(l)[0]), ["serverKey", "keys", "registered", "map", "end"]);
+  assert.equal(lines[3].map.Node.Key, lines[1].keys.nodePublic);
+  assert.equal((await control.node("one")).Key, lines[1].keys.nodePublic);
+  await assert.rejects(runLab({ path }, ["tsp", `--server=${control.url}`, "--authkey=x"]), /invalid authkey/);
+});
+
+labTest("lab: DERP, STUN and netcheck probes against a relay on IPv4 and IPv6", async (path) => {
+  await using control = await LabControl.start({ path }, { derp6: "[::1]:0", stun6: "[::1]:0" });
+  const { derp, derpMap } = control.process.ready;
+  for (const [i, pin] of [[0, ""], [1, derp.certSha256]] as const) {
+    const [line] = await runLab<GoJson>({ path }, ["derp-client", `--url=https://${derp.addrs[i]}`, `--pin=${pin}`]);
+    assert.deepEqual([line.there, line.back, line.peerGone], [100, 100, true]);
+    assert.equal(line.serverKey, derp.publicKey);
+    const [stun] = await runLab<GoJson>({ path }, ["stun", `--server=${derp.stun[i].addr}`]);
+    assert.equal(stun.mapped, stun.local);
+  }
+  await assert.rejects(
+    runLab({ path }, ["derp-client", `--url=https://${derp.addrs[0]}`, `--pin=${"0".repeat(64)}`]),
+    /cert hash does not match/,
+  );
+  const file = `${control.process.dir}/derpmap.json`;
+  await Deno.writeTextFile(file, JSON.stringify(derpMap));
+  const [report] = await runLab<GoJson>({ path }, ["netcheck", `--derp-map=${file}`]);
+  assert.deepEqual([report.UDP, report.IPv4, report.IPv6, report.PreferredDERP], [true, true, true, 1]);
+  await control.setStun(false);
+  await assert.rejects(runLab({ path }, ["stun", `--server=${derp.stun[0].addr}`, "--timeout=300ms"]), /timeout/);
 });

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -45,6 +46,7 @@ func runPeer(ctx context.Context, args []string) error {
 		wait       = fs.Duration("wait", 30*time.Second, "wait this `long` for Running before the ready line; 0 does not wait")
 		derpOnly   = fs.Bool("derp-only", false, "never use a direct path")
 		caFile     = fs.String("ca-file", "", "trust the certificates in this PEM `file` besides the system's")
+		localAPI   = fs.String("local-socket", "", "serve the node's own LocalAPI on this unix socket `path`")
 		verbose    = fs.Bool("verbose", false, "log what the node does")
 	)
 	fs.Var(&tags, "tags", "`tags` to advertise")
@@ -90,6 +92,12 @@ func runPeer(ctx context.Context, args []string) error {
 		return err
 	}
 
+	if *localAPI != "" {
+		if err := serveLocalAPI(ctx, p.lc, *localAPI); err != nil {
+			return err
+		}
+	}
+
 	var st *ipnstate.Status
 	if *wait > 0 {
 		upCtx, cancel := context.WithTimeout(ctx, *wait)
@@ -117,6 +125,33 @@ func runPeer(ctx context.Context, args []string) error {
 		return err
 	}
 	<-ctx.Done()
+	return nil
+}
+
+// serveLocalAPI joins connections to a unix socket with the node's in-memory
+// LocalAPI. It is what our own LocalAPI is compared with.
+func serveLocalAPI(ctx context.Context, lc *local.Client, path string) error {
+	os.Remove(path)
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, func() { ln.Close() })
+	go func() {
+		for {
+			outside, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			inside, err := lc.Dial(ctx, "tcp", "local-tailscaled.sock:80")
+			if err != nil {
+				outside.Close()
+				continue
+			}
+			go func() { io.Copy(inside, outside); inside.Close() }()
+			go func() { io.Copy(outside, inside); outside.Close() }()
+		}
+	}()
 	return nil
 }
 

@@ -16,6 +16,8 @@ export interface PeerFlags {
   readonly derpOnly?: boolean;
   readonly caFile?: string;
   readonly tags?: string;
+  /** Serve the node's own LocalAPI on this unix socket too: what ours is compared with. */
+  readonly localSocket?: string;
   readonly verbose?: boolean;
   /** State directory; one that ends with the process unless given. */
   readonly dir?: string;
