@@ -94,4 +94,12 @@ export class SymmetricState {
     const [initiatorToResponder, responderToInitiator] = hkdf(this.#chainingKey, new Uint8Array(0), 2);
     return { initiatorToResponder, responderToInitiator };
   }
+
+  /** Overwrites all secrets; the state is of no use afterwards. */
+  wipe(): void {
+    this.#chainingKey.fill(0);
+    this.#hash.fill(0);
+    this.#key?.fill(0);
+    this.#key = undefined;
+  }
 }
