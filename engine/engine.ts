@@ -45,6 +45,8 @@ export interface Engine {
   sendStun(to: string, payload: Uint8Array): void;
   /** Disco ping; undefined when no pong came in time. `size` pads it. */
   ping(peer: string, size: number, timeoutMs: number): Promise<PingOutcome | undefined>;
+  /** TSMP ping of a peer's Tailscale address, through WireGuard and answered by the peer's engine. */
+  tsmpPing(address: string, timeoutMs: number): Promise<PingOutcome | undefined>;
   status(): Promise<EngineStatus>;
   /** Sockets are rebound and paths forgotten after links or addresses changed. */
   rebind(): void;

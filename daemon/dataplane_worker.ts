@@ -1,0 +1,126 @@
+/**
+ * Entry of the data-plane worker: makes the ports from `ffi/`, says it is ready, and runs the plane until it is told
+ * to stop. From then on this thread never returns to its event loop.
+ */
+import { randomBytes } from "node:crypto";
+import { DropCounters } from "../base/drops.ts";
+import { DiscoPrivate } from "../base/keys.ts";
+import type { RandomBytes } from "../base/keys.ts";
+import type { WorkerFacts } from "../engine/dataplane/host.ts";
+import { Plane } from "../engine/dataplane/plane.ts";
+import { Ring } from "../engine/dataplane/ring.ts";
+import type { UdpPort } from "../engine/ports.ts";
+import { Tai64n } from "../engine/wg/tai64n.ts";
+import { createArena } from "../ffi/arena.ts";
+import { selectProvider } from "../ffi/crypto_provider.ts";
+import { attachWake } from "../ffi/eventfd.ts";
+import { createPoll } from "../ffi/poll.ts";
+import { createAddrTable } from "../ffi/sockaddr.ts";
+import { createTun } from "../ffi/tun.ts";
+import { createUdp } from "../ffi/udp.ts";
+
+/** What the daemon tells the worker to begin with. */
+export interface WorkerStart {
+  readonly tunName: string;
+  /** Wanted UDP port; 0, or a port that is taken, lets the kernel choose. */
+  readonly port: number;
+  readonly wakeFd: number;
+  readonly commands: SharedArrayBuffer;
+  readonly events: SharedArrayBuffer;
+  readonly arenaBytes: number;
+  /** `AGENT_CRYPTO`. */
+  readonly crypto: string | undefined;
+}
+
+/** What the worker says. */
+export type WorkerMessage =
+  | {
+    readonly kind: "ready";
+    readonly facts: WorkerFacts;
+    readonly refused: readonly { name: string; failure: string }[];
+  }
+  | { readonly kind: "failed"; readonly message: string }
+  | { readonly kind: "stopped" };
+
+const scope = self as unknown as {
+  onmessage: ((event: MessageEvent<WorkerStart>) => void) | null;
+  postMessage(message: WorkerMessage): void;
+  close(): void;
+};
+
+const random: RandomBytes = (length) => new Uint8Array(randomBytes(length));
+
+function start(options: WorkerStart): void {
+  const arena = createArena(options.arenaBytes);
+  const addrs = createAddrTable(arena);
+  const { provider, tried } = selectProvider({ arena, force: options.crypto });
+  const tun = createTun({ arena, name: options.tunName });
+  const disco = DiscoPrivate.generate(random);
+  let port = options.port;
+  const open = (family: 4 | 6): UdpPort | undefined => {
+    for (const wanted of port === 0 ? [0] : [port, 0]) {
+      try {
+        return createUdp({ arena, addrs, family, port: wanted });
+      } catch {
+        // A port that is taken gives way to any; a family the host does not have is left out.
+      }
+    }
+    return undefined;
+  };
+  const openSockets = () => {
+    const udp4 = open(4);
+    // Both families on one port, as peers and firewalls expect.
+    if (udp4 !== undefined) port = udp4.port;
+    return { udp4, udp6: open(6) };
+  };
+  const tai64n = new Tai64n(() => Date.now());
+  const plane = new Plane({
+    arena,
+    addrs,
+    tun,
+    openSockets,
+    provider,
+    disco,
+    random,
+    poll: createPoll(arena),
+    wake: attachWake(options.wakeFd),
+    commands: new Ring(options.commands),
+    events: new Ring(options.events),
+    drops: new DropCounters(),
+    timestamp: () => tai64n.next(),
+    monotonic: () => performance.now(),
+    wall: () => Date.now(),
+  });
+  const facts: WorkerFacts = {
+    discoKey: disco.public.hex,
+    tunName: tun.name,
+    localPorts: plane.localPorts,
+    cryptoProvider: provider.name,
+    offloads: { ...tun.offloads },
+  };
+  scope.postMessage({ kind: "ready", facts, refused: tried.filter(({ failure }) => failure !== undefined) });
+  // The message leaves before this thread blocks for good.
+  setTimeout(() => {
+    try {
+      plane.run();
+      plane.close();
+      tun.close();
+      scope.postMessage({ kind: "stopped" });
+    } catch (error) {
+      scope.postMessage({
+        kind: "failed",
+        message: error instanceof Error ? error.stack ?? error.message : String(error),
+      });
+    }
+    scope.close();
+  }, 0);
+}
+
+scope.onmessage = ({ data }) => {
+  try {
+    start(data);
+  } catch (error) {
+    scope.postMessage({ kind: "failed", message: error instanceof Error ? error.message : String(error) });
+    scope.close();
+  }
+};

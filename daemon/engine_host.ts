@@ -1,0 +1,80 @@
+/** Starts the data-plane worker and hands out the engine the daemon works with. */
+import { ARENA_BYTES } from "../engine/dataplane/layout.ts";
+import { EngineHost } from "../engine/dataplane/host.ts";
+import { Ring } from "../engine/dataplane/ring.ts";
+import type { Engine, EngineEvents } from "../engine/engine.ts";
+import { createWake } from "../ffi/eventfd.ts";
+import type { WorkerMessage, WorkerStart } from "./dataplane_worker.ts";
+
+/** Commands and relayed packets towards the worker. */
+const COMMAND_RING = 8 << 20;
+/** Events and relayed packets from it. */
+const EVENT_RING = 8 << 20;
+/** The packet buffers, and what the ports reserve beside them (address table, message headers). */
+const ARENA = ARENA_BYTES + (16 << 20);
+
+/** What the daemon decides about its engine. */
+export interface StartEngineOptions {
+  readonly tunName: string;
+  /** Wanted UDP port, 0 for any. */
+  readonly port: number;
+  readonly events: EngineEvents;
+  /** `AGENT_CRYPTO`: forces a crypto provider by name. */
+  readonly crypto: string | undefined;
+  /** Told when a faster crypto provider could not be used. */
+  readonly onRefusedProvider: (name: string, failure: string) => void;
+}
+
+/** The engine, running. @throws Error with a text for the operator when TUN, sockets or crypto cannot be had. */
+export function startEngine(options: StartEngineOptions): Promise<Engine> {
+  const commands = Ring.allocate(COMMAND_RING);
+  const events = Ring.allocate(EVENT_RING);
+  const wake = createWake();
+  const worker = new Worker(new URL("./dataplane_worker.ts", import.meta.url), { type: "module" });
+  const stopped = Promise.withResolvers<void>();
+  return new Promise((resolve, reject) => {
+    let engine: Engine | undefined;
+    const fail = (message: string) => {
+      worker.terminate();
+      wake.close();
+      stopped.resolve();
+      if (engine === undefined) reject(new Error(message));
+      else options.events.failed(new Error(message));
+    };
+    worker.onmessage = ({ data }: MessageEvent<WorkerMessage>) => {
+      switch (data.kind) {
+        case "ready":
+          for (const { name, failure } of data.refused) options.onRefusedProvider(name, failure);
+          engine = new EngineHost({
+            facts: data.facts,
+            commands,
+            events,
+            wake,
+            handlers: options.events,
+            stopped: stopped.promise,
+          });
+          return resolve(engine);
+        case "failed":
+          return fail(data.message);
+        case "stopped":
+          worker.terminate();
+          wake.close();
+          return stopped.resolve();
+      }
+    };
+    worker.onerror = (event) => {
+      event.preventDefault();
+      fail(event.message);
+    };
+    const start: WorkerStart = {
+      tunName: options.tunName,
+      port: options.port,
+      wakeFd: wake.fd,
+      commands: commands.buffer,
+      events: events.buffer,
+      arenaBytes: ARENA,
+      crypto: options.crypto,
+    };
+    worker.postMessage(start);
+  });
+}

@@ -1,0 +1,418 @@
+/**
+ * The data plane: everything the worker owns, run to completion turn by turn.
+ *
+ * ```
+ *   wait (TUN, sockets, wake) ─▶ commands ─▶ sockets ─▶ TUN ─▶ timers ─▶ flush ─▶ wait
+ * ```
+ * It moves packets and never waits for the main thread: commands come in small pieces by a ring, a few each turn, and
+ * events go out by another. WireGuard, magicsock and the filter are state machines that this file connects to sockets.
+ */
+import type { DropCounters } from "../../base/drops.ts";
+import { fromHex, toHex } from "../../base/bytes.ts";
+import { parseAddrPort, parseIp, parsePrefix } from "../../base/ip.ts";
+import type { AddrPort } from "../../base/ip.ts";
+import { NodePrivate, NodePublic } from "../../base/keys.ts";
+import type { DiscoPrivate, RandomBytes } from "../../base/keys.ts";
+import type { FilterRuleConfig, PeerConfig, PeerStatus, PingOutcome } from "../config.ts";
+import { compileFilter } from "../filter/filter.ts";
+import { FlowCache } from "../filter/flows.ts";
+import type { Endpoint } from "../magicsock/endpoint.ts";
+import { Magicsock } from "../magicsock/magicsock.ts";
+import type { AddrTable, AeadProvider, Arena, PollPort, TunPort, UdpPort, WakePort } from "../ports.ts";
+import { AllowedIps } from "../wg/allowed_ips.ts";
+import { WgDevice } from "../wg/device.ts";
+import { Coalescer } from "./coalesce.ts";
+import { sameTexts } from "../diff.ts";
+import { PathCounters } from "./counters.ts";
+import { reserveLayout } from "./layout.ts";
+import { TsmpPings } from "./pings.ts";
+import { PlanePeer } from "./plane_peer.ts";
+import { Receive } from "./receive.ts";
+import type { AnswerableSource } from "./receive.ts";
+import { decodeDerp, decodeJson, encodeDerpHeader, encodeJson, RECORD_DERP, RECORD_JSON } from "./records.ts";
+import type { Command, WorkerEvent } from "./records.ts";
+import type { Ring } from "./ring.ts";
+import { Sender } from "./sender.ts";
+import { Transmit } from "./transmit.ts";
+import { buildPing, buildPong, parseTsmp } from "./tsmp.ts";
+
+/** Longest time commands may take of one turn, ms: a large netmap must not delay packets. */
+const COMMAND_BUDGET_MS = 1;
+/** Relayed packets that may wait in the event ring before they are dropped, so that events still fit. */
+const EVENT_RESERVE = 256 << 10;
+/** Peers in one status record. */
+const STATUS_PEERS = 200;
+/** How often unused interned addresses are given back, ms. */
+const SWEEP_MS = 60_000;
+
+/** Opens the sockets, again at each rebind. A family that is not there is undefined. */
+export type OpenSockets = () => { udp4: UdpPort | undefined; udp6: UdpPort | undefined };
+
+/** What a data plane is made of. */
+export interface PlaneOptions {
+  readonly arena: Arena;
+  readonly addrs: AddrTable;
+  readonly tun: TunPort;
+  readonly openSockets: OpenSockets;
+  readonly poll: PollPort;
+  readonly wake: WakePort;
+  readonly provider: AeadProvider;
+  readonly commands: Ring;
+  readonly events: Ring;
+  readonly drops: DropCounters;
+  readonly disco: DiscoPrivate;
+  readonly random: RandomBytes;
+  /** TAI64N, never below the last one given. */
+  readonly timestamp: () => Uint8Array;
+  /** Monotonic ms, the engine's only clock. */
+  readonly monotonic: () => number;
+  /** Unix ms, for what people read. */
+  readonly wall: () => number;
+}
+
+/** The worker's engine. `run` blocks until a stop command. */
+export class Plane {
+  readonly #options: PlaneOptions;
+  readonly #peers = new Map<string, PlanePeer>();
+  readonly #routes = new AllowedIps<PlanePeer>();
+  readonly #paths = new PathCounters();
+  readonly #flows = new FlowCache();
+  readonly #pings = new TsmpPings();
+  readonly #sender: Sender;
+  readonly #transmit: Transmit;
+  readonly #receive: Receive;
+  readonly #wg: WgDevice;
+  readonly #magicsock: Magicsock;
+  #udp4: UdpPort | undefined;
+  #udp6: UdpPort | undefined;
+  #addresses: readonly string[] = [];
+  #filterParts: FilterRuleConfig[] = [];
+  #now: number;
+  #sweepAt: number;
+  #backlog = false;
+  #stopped = false;
+
+  constructor(options: PlaneOptions) {
+    this.#options = options;
+    const { arena, addrs, tun, provider, drops, events, random, disco } = options;
+    this.#now = options.monotonic();
+    this.#sweepAt = this.#now + SWEEP_MS;
+    const layout = reserveLayout(arena);
+    const paths = this.#paths;
+    this.#sender = new Sender({
+      arena,
+      layout,
+      addrs,
+      drops,
+      paths,
+      relay: (region, peer, payload) =>
+        events.free > EVENT_RESERVE && events.write(RECORD_DERP, encodeDerpHeader(region, peer), payload),
+    });
+    this.#magicsock = new Magicsock({
+      disco,
+      random,
+      addrs,
+      io: {
+        sendUdp: (to, payload) => this.#sender.sendUdp(to, payload),
+        sendDerp: (region, peer, payload) => this.#sender.sendDerp(region, peer.bytes, payload),
+        endpointsWanted: (reason) => this.#emit({ kind: "endpoints-wanted", reason }),
+        pathChanged: (endpoint) => this.#pathChanged(endpoint),
+      },
+    });
+    this.#wg = new WgDevice({
+      random,
+      timestamp: options.timestamp,
+      effects: {
+        sendHandshake: (peer, message) => this.#sendToPeer(peer.data as PlanePeer, message),
+        sendCookieReply: (message, source) => this.#answer(message, source as AnswerableSource),
+        sendKeepalive: (peer) => this.#transmit.keepalive(peer.data as PlanePeer, this.#now),
+        keypairReady: (peer) => this.#transmit.sendStaged(peer.data as PlanePeer, this.#now),
+        handshakeFailed: (peer) => {
+          for (const _packet of (peer.data as PlanePeer).takeStaged()) drops.count("no-keypair");
+        },
+        createKey: (key, use) => provider.createKey(key, use),
+        freeKey: (handle) => provider.freeKey(handle),
+      },
+    });
+    const routes = this.#routes;
+    this.#transmit = new Transmit({ arena, layout, tun, provider, sender: this.#sender, routes, drops });
+    this.#receive = new Receive({
+      arena,
+      layout,
+      addrs,
+      provider,
+      routes,
+      drops,
+      paths,
+      wg: this.#wg,
+      magicsock: this.#magicsock,
+      coalescer: new Coalescer(arena, tun, layout, { tunWriteFailed: () => drops.count("tun-write") }),
+      stun: (payload, source) =>
+        this.#emit({ kind: "stun", from: addrs.text(source), payload: toHex(new Uint8Array(payload)) }),
+      tsmp: (packet, peer) => this.#onTsmp(packet, peer),
+    });
+    // Until control says what is allowed, nothing is.
+    this.#useFilter([], [], true);
+    this.#bind();
+  }
+
+  /** Ports bound, 0 for a family that is absent. */
+  get localPorts(): { udp4: number; udp6: number } {
+    return { udp4: this.#udp4?.port ?? 0, udp6: this.#udp6?.port ?? 0 };
+  }
+
+  /** Moves packets until it is told to stop. */
+  run(): void {
+    while (!this.#stopped) this.turn(this.#timeout());
+  }
+
+  /** One turn, waiting at most `timeoutMs` for something to do. */
+  turn(timeoutMs: number): void {
+    const { poll, wake, monotonic } = this.#options;
+    const ready = poll.wait(timeoutMs);
+    this.#now = monotonic();
+    this.#transmit.beginTurn();
+    if ((ready & 1) !== 0) wake.drain();
+    if ((ready & 1) !== 0 || this.#backlog) this.#runCommands();
+    if (this.#stopped) return;
+    for (const socket of [this.#udp4, this.#udp6]) {
+      if (socket !== undefined && (ready & this.#bit(socket)) !== 0) this.#receive.drain(socket, this.#now);
+    }
+    if ((ready & 2) !== 0) this.#transmit.drain(this.#now);
+    this.#runTimers();
+    this.#transmit.endTurn(this.#now);
+    this.#sender.flush();
+  }
+
+  /** Closes what `openSockets` opened; the TUN is its creator's. */
+  close(): void {
+    this.#udp4?.close();
+    this.#udp6?.close();
+  }
+
+  #bit(socket: UdpPort): number {
+    return socket === this.#udp4 ? 4 : this.#udp4 === undefined ? 4 : 8;
+  }
+
+  #timeout(): number {
+    if (this.#backlog) return 0;
+    const next = Math.min(this.#wg.nextDeadline(), this.#magicsock.nextDeadline(), this.#pings.nextDeadline());
+    if (next === Infinity) return -1;
+    return Math.max(0, Math.ceil(next - this.#options.monotonic()));
+  }
+
+  #runTimers(): void {
+    const now = this.#now;
+    if (this.#wg.nextDeadline() <= now) this.#wg.advance(now);
+    if (this.#magicsock.nextDeadline() <= now) this.#magicsock.advance(now);
+    if (this.#pings.nextDeadline() <= now) this.#pings.advance(now);
+    if (this.#sweepAt <= now) {
+      // Piggybacks on other work: an idle worker has no new addresses to give back.
+      this.#sweepAt = now + SWEEP_MS;
+      this.#options.addrs.sweep(this.#magicsock.liveAddresses());
+    }
+  }
+
+  #bind(): void {
+    const { tun, wake, poll } = this.#options;
+    const { udp4, udp6 } = this.#options.openSockets();
+    this.#udp4 = udp4;
+    this.#udp6 = udp6;
+    this.#sender.useSockets(udp4, udp6);
+    const sockets = [udp4, udp6].filter((socket) => socket !== undefined);
+    poll.watch([wake.fd, tun.fd, ...sockets.map((socket) => socket.fd)]);
+  }
+
+  #emit(event: WorkerEvent): void {
+    this.#options.events.write(RECORD_JSON, encodeJson(event));
+  }
+
+  #runCommands(): void {
+    const { commands, monotonic } = this.#options;
+    const until = monotonic() + COMMAND_BUDGET_MS;
+    let more = true;
+    while (more && !this.#stopped) {
+      more = commands.read((type, payload) => {
+        if (type === RECORD_DERP) {
+          const { region, peer, payload: datagram } = decodeDerp(payload);
+          this.#receive.fromDerp(datagram, { region, peer: this.#publicKey(peer) }, this.#now);
+        } else {
+          this.#command(decodeJson<Command>(payload));
+        }
+      });
+      if (more && monotonic() > until) break;
+    }
+    this.#backlog = more;
+    this.#receive.flushDerp();
+  }
+
+  /** A known peer's key object is reused, so that relayed packets cost no parsing. */
+  #publicKey(hex: string): NodePublic {
+    return this.#peers.get(hex)?.wg.publicKey ?? new NodePublic(fromHex(hex)!);
+  }
+
+  #command(command: Command): void {
+    const now = this.#now;
+    switch (command.kind) {
+      case "self":
+        return this.#useSelf(command.privateKey, command.addresses, command.homeDerp);
+      case "peer":
+        return this.#upsertPeer(command.peer);
+      case "peer-gone":
+        return this.#removePeer(command.key);
+      case "filter":
+        this.#filterParts.push(...command.rules);
+        if (command.last) {
+          this.#useFilter(this.#filterParts, command.local, command.shieldsUp);
+          this.#filterParts = [];
+        }
+        return;
+      case "endpoints": {
+        const parsed = command.endpoints.map(({ addr }) => parseAddrPort(addr));
+        return this.#magicsock.setLocalEndpoints(parsed.filter((addr): addr is AddrPort => addr !== undefined), now);
+      }
+      case "derp-peer-gone":
+        return this.#magicsock.derpPeerGone(command.region, command.key);
+      case "stun": {
+        const to = parseAddrPort(command.to);
+        if (to !== undefined) {
+          this.#sender.sendUdp(this.#options.addrs.intern(to.ip, to.port), fromHex(command.payload)!);
+        }
+        return;
+      }
+      case "ping":
+        return this.#magicsock.ping(command.key, command.size, command.timeoutMs, now, (outcome) => {
+          this.#emit({ kind: "ping", id: command.id, outcome });
+        });
+      case "tsmp-ping":
+        return this.#tsmpPing(command.id, command.address, command.timeoutMs);
+      case "status":
+        return this.#sendStatus(command.id);
+      case "rebind":
+        this.#udp4?.close();
+        this.#udp6?.close();
+        this.#bind();
+        this.#magicsock.rebind(now);
+        return this.#emit({ kind: "rebound", ...this.localPorts });
+      case "stop":
+        this.#stopped = true;
+        return;
+    }
+  }
+
+  #useSelf(privateKey: string, addresses: readonly string[], homeDerp: number): void {
+    const key = new NodePrivate(fromHex(privateKey)!);
+    this.#wg.setPrivateKey(key);
+    this.#magicsock.setSelf(key.public, homeDerp);
+    this.#addresses = addresses;
+  }
+
+  #upsertPeer(config: PeerConfig): void {
+    const endpoint = this.#magicsock.upsertPeer(config, this.#now);
+    let peer = this.#peers.get(config.key);
+    const before = peer?.config.allowedIps;
+    if (peer === undefined) {
+      peer = new PlanePeer(config, this.#wg.addPeer(new NodePublic(fromHex(config.key)!)), endpoint);
+      this.#peers.set(config.key, peer);
+    }
+    peer.config = config;
+    if (before !== undefined && sameTexts(before, config.allowedIps)) return;
+    if (before !== undefined) this.#routes.removeValue(peer);
+    for (const text of config.allowedIps) {
+      const prefix = parsePrefix(text);
+      if (prefix !== undefined) this.#routes.insert(prefix, peer);
+    }
+  }
+
+  #removePeer(key: string): void {
+    const peer = this.#peers.get(key);
+    if (peer === undefined) return;
+    this.#peers.delete(key);
+    this.#routes.removeValue(peer);
+    this.#wg.removePeer(peer.wg);
+    this.#magicsock.removePeer(key);
+  }
+
+  #useFilter(rules: readonly FilterRuleConfig[], local: readonly string[], shieldsUp: boolean): void {
+    const filter = compileFilter({ rules, local, shieldsUp }, this.#flows);
+    this.#transmit.filter = filter;
+    this.#receive.filter = filter;
+    this.#receive.jailFilter = compileFilter({ rules: [], local, shieldsUp: true }, this.#flows);
+  }
+
+  #sendToPeer(peer: PlanePeer, message: Uint8Array): void {
+    const { addr, derp } = peer.endpoint.pathForSend(this.#now);
+    peer.txBytes += message.length;
+    if (addr !== 0) this.#sender.sendUdp(addr, message);
+    if (derp !== 0) this.#sender.sendDerp(derp, peer.keyBytes, message);
+    if (addr === 0 && derp === 0) this.#options.drops.count("no-path");
+  }
+
+  #answer(message: Uint8Array, source: AnswerableSource): void {
+    if (source.relay !== undefined) {
+      this.#sender.sendDerp(source.relay.region, source.relay.peer.bytes, message);
+    } else if (source.id !== 0) {
+      this.#sender.sendUdp(source.id, message);
+    }
+  }
+
+  #onTsmp(packet: Uint8Array, peer: PlanePeer): void {
+    const message = parseTsmp(packet);
+    if (message === undefined) return this.#options.drops.count("inner-malformed");
+    if (message.kind === "pong") {
+      this.#pings.pong(message.data, this.#now);
+    } else if (peer.wg.keypairForSend(this.#now) !== undefined) {
+      this.#transmit.inject(buildPong(packet, message.data), this.#now);
+    }
+  }
+
+  #tsmpPing(id: number, address: string, timeoutMs: number): void {
+    const to = parseIp(address);
+    const from = this.#addresses.map((text) => parsePrefix(text)?.ip).find((ip) => ip?.length === to?.length);
+    if (to === undefined || from === undefined) return this.#emit({ kind: "ping", id });
+    const data = this.#options.random(8);
+    this.#pings.add(data, this.#now, timeoutMs, (latencyMs) => {
+      const endpoint = this.#routeTo(to)?.endpoint;
+      const outcome: PingOutcome | undefined = latencyMs === undefined
+        ? undefined
+        : { latencyMs, endpoint: endpoint?.currentAddress ?? "", derp: endpoint?.derp ?? 0 };
+      this.#emit({ kind: "ping", id, outcome });
+    });
+    this.#transmit.inject(buildPing(from, to, data), this.#now);
+  }
+
+  #routeTo(ip: Uint8Array): PlanePeer | undefined {
+    const view = new DataView(ip.buffer, ip.byteOffset, ip.byteLength);
+    const word = (i: number) => view.getUint32(i * 4);
+    return ip.length === 4 ? this.#routes.lookup4(word(0)) : this.#routes.lookup6(word(0), word(1), word(2), word(3));
+  }
+
+  #pathChanged(endpoint: Endpoint): void {
+    const peer = this.#peers.get(endpoint.key);
+    if (peer === undefined) return;
+    // Packets of this turn must not use the old path.
+    peer.turn = -1;
+    this.#emit({ kind: "path", status: peer.status(this.#now, this.#toWall()) });
+  }
+
+  #toWall(): number {
+    return this.#options.wall() - this.#options.monotonic();
+  }
+
+  /** Peers that never had traffic are left out: their status is all zeros. */
+  #sendStatus(id: number): void {
+    const toWall = this.#toWall();
+    let peers: PeerStatus[] = [];
+    for (const peer of this.#peers.values()) {
+      if (peer.rxBytes === 0 && peer.txBytes === 0 && peer.endpoint.lastSend === 0) continue;
+      peers.push(peer.status(this.#now, toWall));
+      if (peers.length === STATUS_PEERS) {
+        this.#emit({ kind: "status-peers", id, peers });
+        peers = [];
+      }
+    }
+    this.#emit({ kind: "status-peers", id, peers });
+    const drops = this.#options.drops.snapshot() as Record<string, number>;
+    this.#emit({ kind: "status", id, totals: { drops, paths: this.#paths.snapshot() } });
+  }
+}

@@ -1,0 +1,224 @@
+/**
+ * Network to TUN: tell what a datagram is, open data in place, check it, coalesce, write.
+ *
+ * ```
+ *   recvmsg (GRO: many datagrams) ─ classify ─┬─ WireGuard data ─ replay ─ open ─ inner length ─ allowed source ─ filter ─ TUN
+ *                                             ├─ WireGuard handshake ─▶ wg device
+ *                                             ├─ disco ─▶ magicsock
+ *                                             └─ STUN answer ─▶ main thread (netcheck)
+ * ```
+ * A datagram from a DERP relay takes the same way. Nothing here throws for what a packet says; every refusal is counted.
+ */
+import type { DropCounters } from "../../base/drops.ts";
+import { NodePublic } from "../../base/keys.ts";
+import { to16 } from "../../base/ip.ts";
+import { concat } from "../../base/bytes.ts";
+import type { Filter } from "../filter/filter.ts";
+import { classify } from "../magicsock/classify.ts";
+import type { Magicsock } from "../magicsock/magicsock.ts";
+import { Packet, parsePacket, PROTO } from "../packet.ts";
+import type { AddrId, AddrTable, AeadProvider, Arena, UdpPort } from "../ports.ts";
+import type { AllowedIps } from "../wg/allowed_ips.ts";
+import { MESSAGE_DATA } from "../wg/messages.ts";
+import type { HandshakeSource, WgDevice } from "../wg/device.ts";
+import type { Keypair } from "../wg/keypair.ts";
+import type { Coalescer } from "./coalesce.ts";
+import type { PathCounters } from "./counters.ts";
+import { DATA_HEADER, DATA_OVERHEAD } from "./layout.ts";
+import type { Layout } from "./layout.ts";
+import type { PlanePeer } from "./plane_peer.ts";
+
+const EMSGSIZE = 90;
+
+/** The relay a datagram came by, for those that did. */
+export interface Relay {
+  readonly region: number;
+  readonly peer: NodePublic;
+}
+
+/** A handshake's source that can be answered; `relay` is set when it came by DERP. */
+export interface AnswerableSource extends HandshakeSource {
+  readonly relay: Relay | undefined;
+}
+
+/** What the receive path works with. */
+export interface ReceiveOptions {
+  readonly arena: Arena;
+  readonly layout: Layout;
+  readonly addrs: AddrTable;
+  readonly provider: AeadProvider;
+  readonly wg: WgDevice;
+  readonly magicsock: Magicsock;
+  readonly routes: AllowedIps<PlanePeer>;
+  readonly coalescer: Coalescer;
+  readonly drops: DropCounters;
+  readonly paths: PathCounters;
+  /** A STUN message from `source`; the bytes are borrowed. */
+  stun(payload: Uint8Array, source: AddrId): void;
+  /** A TSMP packet, which the engine answers itself; the bytes are borrowed. */
+  tsmp(packet: Uint8Array, peer: PlanePeer): void;
+}
+
+/** Opens what peers sent. */
+export class Receive {
+  readonly #options: ReceiveOptions;
+  readonly #packet = new Packet();
+  #derpCursor = 0;
+  /** Told last about received data, so that it is told once a batch. */
+  #lastKeypair: Keypair | undefined;
+  #lastSource: AddrId = 0;
+  #lastWasData = false;
+  filter: Filter | undefined;
+  /** For peers that may open nothing towards us. */
+  jailFilter: Filter | undefined;
+
+  constructor(options: ReceiveOptions) {
+    this.#options = options;
+  }
+
+  /** Receives until the socket is empty or all buffers hold packets. True when it was emptied. */
+  drain(socket: UdpPort, now: number): boolean {
+    const { layout, coalescer, paths, drops } = this.#options;
+    const path = socket.family === 4 ? paths.direct_ipv4 : paths.direct_ipv6;
+    let emptied = false;
+    for (const buffer of layout.rx) {
+      const bytes = socket.recv(buffer, layout.rxBytes);
+      if (bytes < 0) {
+        if (bytes === -EMSGSIZE) {
+          drops.count("too-long");
+          continue;
+        }
+        emptied = true;
+        break;
+      }
+      if (bytes === 0) drops.count("too-short");
+      const segment = socket.segment;
+      const source = socket.source;
+      path.rxBytes += bytes;
+      for (let at = 0; at < bytes; at += segment) {
+        path.rxPackets++;
+        this.#datagram(buffer + at, Math.min(segment, bytes - at), source, undefined, now);
+      }
+    }
+    coalescer.flush();
+    this.#lastKeypair = undefined;
+    return emptied;
+  }
+
+  /** A datagram that a relay delivered; copied. `flushDerp` must follow the last of a batch. */
+  fromDerp(payload: Uint8Array, relay: Relay, now: number): void {
+    const { arena, layout, coalescer, drops, paths } = this.#options;
+    if (payload.length > layout.rxBytes) return drops.count("derp-too-large");
+    if (this.#derpCursor + payload.length > layout.rxBytes) {
+      coalescer.flush();
+      this.#derpCursor = 0;
+    }
+    const at = layout.derp + this.#derpCursor;
+    arena.u8.set(payload, at);
+    this.#derpCursor = (this.#derpCursor + payload.length + 15) & ~15;
+    paths.derp.rxPackets++;
+    paths.derp.rxBytes += payload.length;
+    this.#datagram(at, payload.length, 0, relay, now);
+  }
+
+  /** Writes what relayed datagrams left to write. */
+  flushDerp(): void {
+    this.#options.coalescer.flush();
+    this.#derpCursor = 0;
+    this.#lastKeypair = undefined;
+  }
+
+  #datagram(at: number, bytes: number, source: AddrId, relay: Relay | undefined, now: number): void {
+    const { arena, drops } = this.#options;
+    if (bytes >= DATA_OVERHEAD && arena.view.getUint32(at, true) === MESSAGE_DATA) {
+      return this.#data(at, bytes, source, relay, now);
+    }
+    switch (classify(arena.u8, at, bytes)) {
+      case "disco": {
+        const from = relay === undefined ? { addr: source } : { derp: relay.region, peer: relay.peer };
+        const drop = this.#options.magicsock.handleDisco(arena.u8.slice(at, at + bytes), from, now);
+        if (drop !== undefined) drops.count(drop);
+        return;
+      }
+      case "stun":
+        if (relay !== undefined) return drops.count("unknown-type");
+        return this.#options.stun(arena.u8.subarray(at, at + bytes), source);
+      case "wireguard":
+        return this.#handshake(arena.u8.slice(at, at + bytes), source, relay, now);
+      default:
+        return drops.count(bytes < 4 ? "too-short" : "unknown-type");
+    }
+  }
+
+  #handshake(message: Uint8Array, source: AddrId, relay: Relay | undefined, now: number): void {
+    const { addrs, wg, drops, magicsock } = this.#options;
+    const from: AnswerableSource = relay === undefined
+      ? {
+        id: addrs.pin(source),
+        bytes: concat(to16(addrs.ip(source)), Uint8Array.of(addrs.port(source) >> 8, addrs.port(source) & 0xff)),
+        rateKey: addrs.text(source).replace(/:\d+$/, ""),
+        relay,
+      }
+      : { id: 0, bytes: relay.peer.bytes, rateKey: relay.peer.hex, relay };
+    const { peer, drop } = wg.handleHandshake(message, from, now);
+    if (drop !== undefined) return drops.count(drop);
+    if (peer === undefined) return;
+    const planePeer = peer.data as PlanePeer;
+    planePeer.rxBytes += message.length;
+    if (relay !== undefined) magicsock.noteDerp(relay.region, relay.peer.hex);
+    planePeer.endpoint.noteReceived(source, now);
+  }
+
+  #data(at: number, bytes: number, source: AddrId, relay: Relay | undefined, now: number): void {
+    const { arena, wg, provider, drops, routes, coalescer } = this.#options;
+    const { view } = arena;
+    const index = view.getUint32(at + 4, true);
+    const last = this.#lastKeypair;
+    const keypair = last !== undefined && last.localIndex === index ? last : wg.keypairByIndex(index);
+    if (keypair === undefined) return drops.count("unknown-index");
+    const low = view.getUint32(at + 8, true);
+    const high = view.getUint32(at + 12, true);
+    const refused = keypair.expired(now) ? "keypair-expired" : keypair.replay.check(low, high);
+    if (refused !== undefined) return drops.count(refused);
+    const body = at + DATA_HEADER;
+    const length = bytes - DATA_OVERHEAD;
+    if (!provider.open(keypair.receiveKey, body, length, low, high)) return drops.count("decrypt");
+    if (!keypair.replay.accept(low, high)) return drops.count("counter-replay");
+    const peer = keypair.peer.data as PlanePeer;
+    peer.rxBytes += bytes;
+    this.#noteReceived(peer, keypair, source, relay, length > 0, now);
+    if (length === 0) return;
+    const packet = this.#packet;
+    const malformed = parsePacket(arena.u8, view, body, length, packet);
+    if (malformed !== undefined) return drops.count(malformed);
+    const owner = packet.version === 4
+      ? routes.lookup4(packet.src0)
+      : routes.lookup6(packet.src0, packet.src1, packet.src2, packet.src3);
+    if (owner !== peer) return drops.count("source-not-allowed");
+    const denied = (peer.config.jailed ? this.jailFilter : this.filter)?.checkIn(packet);
+    if (denied !== undefined) return drops.count(denied);
+    if (packet.protocol === PROTO.TSMP) {
+      return this.#options.tsmp(arena.u8.subarray(body, body + packet.length), peer);
+    }
+    const l4 = packet.fragment === "none" ? packet.l4 : 0;
+    coalescer.add(body, packet.length, packet.version as 4 | 6, packet.protocol, l4);
+  }
+
+  /** Once a batch for a keypair: WireGuard's timers, and magicsock's knowledge of the path. */
+  #noteReceived(
+    peer: PlanePeer,
+    keypair: Keypair,
+    source: AddrId,
+    relay: Relay | undefined,
+    isData: boolean,
+    now: number,
+  ): void {
+    if (keypair === this.#lastKeypair && source === this.#lastSource && (this.#lastWasData || !isData)) return;
+    this.#lastKeypair = keypair;
+    this.#lastSource = source;
+    this.#lastWasData = isData;
+    peer.wg.received(keypair, now, isData);
+    if (relay !== undefined) this.#options.magicsock.noteDerp(relay.region, relay.peer.hex);
+    peer.endpoint.noteReceived(source, now);
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * The sending end of the data path: sealed packets gather in the transmit buffer, runs of equal ones for one path
+ * become one UDP_SEGMENT group, groups leave with one system call.
+ *
+ * ```
+ *   place(room) ─ caller writes and seals ─▶ commit(peer, bytes) ─▶ group ─▶ socket queue ─▶ flush: sendmmsg
+ *                                                                      └──▶ relay ring (DERP)
+ * ```
+ * Buffers belong to the sockets until `flush`; the cursor goes back to the start only then.
+ */
+import type { DropCounters } from "../../base/drops.ts";
+import type { AddrId, AddrTable, Arena, UdpPort } from "../ports.ts";
+import type { PathCounters } from "./counters.ts";
+import { GROUP_BYTES, GROUP_SEGMENTS } from "./layout.ts";
+import type { Layout } from "./layout.ts";
+import type { PlanePeer } from "./plane_peer.ts";
+
+/** Takes packets for a relay. False: no room, the packet is lost. */
+export type RelaySend = (region: number, peer: Uint8Array, payload: Uint8Array) => boolean;
+
+/** What a sender works with. `sockets` may be replaced while it lives. */
+export interface SenderOptions {
+  readonly arena: Arena;
+  readonly layout: Layout;
+  readonly addrs: AddrTable;
+  readonly relay: RelaySend;
+  readonly drops: DropCounters;
+  readonly paths: PathCounters;
+}
+
+/** Groups and sends what is placed in the transmit buffer. */
+export class Sender {
+  readonly #arena: Arena;
+  readonly #addrs: AddrTable;
+  readonly #relay: RelaySend;
+  readonly #drops: DropCounters;
+  readonly #paths: PathCounters;
+  readonly #start: number;
+  readonly #end: number;
+  #udp4: UdpPort | undefined;
+  #udp6: UdpPort | undefined;
+  #cursor: number;
+  #pending = false;
+  #groupPeer: PlanePeer | undefined;
+  #groupStart = 0;
+  #groupLength = 0;
+  #groupSegment = 0;
+  #groupCount = 0;
+
+  constructor({ arena, layout, addrs, relay, drops, paths }: SenderOptions) {
+    this.#arena = arena;
+    this.#addrs = addrs;
+    this.#relay = relay;
+    this.#drops = drops;
+    this.#paths = paths;
+    this.#start = layout.tx;
+    this.#end = layout.txEnd;
+    this.#cursor = layout.tx;
+  }
+
+  useSockets(udp4: UdpPort | undefined, udp6: UdpPort | undefined): void {
+    this.#udp4 = udp4;
+    this.#udp6 = udp6;
+  }
+
+  /** Bytes placed since the last flush, so that a turn can be kept short. */
+  get filled(): number {
+    return this.#cursor - this.#start;
+  }
+
+  /** A 4-byte aligned offset with `room` bytes behind it; flushes when the buffer is full. */
+  place(room: number): number {
+    const at = (this.#cursor + 3) & ~3;
+    if (at + room <= this.#end) return at;
+    this.flush();
+    return this.#cursor;
+  }
+
+  /** Takes over the sealed packet of `bytes` that was placed at `at`, to go where the peer's path says. */
+  commit(peer: PlanePeer, at: number, bytes: number): void {
+    peer.txBytes += bytes;
+    this.#cursor = at + bytes;
+    if (
+      peer === this.#groupPeer && at === this.#groupStart + this.#groupLength && bytes <= this.#groupSegment &&
+      this.#groupLength + bytes <= GROUP_BYTES && this.#groupCount < GROUP_SEGMENTS
+    ) {
+      this.#groupLength += bytes;
+      this.#groupCount++;
+      // Only the last datagram of a group may be shorter.
+      if (bytes < this.#groupSegment) this.#endGroup();
+      return;
+    }
+    this.#endGroup();
+    this.#groupPeer = peer;
+    this.#groupStart = at;
+    this.#groupLength = bytes;
+    this.#groupSegment = bytes;
+    this.#groupCount = 1;
+  }
+
+  #endGroup(): void {
+    const peer = this.#groupPeer;
+    if (peer === undefined) return;
+    this.#groupPeer = undefined;
+    if (peer.addr !== 0) {
+      this.#queue(peer.addr, this.#groupStart, this.#groupLength, this.#groupSegment, this.#groupCount);
+    }
+    if (peer.derp !== 0) this.#relayGroup(peer);
+    if (peer.addr === 0 && peer.derp === 0) this.#drops.count("no-path");
+  }
+
+  #queue(to: AddrId, start: number, length: number, segment: number, count: number): void {
+    const family = this.#addrs.family(to);
+    const socket = family === 4 ? this.#udp4 : this.#udp6;
+    if (socket === undefined) {
+      this.#drops.count("no-path");
+      return;
+    }
+    if (!socket.queue(to, start, length, segment)) {
+      this.#flushSocket(socket);
+      if (!socket.queue(to, start, length, segment)) {
+        this.#drops.count("send-failed");
+        return;
+      }
+    }
+    this.#pending = true;
+    const path = family === 4 ? this.#paths.direct_ipv4 : this.#paths.direct_ipv6;
+    path.txPackets += count;
+    path.txBytes += length;
+  }
+
+  #relayGroup(peer: PlanePeer): void {
+    const end = this.#groupStart + this.#groupLength;
+    for (let at = this.#groupStart; at < end; at += this.#groupSegment) {
+      const bytes = Math.min(this.#groupSegment, end - at);
+      this.sendDerp(peer.derp, peer.keyBytes, this.#arena.u8.subarray(at, at + bytes));
+    }
+  }
+
+  /** One datagram outside the data path (disco, handshake, STUN); the payload is copied. */
+  sendUdp(to: AddrId, payload: Uint8Array): void {
+    this.#endGroup();
+    const at = this.place(payload.length);
+    this.#arena.u8.set(payload, at);
+    this.#cursor = at + payload.length;
+    this.#queue(to, at, payload.length, payload.length, 1);
+  }
+
+  /** One datagram by relay; the payload is copied. */
+  sendDerp(region: number, peer: Uint8Array, payload: Uint8Array): void {
+    if (!this.#relay(region, peer, payload)) {
+      this.#drops.count("derp-queue");
+      return;
+    }
+    this.#paths.derp.txPackets++;
+    this.#paths.derp.txBytes += payload.length;
+  }
+
+  /** Everything leaves now. */
+  flush(): void {
+    this.#endGroup();
+    if (this.#pending) {
+      this.#pending = false;
+      if (this.#udp4 !== undefined) this.#flushSocket(this.#udp4);
+      if (this.#udp6 !== undefined) this.#flushSocket(this.#udp6);
+    }
+    this.#cursor = this.#start;
+  }
+
+  #flushSocket(socket: UdpPort): void {
+    const failed = socket.flush();
+    for (let i = 0; i < failed; i++) this.#drops.count("send-failed");
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * TUN to network: read, filter, find the peer, cut super-packets, seal in place, hand to the sender.
+ *
+ * A packet for a peer without a keypair is staged as it was read and asks for a handshake; when the keypair is there,
+ * staged packets run through here again, so there is one way out.
+ */
+import type { DropCounters } from "../../base/drops.ts";
+import type { Filter } from "../filter/filter.ts";
+import { Packet, parsePacket } from "../packet.ts";
+import type { AeadProvider, Arena, TunPort } from "../ports.ts";
+import type { AllowedIps } from "../wg/allowed_ips.ts";
+import { MESSAGE_DATA } from "../wg/messages.ts";
+import type { Keypair } from "../wg/keypair.ts";
+import { DATA_HEADER, DATA_OVERHEAD, PADDING, TUN_MTU, TUN_READ_MAX } from "./layout.ts";
+import type { Layout } from "./layout.ts";
+import type { PlanePeer } from "./plane_peer.ts";
+import { completeChecksum, describe, SuperPacket, writeSegment } from "./segment.ts";
+import type { Sender } from "./sender.ts";
+import { GSO_NONE, VIRTIO_LENGTH } from "./virtio.ts";
+
+/** Bytes sealed in one go before the other direction gets its turn. */
+const TURN_BYTES = 200_000;
+
+/** What the transmit path works with. */
+export interface TransmitOptions {
+  readonly arena: Arena;
+  readonly layout: Layout;
+  readonly tun: TunPort;
+  readonly provider: AeadProvider;
+  readonly sender: Sender;
+  readonly routes: AllowedIps<PlanePeer>;
+  readonly drops: DropCounters;
+}
+
+/** Seals what the TUN has for peers. */
+export class Transmit {
+  readonly #options: TransmitOptions;
+  readonly #packet = new Packet();
+  readonly #super = new SuperPacket();
+  /** Peers that sealed something this turn. */
+  readonly #touched: PlanePeer[] = [];
+  #turn = 0;
+  filter: Filter | undefined;
+
+  constructor(options: TransmitOptions) {
+    this.#options = options;
+  }
+
+  /** A new turn: paths are looked up anew. */
+  beginTurn(): void {
+    this.#turn++;
+  }
+
+  /** Reads the TUN until it is empty or the turn is full. True when it was emptied. */
+  drain(now: number): boolean {
+    const { tun, layout, sender } = this.#options;
+    while (sender.filled < TURN_BYTES) {
+      const bytes = tun.read(layout.tunRead, TUN_READ_MAX);
+      if (bytes <= VIRTIO_LENGTH) return true;
+      this.#fromTun(bytes, now);
+    }
+    return false;
+  }
+
+  /** Sends what waited for the peer's keypair. */
+  sendStaged(peer: PlanePeer, now: number): void {
+    const { arena, layout } = this.#options;
+    for (const packet of peer.takeStaged()) {
+      arena.u8.set(packet, layout.tunRead);
+      this.#fromTun(packet.length, now);
+    }
+  }
+
+  /** Sends an IP packet of our own making, as if the TUN had given it; copied. */
+  inject(packet: Uint8Array, now: number): void {
+    const { arena, layout } = this.#options;
+    arena.u8.fill(0, layout.tunRead, layout.tunRead + VIRTIO_LENGTH);
+    arena.u8.set(packet, layout.tunRead + VIRTIO_LENGTH);
+    this.#fromTun(VIRTIO_LENGTH + packet.length, now);
+  }
+
+  /** An empty data packet: WireGuard's keepalive. */
+  keepalive(peer: PlanePeer, now: number): void {
+    const keypair = peer.wg.keypairForSend(now);
+    if (keypair === undefined) return;
+    peer.usePath(this.#turn, now);
+    const at = this.#options.sender.place(DATA_OVERHEAD);
+    this.#seal(peer, keypair, at, 0);
+  }
+
+  /** Tells WireGuard's timers what was sealed; to be called once all packets of the turn are committed. */
+  endTurn(now: number): void {
+    while (this.#touched.length > 0) {
+      const peer = this.#touched.pop()!;
+      const keypair = peer.sealedWith!;
+      peer.sealedWith = undefined;
+      peer.wg.sent(keypair, now, true);
+    }
+  }
+
+  /** The packet behind the virtio header at `layout.tunRead`, `bytes` long with it. */
+  #fromTun(bytes: number, now: number): void {
+    const { arena, layout, sender, drops } = this.#options;
+    const ip = layout.tunRead + VIRTIO_LENGTH;
+    const length = bytes - VIRTIO_LENGTH;
+    const packet = this.#packet;
+    const malformed = parsePacket(arena.u8, arena.view, ip, length, packet);
+    if (malformed !== undefined) return drops.count(malformed);
+    const refused = this.filter?.checkOut(packet);
+    if (refused !== undefined) return drops.count(refused);
+    const peer = this.#route(packet);
+    if (peer === undefined) return drops.count("no-route");
+    const keypair = peer.wg.keypairForSend(now);
+    if (keypair === undefined) {
+      const lost = peer.stage(arena.u8.slice(layout.tunRead, layout.tunRead + bytes));
+      for (let i = 0; i < lost; i++) drops.count("queue-full");
+      peer.wg.wantHandshake(now);
+      return;
+    }
+    peer.usePath(this.#turn, now);
+    if (arena.u8[layout.tunRead + 1] === GSO_NONE) {
+      if (!completeChecksum(arena, layout.tunRead, ip, length)) return drops.count("inner-malformed");
+      const at = sender.place(length + DATA_OVERHEAD + PADDING);
+      arena.u8.copyWithin(at + DATA_HEADER, ip, ip + length);
+      this.#seal(peer, keypair, at, length);
+      return;
+    }
+    const superPacket = this.#super;
+    if (!describe(arena, layout.tunRead, bytes, superPacket)) return drops.count("inner-malformed");
+    const room = superPacket.headers + superPacket.size + DATA_OVERHEAD + PADDING;
+    for (let i = 0; i < superPacket.count; i++) {
+      const at = sender.place(room);
+      this.#seal(peer, keypair, at, writeSegment(arena, superPacket, i, at + DATA_HEADER));
+    }
+  }
+
+  #route(packet: Packet): PlanePeer | undefined {
+    const { routes } = this.#options;
+    return packet.version === 4
+      ? routes.lookup4(packet.dst0)
+      : routes.lookup6(packet.dst0, packet.dst1, packet.dst2, packet.dst3);
+  }
+
+  /** Pads and seals the packet of `length` bytes behind the header at `at`, and commits it. */
+  #seal(peer: PlanePeer, keypair: Keypair, at: number, length: number): void {
+    const { arena, provider, sender } = this.#options;
+    // Padding must not push a full packet over the MTU (whitepaper 5.4.6; wireguard-go `calculatePaddingSize`).
+    const padded = Math.min((length + PADDING - 1) & ~(PADDING - 1), Math.max(TUN_MTU, length));
+    for (let i = at + DATA_HEADER + length; i < at + DATA_HEADER + padded; i++) arena.u8[i] = 0;
+    const counter = keypair.nextCounter++;
+    const low = counter >>> 0;
+    const high = Math.floor(counter / 0x100000000);
+    const word = at >> 2;
+    arena.u32[word] = MESSAGE_DATA;
+    arena.u32[word + 1] = keypair.remoteIndex;
+    arena.u32[word + 2] = low;
+    arena.u32[word + 3] = high;
+    provider.seal(keypair.sendKey, at + DATA_HEADER, padded, low, high);
+    sender.commit(peer, at, padded + DATA_OVERHEAD);
+    if (length > 0 && peer.sealedWith !== keypair) {
+      if (peer.sealedWith === undefined) this.#touched.push(peer);
+      peer.sealedWith = keypair;
+    }
+  }
+}
