@@ -1,0 +1,196 @@
+/**
+ * Netmap to engine configuration: pure, and the only place where `control` and `engine` meet.
+ *
+ * ```
+ *   netmap ──▶ lock filter ──▶ expired? ──▶ allowed IPs by policy ──▶ PeerConfig ──┐
+ *      └─────▶ packet filter rules ──▶ prefixes, protocols ────────────────────────┴─▶ EngineConfig
+ * ```
+ *
+ * A netmap shares with the one before it every node that did not change; so does the configuration: the same node gives
+ * the same PeerConfig object, and a delta of one peer among 10,000 costs one conversion.
+ * Source: wgengine/wgcfg/nmcfg (WGCfg), ipn/ipnlocal/expiry.go.
+ */
+import { formatPrefix, isTailscaleIp, parsePrefix } from "../base/ip.ts";
+import { toHex } from "../base/bytes.ts";
+import type { NodePrivate } from "../base/keys.ts";
+import { DiscoPublic, NodePublic } from "../base/keys.ts";
+import type { Netmap } from "../control/client/netmap.ts";
+import { fromGoTime } from "../control/wire/tailcfg.ts";
+import type { Node } from "../control/wire/tailcfg.ts";
+import type { EngineConfig, PeerConfig } from "../engine/config.ts";
+import { compileRules } from "./filter_rules.ts";
+import type { LockFilter } from "./lock_filter.ts";
+
+/** What the configuration depends on besides the netmap. */
+export interface RouterPolicy {
+  readonly privateKey: NodePrivate;
+  /** Accept subnet routes of peers (`--accept-routes`). */
+  readonly routeAll: boolean;
+  readonly shieldsUp: boolean;
+  /** Own home DERP region, 0 until known. */
+  readonly homeDerp: number;
+  /** Unix milliseconds by control's clock. */
+  readonly controlNow: number;
+}
+
+/** A configuration, and what the daemon has to know about how it came to be. */
+export interface Routed {
+  readonly config: EngineConfig;
+  /** Prefixes the system must route to the TUN device. */
+  readonly routes: readonly string[];
+  /** Unix milliseconds by control's clock when the next key expires, undefined for never. */
+  readonly nextExpiry: number | undefined;
+  /** Peers the lock keeps out. */
+  readonly rejected: readonly Node[];
+  /** For health. */
+  readonly lockProblem: string | undefined;
+  /** Some peer offers subnet routes that were not asked for. */
+  readonly routesOffered: boolean;
+  /** What could not be used, for the log. */
+  readonly problems: readonly string[];
+}
+
+/** An engine with nothing to do: no addresses, no peers, everything blocked. */
+export const DOWN: EngineConfig = {
+  privateKey: "0".repeat(64),
+  addresses: [],
+  peers: [],
+  filter: { rules: [], local: [], shieldsUp: true },
+  homeDerp: 0,
+};
+
+interface Converted {
+  readonly withRoutes: PeerConfig;
+  readonly withoutRoutes: PeerConfig;
+  readonly offersRoutes: boolean;
+  /** Unix milliseconds, Infinity for never. */
+  readonly expiry: number;
+}
+
+const EXIT_ROUTES = new Set(["0.0.0.0/0", "::/0"]);
+
+/** A route to something behind the peer, not to the peer (nmcfg.cidrIsSubnet). */
+function isSubnet(route: string, addresses: ReadonlySet<string>): boolean {
+  if (addresses.has(route)) return false;
+  const prefix = parsePrefix(route)!;
+  return prefix.bits !== prefix.ip.length * 8 || !isTailscaleIp(prefix.ip);
+}
+
+function singleAddress(prefix: string): string | undefined {
+  const slash = prefix.indexOf("/");
+  return /\/(32|128)$/.test(prefix) ? prefix.slice(0, slash) : undefined;
+}
+
+/** Undefined for a node that cannot be spoken to. */
+function convert(node: Node): Converted | string {
+  const key = NodePublic.parse(node.Key);
+  if (key === undefined || key.isZero) return `peer ${node.ID} has no node key that can be read`;
+  const disco = node.DiscoKey === undefined ? undefined : DiscoPublic.parse(node.DiscoKey);
+  const canonical = (list: readonly string[] | undefined) =>
+    (list ?? []).flatMap((text) => {
+      const prefix = parsePrefix(text);
+      return prefix === undefined ? [] : [formatPrefix(prefix)];
+    });
+  const addresses = canonical(node.Addresses);
+  const own = new Set(addresses);
+  // Without a chosen exit node a default route of a peer is never taken, whatever control says.
+  const allowed = canonical(node.AllowedIPs).filter((route) => !EXIT_ROUTES.has(route));
+  const direct = allowed.filter((route) => !isSubnet(route, own));
+  const peer: PeerConfig = {
+    key: key.hex,
+    disco: disco === undefined || disco.isZero || node.IsWireGuardOnly === true ? "" : disco.hex,
+    allowedIps: direct,
+    endpoints: node.Endpoints ?? [],
+    derp: node.HomeDERP ?? 0,
+    jailed: node.IsJailed === true,
+    addresses: addresses.flatMap((prefix) => singleAddress(prefix) ?? []),
+    cap: node.Cap ?? 0,
+  };
+  const offersRoutes = direct.length !== allowed.length;
+  return {
+    withoutRoutes: peer,
+    withRoutes: offersRoutes ? { ...peer, allowedIps: allowed } : peer,
+    offersRoutes,
+    expiry: fromGoTime(node.KeyExpiry) ?? Infinity,
+  };
+}
+
+/** Whether a node's key has expired by control's clock. */
+export function isExpired(node: Node, controlNow: number): boolean {
+  return node.Expired === true || (fromGoTime(node.KeyExpiry) ?? Infinity) <= controlNow;
+}
+
+/** Converts netmaps one after another, remembering what a node became. */
+export class Router {
+  readonly #lock: LockFilter;
+  readonly #converted = new WeakMap<Node, Converted | string>();
+
+  constructor(lock: LockFilter) {
+    this.#lock = lock;
+  }
+
+  /** The engine's configuration for a netmap. Never throws; what cannot be used is left out and named. */
+  route(netmap: Netmap, policy: RouterPolicy): Routed {
+    const verdict = this.#lock.filter(netmap);
+    const peers: PeerConfig[] = [];
+    const usable: Node[] = [];
+    const problems: string[] = [];
+    let routesOffered = false;
+    let nextExpiry = fromGoTime(netmap.self.KeyExpiry) ?? Infinity;
+    if (nextExpiry <= policy.controlNow) nextExpiry = Infinity;
+    for (const node of verdict.accepted) {
+      const converted = this.#convert(node);
+      if (typeof converted === "string") {
+        problems.push(converted);
+        continue;
+      }
+      if (node.Expired === true || converted.expiry <= policy.controlNow) continue;
+      // Such a node is outside the lock and may reach the peerapi only; this version has no peerapi (L4).
+      if (node.UnsignedPeerAPIOnly === true) continue;
+      nextExpiry = Math.min(nextExpiry, converted.expiry);
+      routesOffered ||= converted.offersRoutes;
+      usable.push(node);
+      peers.push(policy.routeAll ? converted.withRoutes : converted.withoutRoutes);
+    }
+    const compiled = compileRules(netmap.packetFilter, usable);
+    const local = netmap.self.Addresses ?? [];
+    return {
+      config: {
+        privateKey: toHex(policy.privateKey.reveal()),
+        addresses: local.flatMap((prefix) => singleAddress(prefix) ?? []),
+        peers,
+        filter: { rules: compiled.rules, local, shieldsUp: policy.shieldsUp },
+        homeDerp: policy.homeDerp,
+      },
+      routes: routesOf(peers),
+      nextExpiry: nextExpiry === Infinity ? undefined : nextExpiry,
+      rejected: verdict.rejected,
+      lockProblem: verdict.problem,
+      routesOffered,
+      problems: [...problems, ...compiled.problems],
+    };
+  }
+
+  #convert(node: Node): Converted | string {
+    let converted = this.#converted.get(node);
+    if (converted === undefined) {
+      converted = convert(node);
+      this.#converted.set(node, converted);
+    }
+    return converted;
+  }
+}
+
+/** Beyond this many peers one route for all of 100.64.0.0/10 takes the place of one for each (ipnlocal.routerConfig). */
+const MANY_PEERS = 10_000;
+
+function routesOf(peers: readonly PeerConfig[]): string[] {
+  const routes = new Set<string>();
+  for (const peer of peers) for (const prefix of peer.allowedIps) routes.add(prefix);
+  if (peers.length < MANY_PEERS) return [...routes];
+  const rest = [...routes].filter((route) => {
+    const prefix = parsePrefix(route)!;
+    return prefix.ip.length === 16 || !isTailscaleIp(prefix.ip);
+  });
+  return ["100.64.0.0/10", ...rest];
+}
