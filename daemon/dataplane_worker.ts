@@ -10,7 +10,7 @@ import type { WorkerFacts } from "../engine/dataplane/host.ts";
 import { Plane } from "../engine/dataplane/plane.ts";
 import { Ring } from "../engine/dataplane/ring.ts";
 import type { UdpPort } from "../engine/ports.ts";
-import { Tai64n } from "../engine/wg/tai64n.ts";
+import { createTimestamps } from "../engine/wg/tai64n.ts";
 import { createArena } from "../ffi/arena.ts";
 import { selectProvider } from "../ffi/crypto_provider.ts";
 import { attachWake } from "../ffi/eventfd.ts";
@@ -73,7 +73,6 @@ function start(options: WorkerStart): void {
     if (udp4 !== undefined) port = udp4.port;
     return { udp4, udp6: open(6) };
   };
-  const tai64n = new Tai64n(() => Date.now());
   const plane = new Plane({
     arena,
     addrs,
@@ -87,7 +86,7 @@ function start(options: WorkerStart): void {
     commands: new Ring(options.commands),
     events: new Ring(options.events),
     drops: new DropCounters(),
-    timestamp: () => tai64n.next(),
+    timestamp: createTimestamps(() => Date.now()),
     monotonic: () => performance.now(),
     wall: () => Date.now(),
   });

@@ -123,7 +123,8 @@ export class Plane {
       random,
       timestamp: options.timestamp,
       effects: {
-        sendHandshake: (peer, message) => this.#sendToPeer(peer.data as PlanePeer, message),
+        sendHandshake: (peer, message, inReplyTo) =>
+          this.#sendToPeer(peer.data as PlanePeer, message, inReplyTo as AnswerableSource | undefined),
         sendCookieReply: (message, source) => this.#answer(message, source as AnswerableSource),
         sendKeepalive: (peer) => this.#transmit.keepalive(peer.data as PlanePeer, this.#now),
         keypairReady: (peer) => this.#transmit.sendStaged(peer.data as PlanePeer, this.#now),
@@ -340,12 +341,15 @@ export class Plane {
     this.#receive.jailFilter = compileFilter({ rules: [], local, shieldsUp: true }, this.#flows);
   }
 
-  #sendToPeer(peer: PlanePeer, message: Uint8Array): void {
+  #sendToPeer(peer: PlanePeer, message: Uint8Array, inReplyTo: AnswerableSource | undefined): void {
     const { addr, derp } = peer.endpoint.pathForSend(this.#now);
     peer.txBytes += message.length;
     if (addr !== 0) this.#sender.sendUdp(addr, message);
     if (derp !== 0) this.#sender.sendDerp(derp, peer.keyBytes, message);
-    if (addr === 0 && derp === 0) this.#options.drops.count("no-path");
+    if (addr !== 0 || derp !== 0) return;
+    // No path of our own yet, but the peer just proved who it is: answer where it spoke from.
+    if (inReplyTo !== undefined) this.#answer(message, inReplyTo);
+    else this.#options.drops.count("no-path");
   }
 
   #answer(message: Uint8Array, source: AnswerableSource): void {
@@ -375,7 +379,7 @@ export class Plane {
       const endpoint = this.#routeTo(to)?.endpoint;
       const outcome: PingOutcome | undefined = latencyMs === undefined
         ? undefined
-        : { latencyMs, endpoint: endpoint?.currentAddress ?? "", derp: endpoint?.derp ?? 0 };
+        : { latencyMs, endpoint: endpoint?.currentAddress(this.#now) ?? "", derp: endpoint?.derp ?? 0 };
       this.#emit({ kind: "ping", id, outcome });
     });
     this.#transmit.inject(buildPing(from, to, data), this.#now);

@@ -69,11 +69,11 @@ export class PlanePeer {
 
   /** @param toWall what to add to the engine's clock to get Unix milliseconds. */
   status(now: number, toWall: number): PeerStatus {
-    const { lastSend, lastReceive, derp, currentAddress } = this.endpoint;
+    const { lastSend, lastReceive, derp } = this.endpoint;
     const wall = (at: number) => (at === 0 ? 0 : Math.round(at + toWall));
     return {
       key: this.config.key,
-      currentAddress,
+      currentAddress: this.endpoint.currentAddress(now),
       derp,
       rxBytes: this.rxBytes,
       txBytes: this.txBytes,
