@@ -23,7 +23,7 @@ export interface MapResponse {
   readonly Node?: Node;
   /** Absent parts are unchanged; the regions are as `derp/derp_map.ts` parses them. */
   readonly DERPMap?: Partial<DERPMap>;
-  /** All peers, when not empty; the fields below on peers are then ignored, except patches and the two maps. */
+  /** All peers, when not empty; every other change of peers in the same message is then ignored. */
   readonly Peers?: readonly Node[];
   readonly PeersChanged?: readonly Node[];
   readonly PeersRemoved?: readonly number[];
