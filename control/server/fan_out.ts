@@ -1,0 +1,221 @@
+/**
+ * Changes of the tailnet to every open map poll.
+ *
+ * ```
+ *   change ─▶ marked in each poll's pending set ─(coalesceMs)─▶ one message a poll, built from the tailnet as it is then
+ *                                                               poll still writing: waits, its set goes on collecting
+ * ```
+ * A pending set holds node IDs and what changed of each, not messages, so it is never larger than the tailnet and a
+ * node that changes a hundred times while a poll is slow costs that poll one entry. Past `maxPending` the set is
+ * dropped and the poll gets the whole map instead. Polls with the same set share one message object, and so one
+ * encoding of it.
+ */
+import type { Scheduler, Timer } from "../../base/clock.ts";
+import { goTime } from "../wire/tailcfg.ts";
+import type { MapResponse, Node, PeerChange } from "../wire/tailcfg.ts";
+import type { MapBuilder } from "./map_builder.ts";
+import { isExpired } from "./node_record.ts";
+import type { NodeView } from "./node_record.ts";
+import { ASPECT, isPatchable, peerAspects, selfChanged } from "./peer_delta.ts";
+import type { NodeChange, Tailnet } from "./tailnet.ts";
+
+/** One open map poll. */
+export interface Subscriber {
+  readonly nodeId: number;
+  /** Takes a message. False: not ready for another until it has called `ready()`. */
+  send(message: MapResponse): boolean;
+  /** The poll is over: replaced, or its node is gone. Nothing is sent after it. */
+  end(): void;
+}
+
+/** A subscriber's way to talk back. */
+export interface Subscription {
+  /** It can take messages again. */
+  ready(): void;
+  /** It is gone. */
+  cancel(): void;
+}
+
+export interface FanOutOptions {
+  readonly tailnet: Tailnet;
+  readonly builder: MapBuilder;
+  readonly scheduler: Scheduler;
+  /** How long changes are collected before they are sent, ms. */
+  readonly coalesceMs: number;
+  /** Pending nodes of one poll from which on it gets a full map. */
+  readonly maxPending: number;
+}
+
+interface Poll {
+  readonly subscriber: Subscriber;
+  busy: boolean;
+  /** The node's own entry is to be sent. */
+  self: boolean;
+  /** Everything is to be sent again. */
+  full: boolean;
+  /** Aspects by node ID. */
+  pending: Map<number, number>;
+}
+
+/** All open polls; listens to the tailnet from its construction on. */
+export class FanOut {
+  readonly #options: FanOutOptions;
+  readonly #polls = new Map<number, Poll>();
+  readonly #dirty = new Set<Poll>();
+  #timer: Timer | undefined;
+
+  constructor(options: FanOutOptions) {
+    this.#options = options;
+    options.tailnet.listen((changes) => this.#publish(changes));
+  }
+
+  /** Number of open polls. */
+  get size(): number {
+    return this.#polls.size;
+  }
+
+  /** Sends the whole map at once, then changes. An older poll of the same node is ended: a node has one. */
+  subscribe(subscriber: Subscriber): Subscription {
+    const older = this.#polls.get(subscriber.nodeId);
+    if (older !== undefined) this.#end(older);
+    const poll: Poll = { subscriber, busy: false, self: false, full: true, pending: new Map() };
+    this.#polls.set(subscriber.nodeId, poll);
+    this.#send(poll, new Map());
+    return {
+      ready: () => {
+        poll.busy = false;
+        if (this.#dirty.has(poll)) this.#schedule();
+      },
+      cancel: () => this.#forget(poll),
+    };
+  }
+
+  /** Ends every poll. */
+  close(): void {
+    this.#timer?.cancel();
+    for (const poll of [...this.#polls.values()]) this.#end(poll);
+  }
+
+  #publish(changes: readonly NodeChange[]): void {
+    for (const change of changes) {
+      const id = (change.after ?? change.before)!.record.id;
+      const aspects = peerAspects(change);
+      const self = this.#polls.get(id);
+      if (self !== undefined && selfChanged(change)) {
+        if (change.after === undefined) this.#farewell(self, change.before!);
+        else this.#mark(self, (poll) => poll.self = true);
+      }
+      if (aspects === 0) continue;
+      for (const poll of this.#polls.values()) {
+        if (poll.subscriber.nodeId === id) continue;
+        this.#mark(poll, () => poll.pending.set(id, (poll.pending.get(id) ?? 0) | aspects));
+      }
+    }
+    if (this.#dirty.size > 0) this.#schedule();
+  }
+
+  #mark(poll: Poll, note: (poll: Poll) => void): void {
+    this.#dirty.add(poll);
+    note(poll);
+    if (poll.full) return poll.pending.clear();
+    if (poll.pending.size > this.#options.maxPending) {
+      poll.full = true;
+      poll.pending.clear();
+    }
+  }
+
+  #schedule(): void {
+    this.#timer ??= this.#options.scheduler.after(this.#options.coalesceMs, () => {
+      this.#timer = undefined;
+      const shared = new Map<string, MapResponse>();
+      for (const poll of [...this.#dirty]) if (!poll.busy) this.#send(poll, shared);
+    });
+  }
+
+  /** Sends what is pending, if the node still is. */
+  #send(poll: Poll, shared: Map<string, MapResponse>): void {
+    const { tailnet, builder, scheduler } = this.#options;
+    const self = tailnet.nodes.get(poll.subscriber.nodeId);
+    if (self === undefined) return this.#end(poll);
+    const first = !this.#dirty.delete(poll);
+    const now = scheduler.wall();
+    const expired = isExpired(self.record, now);
+    let message: MapResponse;
+    if (expired && !first) {
+      if (!poll.self) return;
+      message = { Node: builder.selfNode(self, now), ControlTime: goTime(now) };
+    } else if (poll.full) {
+      message = builder.fullMap(tailnet, self, now);
+      // An empty list of peers says nothing on the wire, so only a new poll can say that all peers are gone.
+      if (!first && message.Peers!.length === 0) return this.#end(poll);
+    } else {
+      message = this.#delta(poll, self, now, shared);
+    }
+    // What an expired node was not told, it must be told from the start once its key is good again.
+    poll.full = expired;
+    poll.self = false;
+    poll.pending = new Map();
+    poll.busy = !poll.subscriber.send(message);
+  }
+
+  #delta(poll: Poll, self: NodeView, now: number, shared: Map<string, MapResponse>): MapResponse {
+    const entries = [...poll.pending].sort(([a], [b]) => a - b);
+    if (poll.self) {
+      return {
+        Node: this.#options.builder.selfNode(self, now),
+        ...this.#peerDelta(entries, now),
+        ControlTime: goTime(now),
+      };
+    }
+    const key = entries.join(";");
+    let message = shared.get(key);
+    if (message === undefined) {
+      message = this.#peerDelta(entries, now);
+      shared.set(key, message);
+    }
+    return message;
+  }
+
+  #peerDelta(entries: readonly [number, number][], now: number): MapResponse {
+    const { tailnet, builder } = this.#options;
+    const removed: number[] = [];
+    const whole: NodeView[] = [];
+    const patches: PeerChange[] = [];
+    const online: Record<string, boolean> = {};
+    for (const [id, aspects] of entries) {
+      const view = tailnet.nodes.get(id);
+      if (view === undefined) removed.push(id);
+      else if (!isPatchable(view, aspects)) whole.push(view);
+      else if (aspects === ASPECT.online && view.online) online[id] = true;
+      else patches.push(builder.peerPatch(view, aspects));
+    }
+    const changed: Node[] = whole.map((view) => builder.peerNode(view, now));
+    return {
+      ...(changed.length > 0 && { PeersChanged: changed, UserProfiles: builder.userProfiles(tailnet, whole) }),
+      ...(removed.length > 0 && { PeersRemoved: removed }),
+      ...(patches.length > 0 && { PeersChangedPatch: patches }),
+      ...(Object.keys(online).length > 0 && { OnlineChange: online }),
+    };
+  }
+
+  /** Tells a removed node that its key is void, so that it asks its user at once instead of polling in vain. */
+  #farewell(poll: Poll, last: NodeView): void {
+    const now = this.#options.scheduler.wall();
+    const record = { ...last.record, keyExpiry: now };
+    poll.subscriber.send({
+      Node: this.#options.builder.selfNode({ record, online: false }, now),
+      ControlTime: goTime(now),
+    });
+    this.#end(poll);
+  }
+
+  #end(poll: Poll): void {
+    this.#forget(poll);
+    poll.subscriber.end();
+  }
+
+  #forget(poll: Poll): void {
+    this.#dirty.delete(poll);
+    if (this.#polls.get(poll.subscriber.nodeId) === poll) this.#polls.delete(poll.subscriber.nodeId);
+  }
+}
