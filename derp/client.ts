@@ -83,7 +83,7 @@ interface Ping {
   readonly settle: (latencyMs: number | undefined) => void;
 }
 
-/** A client connection. It starts at once. */
+/** A client connection. */
 export class DerpClient {
   readonly #options: DerpClientOptions;
   readonly #duplex: Duplex;
@@ -115,13 +115,20 @@ export class DerpClient {
     });
     this.#state = { kind: "upgrading", answer: new UpgradeReader() };
     this.#watch = scheduler.after(WATCH_INTERVAL_MS, () => this.#check());
+  }
+
+  /** Sends the upgrade request; events come from now on, `closed` perhaps before this returns. Call it once. */
+  start(): void {
+    const duplex = this.#duplex;
     duplex.on("data", (chunk: Uint8Array) => this.#received(chunk));
     duplex.on("error", (error: Error) => this.close(error.message));
     duplex.on("end", () => this.close("the server closed the connection"));
     duplex.on("close", () => this.close("the connection was closed"));
-    const fastStart = options.serverKey !== undefined;
-    this.#queue.control(encodeUpgradeRequest({ host: options.host, idealNode: options.idealNode, fastStart }));
-    if (options.serverKey !== undefined) this.#authenticate(options.serverKey);
+    const { host, idealNode, serverKey } = this.#options;
+    const request = encodeUpgradeRequest({ host, idealNode, fastStart: serverKey !== undefined });
+    if (request === undefined) return this.close(`the host name ${JSON.stringify(host)} cannot stand in a request`);
+    this.#queue.control(request);
+    if (serverKey !== undefined) this.#authenticate(serverKey);
   }
 
   /** Monotonic milliseconds of the last byte received. */

@@ -17,13 +17,14 @@ export interface UpgradeRequest {
   readonly fastStart: boolean;
 }
 
-/** The request's bytes. @throws TypeError when a field would break out of its line. */
-export function encodeUpgradeRequest({ host, idealNode, fastStart }: UpgradeRequest): Uint8Array<ArrayBuffer> {
+/** The request's bytes, or undefined when a name from the DERP map would break out of its line. */
+export function encodeUpgradeRequest(request: UpgradeRequest): Uint8Array<ArrayBuffer> | undefined {
+  const { host, idealNode, fastStart } = request;
   const lines = ["GET /derp HTTP/1.1", `Host: ${host}`, "Connection: Upgrade", "Upgrade: DERP", "User-Agent: agent"];
   if (idealNode !== undefined) lines.push(`${IDEAL_NODE_HEADER}: ${idealNode}`);
   if (fastStart) lines.push(`${FAST_START_HEADER}: 1`);
   // deno-lint-ignore no-control-regex -- these are what must not be in a header
-  if (lines.some((line) => /[\x00-\x1f\x7f]/.test(line))) throw new TypeError(`Cannot use the host name ${host}`);
+  if (lines.some((line) => /[\x00-\x1f\x7f]/.test(line))) return undefined;
   return utf8(lines.join("\r\n") + "\r\n\r\n");
 }
 

@@ -1,5 +1,6 @@
 /** The port through which a DERP client gets its byte stream, so that pools run in tests without a network. */
 import type { Duplex } from "node:stream";
+import type { NodePublic } from "../base/keys.ts";
 import type { DERPNode } from "./derp_map.ts";
 
 /** An open connection to one node, its TLS finished and its certificate checked. */
@@ -7,6 +8,8 @@ export interface DerpStream {
   readonly duplex: Duplex;
   /** `Host` header of the upgrade request. */
   readonly host: string;
+  /** The relay's key, when its certificate told it; lets the client start without waiting for the relay. */
+  readonly serverKey?: NodePublic;
 }
 
 /**

@@ -1,0 +1,254 @@
+/**
+ * Dials a DERP node: TCP to whichever address family answers, then TLS with the check the map asks for.
+ *
+ * ```
+ *   IPv6 ──┐ starts at once
+ *          ├─▶ first to connect, within 1.5 s ─▶ TLS ─▶ certificate check ─▶ stream
+ *   IPv4 ──┘ starts 200 ms later, or when IPv6 fails
+ * ```
+ * | DERPNode                     | check of the certificate |
+ * |------------------------------|--------------------------|
+ * | neither of the below         | chain to `ca`, names `HostName` |
+ * | `CertName: "name"`           | chain to `ca`, names `CertName`; `HostName` goes into the ClientHello |
+ * | `CertName: "sha256-raw:…"`   | the one pinned leaf, see cert_pin.ts |
+ * | `InsecureForTests`           | none, unless pinned |
+ *
+ * Source: derp/derphttp/derphttp_client.go (dialNode, tlsClient).
+ */
+import { lookup } from "node:dns/promises";
+import { connect as connectTcp } from "node:net";
+import type { Socket } from "node:net";
+import { checkServerIdentity, connect as connectTls } from "node:tls";
+import type { ConnectionOptions, TLSSocket } from "node:tls";
+import type { Scheduler } from "../base/clock.ts";
+import { parseIp } from "../base/ip.ts";
+import { certificateChain, checkCertificatePin, serverKeyOf } from "./cert_pin.ts";
+import { CERT_HASH_PREFIX, DEFAULT_DERP_PORT } from "./derp_map.ts";
+import type { DERPNode } from "./derp_map.ts";
+import type { DerpDial, DerpStream } from "./stream.ts";
+
+/** From the first packet to the end of TLS. */
+const CONNECT_TIMEOUT_MS = 10_000;
+/** TCP to one node. */
+const NODE_TIMEOUT_MS = 1_500;
+/** Head start of IPv6. */
+const IPV6_HEAD_START_MS = 200;
+/** Port of derper in its plain development mode. */
+const PLAIN_HTTP_PORT = 3340;
+
+/** How nodes are dialled. */
+export interface DerpDialOptions {
+  readonly scheduler: Scheduler;
+  /** PEM roots; absent means the runtime's own. */
+  readonly ca?: readonly string[];
+  /** Speak plain HTTP instead of TLS. Only for development: nothing then proves the relay's identity. */
+  readonly plainHttp?: boolean;
+  /** Addresses of one family for a host name; the system's resolver when absent. */
+  readonly resolve?: (host: string, family: 4 | 6) => Promise<readonly string[]>;
+  /** Starts a TCP connection; `node:net` when absent. For sockets that must bypass the tunnel. */
+  readonly connect?: (address: string, port: number) => Socket;
+}
+
+/** Makes the dial port of `DerpPool` over real sockets. */
+export function createDerpDial(options: DerpDialOptions): DerpDial {
+  return (node, signal) => withTimeout(options.scheduler, signal, (inner) => dial(options, node, inner));
+}
+
+async function withTimeout(
+  scheduler: Scheduler,
+  outer: AbortSignal,
+  run: (signal: AbortSignal) => Promise<DerpStream>,
+): Promise<DerpStream> {
+  outer.throwIfAborted();
+  const inner = new AbortController();
+  const onAbort = () => inner.abort(outer.reason);
+  outer.addEventListener("abort", onAbort, { once: true });
+  const timer = scheduler.after(
+    CONNECT_TIMEOUT_MS,
+    () => inner.abort(new Error(`no connection within ${CONNECT_TIMEOUT_MS / 1000} s`)),
+  );
+  try {
+    return await run(inner.signal);
+  } finally {
+    timer.cancel();
+    outer.removeEventListener("abort", onAbort);
+  }
+}
+
+async function dial(options: DerpDialOptions, node: DERPNode, signal: AbortSignal): Promise<DerpStream> {
+  const standard = options.plainHttp ? PLAIN_HTTP_PORT : DEFAULT_DERP_PORT;
+  const port = node.DERPPort || standard;
+  const socket = await raceFamilies(options, node, port, signal);
+  const name = parseIp(node.HostName)?.length === 16 ? `[${node.HostName}]` : node.HostName;
+  const host = port === standard ? name : `${name}:${port}`;
+  socket.setNoDelay(true);
+  if (options.plainHttp) return { duplex: socket, host };
+  const tls = await startTls(options, node, socket, signal);
+  return { duplex: tls, host, serverKey: tls.getProtocol() === "TLSv1.3" ? serverKeyOf(chainOf(tls)) : undefined };
+}
+
+/** The addresses to try, of one family. */
+async function addresses(options: DerpDialOptions, node: DERPNode, family: 4 | 6): Promise<readonly string[]> {
+  const forced = family === 4 ? node.IPv4 : node.IPv6;
+  const literal = forced || node.HostName;
+  const ip = parseIp(literal);
+  if (ip !== undefined) return ip.length === (family === 4 ? 4 : 16) ? [literal] : [];
+  if (forced) return [];
+  if (options.resolve !== undefined) return await options.resolve(node.HostName, family);
+  return (await lookup(node.HostName, { family, all: true })).map(({ address }) => address);
+}
+
+async function raceFamilies(
+  options: DerpDialOptions,
+  node: DERPNode,
+  port: number,
+  outer: AbortSignal,
+): Promise<Socket> {
+  const race = new AbortController();
+  const onAbort = () => race.abort(outer.reason);
+  outer.addEventListener("abort", onAbort, { once: true });
+  const timeout = options.scheduler.after(
+    NODE_TIMEOUT_MS,
+    () => race.abort(new Error(`no TCP connection to ${node.HostName} within ${NODE_TIMEOUT_MS / 1000} s`)),
+  );
+  try {
+    const ipv6 = dialFamily(options, node, 6, port, race.signal);
+    const ipv4 = headStart(options.scheduler, ipv6, race.signal)
+      .then(() => dialFamily(options, node, 4, port, race.signal));
+    const [won, lost] = await firstOf(ipv6, ipv4);
+    lost.then((socket) => socket.destroy(), () => {});
+    return won;
+  } finally {
+    timeout.cancel();
+    outer.removeEventListener("abort", onAbort);
+    race.abort(new Error("another address family connected first"));
+  }
+}
+
+/** Resolves 200 ms from now, or as soon as the attempt fails. */
+function headStart(scheduler: Scheduler, attempt: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = scheduler.after(IPV6_HEAD_START_MS, () => resolve());
+    const end = (settle: () => void) => {
+      timer.cancel();
+      settle();
+    };
+    attempt.catch(() => end(resolve));
+    signal.addEventListener("abort", () => end(() => reject(signal.reason)), { once: true });
+  });
+}
+
+/** The promise, unless the signal comes first; a resolver cannot be stopped, only no longer waited for. */
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
+}
+
+/** The first to succeed, and the other; rejects with the first's error when both fail. */
+async function firstOf<T>(a: Promise<T>, b: Promise<T>): Promise<[T, Promise<T>]> {
+  const [won, lost] = await Promise.any([
+    a.then((value): [T, Promise<T>] => [value, b]),
+    b.then((value): [T, Promise<T>] => [value, a]),
+  ]).catch((both: AggregateError) => {
+    const telling = both.errors.find((error) => !(error instanceof NoAddress));
+    throw telling ?? both.errors[0];
+  });
+  return [won, lost];
+}
+
+/** A family the node does not have; never the error worth showing when the other family failed too. */
+class NoAddress extends Error {}
+
+async function dialFamily(
+  options: DerpDialOptions,
+  node: DERPNode,
+  family: 4 | 6,
+  port: number,
+  signal: AbortSignal,
+): Promise<Socket> {
+  const found = await orAborted(addresses(options, node, family), signal);
+  if (found.length === 0) throw new NoAddress(`${node.HostName} has no IPv${family} address`);
+  let failure: unknown;
+  for (const address of found) {
+    try {
+      return await openTcp(options, address, port, signal);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      failure ??= error;
+    }
+  }
+  throw failure;
+}
+
+function openTcp(options: DerpDialOptions, address: string, port: number, signal: AbortSignal): Promise<Socket> {
+  const socket = options.connect?.(address, port) ?? connectTcp({ host: address, port });
+  return opened(socket, "connect", signal);
+}
+
+/** Waits for a socket's event; destroys the socket when an error or the signal comes first. */
+function opened<T extends Socket>(socket: T, event: "connect" | "secureConnect", signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const settle = (run: () => void) => {
+      socket.removeListener(event, onOpen);
+      socket.removeListener("error", onError);
+      socket.removeListener("close", onClose);
+      signal.removeEventListener("abort", onAbort);
+      run();
+    };
+    const fail = (error: unknown) =>
+      settle(() => {
+        // A destroyed socket may still have an error to tell; unheard it would end the process.
+        socket.on("error", () => {});
+        socket.destroy();
+        reject(error);
+      });
+    const onOpen = () => settle(() => resolve(socket));
+    const onError = (error: Error) => fail(error);
+    const onClose = () => fail(new Error("the connection was closed while it was being opened"));
+    const onAbort = () => fail(signal.reason);
+    socket.once(event, onOpen);
+    socket.once("error", onError);
+    socket.once("close", onClose);
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
+  });
+}
+
+function chainOf(tls: TLSSocket): ReturnType<typeof certificateChain> {
+  return certificateChain(tls.getPeerCertificate(true));
+}
+
+async function startTls(
+  options: DerpDialOptions,
+  node: DERPNode,
+  socket: Socket,
+  signal: AbortSignal,
+): Promise<TLSSocket> {
+  const pin = node.CertName?.startsWith(CERT_HASH_PREFIX) ? node.CertName.slice(CERT_HASH_PREFIX.length) : undefined;
+  const named = pin === undefined && node.CertName ? node.CertName : node.HostName;
+  const settings: ConnectionOptions = {
+    socket,
+    host: node.HostName,
+    // An IP address has no place in a ClientHello (RFC 6066 3).
+    servername: parseIp(node.HostName) === undefined ? node.HostName : "",
+    rejectUnauthorized: pin === undefined && !node.InsecureForTests,
+    checkServerIdentity: (_host, certificate) => checkServerIdentity(named, certificate),
+    ...(options.ca && { ca: [...options.ca] }),
+  };
+  // The TLS socket reports what befalls the TCP socket under it; that one's own report would be nobody's.
+  socket.on("error", () => {});
+  const tls = await opened(connectTls(settings), "secureConnect", signal).catch((error) => {
+    socket.destroy();
+    throw error;
+  });
+  const flaw = pin && checkCertificatePin(chainOf(tls), pin, node.HostName, options.scheduler.wall());
+  if (flaw) {
+    tls.destroy();
+    throw new Error(`Cannot trust DERP node ${node.Name}: ${flaw}`);
+  }
+  return tls;
+}
