@@ -51,6 +51,7 @@ export const DROP_REASONS = [
   "send-failed",
   "tun-write",
   "peer-expired",
+  "disco-unknown-transaction",
 ] as const;
 
 /** One of the named reasons. */

@@ -30,6 +30,8 @@ export const ENDPOINT_TRACKER_MAX_PER_IP = 6;
 export const WIREGUARD_ONLY_TRUST_MS = 5_000;
 /** How long one address of a WireGuard-only peer is tried before the next. `addrForWireGuardSendLocked`. */
 export const WIREGUARD_ONLY_TRY_MS = 1_000;
+/** Silence after which it is tried elsewhere (ours): WireGuard's keepalive of 10 s and its 5 s for an answer. */
+export const WIREGUARD_ONLY_KEEP_MS = 15_000;
 /** Wire MTU that any path is expected to carry: TUN MTU 1280 and 80 bytes around it. `tstun.SafeWireMTU`. */
 export const SAFE_WIRE_MTU = 1_360;
 

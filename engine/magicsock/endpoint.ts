@@ -1,50 +1,409 @@
-import type { AddrId } from "../ports.ts";
+/**
+ * The paths to one peer: a relay (DERP) that always works, and UDP addresses that may.
+ *
+ * ```
+ *              pong: bestAddr
+ *   ┌───────┐ ─────────────────────────▶ ┌────────┐ ◀─┐ pong from bestAddr: trusted for another 6.5 s;
+ *   │ relay │                            │ direct │ ──┘ pong from a better address: that is bestAddr
+ *   └───────┘ ◀───────┐                  └────────┘
+ *                     │ ping to bestAddr      │ 6.5 s without a pong
+ *                     │ lost, or address      ▼
+ *                     │ withdrawn        ┌────────┐
+ *                     └───────────────── │  both  │ ── pong ─▶ direct
+ *                                        └────────┘
+ * ```
+ *
+ * While packets are sent (and 45 s longer) a heartbeat every 3 s pings bestAddr; outside "direct" it pings every candidate,
+ * each at most every 5 s, and asks the peer by CallMeMaybe to do the same. So a path that dies is left within 6.5 s and
+ * one that comes back is used within 6 s. An idle peer costs nothing: no timer runs for it.
+ *
+ * A peer without disco is spoken to by WireGuard alone: its addresses are tried in turn, and where authenticated data
+ * comes from is where it is sent. For all others authenticated *disco* decides, and data never moves the path.
+ *
+ * Source: tailscale.com/wgengine/magicsock `endpoint.go`.
+ */
+import { toHex } from "../../base/bytes.ts";
+import type { DiscoPublic, NodePublic, RandomBytes } from "../../base/keys.ts";
+import type { AddrId, AddrTable } from "../ports.ts";
+import type { PingOutcome } from "../config.ts";
+import { BestPath, wireLength } from "./best_path.ts";
+import { CandidateSet } from "./candidates.ts";
+import {
+  CALL_ME_MAYBE_BURST,
+  CALL_ME_MAYBE_INTERVAL_MS,
+  DISCO_PING_INTERVAL_MS,
+  GOOD_ENOUGH_LATENCY_MS,
+  HEARTBEAT_INTERVAL_MS,
+  SESSION_ACTIVE_TIMEOUT_MS,
+  UPGRADE_DIRECT_INTERVAL_MS,
+  WIREGUARD_ONLY_TRUST_MS,
+  WIREGUARD_ONLY_TRY_MS,
+} from "./constants.ts";
+import type { Waiting } from "./deadlines.ts";
+import { MAX_DISCO_PING_SIZE, TX_ID_LENGTH } from "./disco.ts";
+import { type PingRequest, type SentPing, SentPings } from "./pings.ts";
+import { TokenBucket } from "./token_bucket.ts";
+import { WireguardOnly } from "./wireguard_only.ts";
 
-/** Where the next packets for a peer go; both set means both. */
+/** Where the next packets for a peer go; both set means send to both, both 0 that there is no path. */
 export interface SendPath {
   addr: AddrId;
   /** DERP region, 0 for none. */
   derp: number;
 }
 
-/** A peer's paths. */
-export class Endpoint {
-  /** 64 hex digits of the node key. */
-  readonly key: string;
+/** What an endpoint needs of the magicsock it belongs to. */
+export interface EndpointOwner {
+  readonly addrs: AddrTable;
+  readonly random: RandomBytes;
+  /** Sends a ping to `addr`, or by the relay `derp` when that is 0. */
+  sendPing(endpoint: Endpoint, txId: Uint8Array, addr: AddrId, derp: number, size: number): void;
+  /** This node has just pinged the peer: tell it so once own endpoints are fresh. */
+  callMeMaybeWanted(endpoint: Endpoint, now: number): void;
+  /** Traffic begins after idleness. */
+  sessionStarted(now: number): void;
+  deadlineChanged(endpoint: Endpoint): void;
+  pathChanged(endpoint: Endpoint): void;
+}
+
+/** What a netmap says of a peer, in the engine's terms. */
+export interface EndpointSettings {
+  readonly disco: DiscoPublic | undefined;
+  /** Home DERP region, 0 for none. */
+  readonly derp: number;
+  readonly endpoints: readonly AddrId[];
+}
+
+/** One peer's paths. All times are milliseconds of the clock that `now` is read from. */
+export class Endpoint implements Waiting {
+  readonly nodeKey: NodePublic;
+  /** When a data packet was last sent or a person pinged, 0 for never. */
   lastSend = 0;
+  /** When data was last authenticated, 0 for never. */
   lastReceive = 0;
+  /** For `Deadlines`. */
+  deadline = Infinity;
+  slot = -1;
 
-  constructor(key: string) {
-    this.key = key;
+  readonly #owner: EndpointOwner;
+  readonly #candidates = new CandidateSet();
+  readonly #best = new BestPath();
+  readonly #wireguard = new WireguardOnly();
+  readonly #pings = new SentPings();
+  readonly #requests = new Set<PingRequest>();
+  readonly #path: SendPath = { addr: 0, derp: 0 };
+  #disco: DiscoPublic | undefined;
+  #homeDerp = 0;
+  #heardDerp = 0;
+  #heartbeatAt = Infinity;
+  #lastFullPing = -Infinity;
+  /** No candidate may be pinged for discovery before this. */
+  #discoveryAt = -Infinity;
+  readonly #callMeMaybes = new TokenBucket(CALL_ME_MAYBE_BURST, CALL_ME_MAYBE_INTERVAL_MS);
+  #reported: AddrId = 0;
+
+  constructor(nodeKey: NodePublic, owner: EndpointOwner) {
+    this.nodeKey = nodeKey;
+    this.#owner = owner;
   }
 
-  /** Home DERP region of the peer, 0 for none. */
+  /** 64 hex digits of the node key. */
+  get key(): string {
+    return this.nodeKey.hex;
+  }
+
+  get disco(): DiscoPublic | undefined {
+    return this.#disco;
+  }
+
+  /** Region that relays to the peer: its home, or where it was last heard when it has none. 0 for none. */
   get derp(): number {
-    throw new Error("being written");
+    return this.#homeDerp || this.#heardDerp;
   }
 
-  /** Once per batch of packets for this peer. The result is reused. */
-  pathForSend(_now: number): SendPath {
-    throw new Error("being written");
+  get #wireguardOnly(): boolean {
+    return this.#disco === undefined && this.#homeDerp === 0;
   }
 
-  /** WireGuard data was authenticated from this source (0: by DERP). */
-  noteReceived(_source: AddrId, _now: number): void {
-    throw new Error("being written");
+  /** Takes what the netmap says now. */
+  configure(settings: EndpointSettings, now: number): void {
+    const hadDisco = this.#disco;
+    this.#disco = settings.disco;
+    this.#homeDerp = settings.derp;
+    this.#candidates.configure(settings.endpoints, now, this.#best.trusted(now));
+    this.#candidatesChanged();
+    // A new disco key is a restarted peer: the pings sent to the old one are lost, its address is to prove itself.
+    if (hadDisco !== undefined && !hadDisco.equals(settings.disco)) {
+      this.#pings.clear();
+      this.#candidates.forgetPings();
+      this.#best.distrust();
+    }
+    this.#settle();
   }
 
-  /** A send to `addr` failed with EHOSTUNREACH. */
-  noteBadAddress(_addr: AddrId, _now: number): void {
-    throw new Error("being written");
+  /**
+   * The path for the next packets, to be asked once per batch: it also keeps the session alive and starts looking for a
+   * better path. The object is reused at the next call.
+   */
+  pathForSend(now: number): SendPath {
+    const path = this.#path;
+    path.addr = this.#best.trusted(now);
+    path.derp = 0;
+    if (path.addr !== 0) {
+      this.#noteSend(now);
+      return path;
+    }
+    if (this.#wireguardOnly) {
+      path.addr = this.#nextWireguardAddr(now);
+      path.derp = path.addr === 0 ? this.#heardDerp : 0;
+      this.#report(now);
+    } else {
+      path.addr = this.#best.addr;
+      path.derp = this.#homeDerp || (path.addr === 0 ? this.#heardDerp : 0);
+      this.#report(now);
+      this.#sendDiscoPings(now, true);
+    }
+    this.#noteSend(now);
+    return path;
   }
 
-  /** `ip:port` in use alone, "" while DERP carries (some of) the traffic. */
-  currentAddress(_now: number): string {
-    throw new Error("being written");
+  /** WireGuard data was authenticated from `source`, 0 when it came by DERP. */
+  noteReceived(source: AddrId, now: number): void {
+    this.lastReceive = now;
+    if (source === 0 || !this.#wireguardOnly) return;
+    const addr = source === this.#best.addr ? source : this.#owner.addrs.pin(source);
+    if (addr === 0) return;
+    if (addr !== this.#best.addr) this.#best.roam(addr, this.#owner.addrs.ip(addr).slice());
+    this.#wireguard.noteAnswer();
+    this.#best.trust(now + WIREGUARD_ONLY_TRUST_MS);
+    this.#report(now);
+  }
+
+  /** A packet of the peer came through this relay. */
+  noteDerp(region: number): void {
+    this.#heardDerp = region;
+  }
+
+  /** The relay does not know the peer (any more). */
+  derpPeerGone(region: number): void {
+    if (this.#heardDerp === region) this.#heardDerp = 0;
+  }
+
+  /** A send to `addr` failed in a way that says it cannot be reached (EHOSTUNREACH). */
+  noteBadAddress(addr: AddrId): void {
+    const candidate = this.#candidates.get(addr);
+    if (candidate !== undefined) candidate.latencyMs = -1;
+    if (this.#best.addr === addr) this.#clearBest();
+  }
+
+  /** `ip:port` that alone carries the traffic; "" while a relay does, or helps. */
+  currentAddress(now: number): string {
+    const addr = this.#best.trusted(now);
+    return addr === 0 ? "" : this.#owner.addrs.text(addr);
   }
 
   /** Sent to within the last 45 s. */
-  active(_now: number): boolean {
-    throw new Error("being written");
+  active(now: number): boolean {
+    return this.lastSend !== 0 && now - this.lastSend < SESSION_ACTIVE_TIMEOUT_MS;
+  }
+
+  /** An authenticated ping came from `addr` (stable). False when it is one heard before, not to be answered again. */
+  handlePing(addr: AddrId, txId: string, now: number): boolean {
+    const fresh = this.#candidates.hear(addr, txId, now, this.#best.trusted(now));
+    this.#candidatesChanged();
+    return fresh;
+  }
+
+  /**
+   * An authenticated pong came from `source`, 0 for by DERP. False when it answers no ping of this endpoint.
+   * Not the address it came from but the one that was pinged is what works.
+   */
+  handlePong(txId: string, source: AddrId, now: number): boolean {
+    const ping = this.#pings.take(txId);
+    if (ping === undefined) return false;
+    const latencyMs = Math.max(0, now - ping.at);
+    if (source !== 0) this.#noteLatency(ping, latencyMs, now);
+    if (ping.request !== undefined) this.#finish(ping.request, this.#outcome(ping, latencyMs));
+    this.#settle();
+    return true;
+  }
+
+  /** The peer says by DERP where it is and that it has just pinged. False when it says so too often. */
+  handleCallMeMaybe(endpoints: readonly AddrId[], now: number): boolean {
+    if (!this.#callMeMaybes.take(now)) return false;
+    this.#candidates.announce(endpoints, now, this.#best.trusted(now));
+    this.#candidatesChanged();
+    this.#sendDiscoPings(now, false);
+    this.#settle();
+    return true;
+  }
+
+  /**
+   * A person's ping. On a trusted direct path it goes there alone; otherwise by DERP and to every candidate at once.
+   * @param size bytes of the whole disco message, 0 for the smallest. @param done called once, perhaps at once
+   */
+  ping(size: number, timeoutMs: number, now: number, done: (outcome: PingOutcome | undefined) => void): void {
+    if (size > MAX_DISCO_PING_SIZE) return done(undefined);
+    const request: PingRequest = { deadline: now + timeoutMs, done };
+    this.#requests.add(request);
+    const trusted = this.#best.fits(size) ? this.#best.trusted(now) : 0;
+    if (trusted !== 0) {
+      this.#startPing(trusted, 0, now, size, request);
+    } else {
+      if (this.derp !== 0) this.#startPing(0, this.derp, now, size, request);
+      for (const candidate of this.#candidates) this.#startPing(candidate.addr, 0, now, size, request);
+    }
+    this.#noteSend(now);
+    this.#settle();
+  }
+
+  /** Sockets or links changed: nothing learnt by pinging is believed any more. */
+  forgetPaths(): void {
+    this.#candidates.forgetAnswers();
+    this.#discoveryAt = -Infinity;
+    this.#clearBest();
+  }
+
+  /** Back to a relay-only peer without a session; open pings end unanswered. */
+  reset(): void {
+    for (const request of [...this.#requests]) this.#finish(request, undefined);
+    this.#pings.clear();
+    this.#candidates.forgetPings();
+    this.#discoveryAt = -Infinity;
+    this.#lastFullPing = -Infinity;
+    this.#heartbeatAt = Infinity;
+    this.lastSend = 0;
+    this.#clearBest();
+    this.#settle();
+  }
+
+  /** Does what is due. */
+  advance(now: number): void {
+    for (const ping of this.#pings.expire(now)) {
+      if (ping.addr !== 0 && ping.addr === this.#best.addr && this.#best.trusted(now) === 0) this.#clearBest();
+    }
+    for (const request of [...this.#requests]) if (request.deadline <= now) this.#finish(request, undefined);
+    if (this.#heartbeatAt <= now) this.#heartbeat(now);
+    this.#report(now);
+    this.#settle();
+  }
+
+  /** Every address this endpoint holds. */
+  *addresses(): IterableIterator<AddrId> {
+    for (const candidate of this.#candidates) yield candidate.addr;
+    for (const ping of this.#pings) yield ping.addr;
+    yield this.#best.addr;
+    yield this.#reported;
+  }
+
+  #heartbeat(now: number): void {
+    this.#heartbeatAt = Infinity;
+    if (now - this.lastSend > SESSION_ACTIVE_TIMEOUT_MS) return;
+    this.#pingCandidate(this.#best.addr, now);
+    if (this.#wantFullPing(now)) this.#sendDiscoPings(now, true);
+    this.#heartbeatAt = now + HEARTBEAT_INTERVAL_MS;
+  }
+
+  #wantFullPing(now: number): boolean {
+    if (this.#lastFullPing === -Infinity || this.#best.trusted(now) === 0) return true;
+    if (this.#best.latencyMs <= GOOD_ENOUGH_LATENCY_MS) return false;
+    return now - this.#lastFullPing >= UPGRADE_DIRECT_INTERVAL_MS;
+  }
+
+  /** Pings every candidate that was not pinged within 5 s. */
+  #sendDiscoPings(now: number, sendCallMeMaybe: boolean): void {
+    this.#lastFullPing = now;
+    if (now < this.#discoveryAt || this.#disco === undefined) return;
+    this.#candidates.prune(now, this.#best.trusted(now));
+    this.#dropLostBest();
+    let sent = false;
+    let next = Infinity;
+    for (const candidate of this.#candidates) {
+      if (now - candidate.lastPing >= DISCO_PING_INTERVAL_MS) {
+        this.#pingCandidate(candidate.addr, now);
+        sent = true;
+      }
+      next = Math.min(next, candidate.lastPing + DISCO_PING_INTERVAL_MS);
+    }
+    this.#discoveryAt = next;
+    if (sent) this.#settle();
+    if (sent && sendCallMeMaybe && this.#homeDerp !== 0) this.#owner.callMeMaybeWanted(this, now);
+  }
+
+  #pingCandidate(addr: AddrId, now: number): void {
+    const candidate = this.#candidates.get(addr);
+    if (candidate === undefined) return;
+    candidate.lastPing = now;
+    this.#startPing(addr, 0, now, 0, undefined);
+  }
+
+  #startPing(addr: AddrId, derp: number, now: number, size: number, request: PingRequest | undefined): void {
+    if (this.#disco === undefined) return;
+    const txId = this.#owner.random(TX_ID_LENGTH);
+    this.#pings.add(toHex(txId), { addr, derp, at: now, size, request });
+    this.#owner.sendPing(this, txId, addr, derp, size);
+  }
+
+  #noteSend(now: number): void {
+    this.lastSend = now;
+    if (this.#heartbeatAt !== Infinity || this.#disco === undefined) return;
+    this.#heartbeatAt = now + HEARTBEAT_INTERVAL_MS;
+    this.#settle();
+    this.#owner.sessionStarted(now);
+  }
+
+  #noteLatency(ping: SentPing, latencyMs: number, now: number): void {
+    const candidate = this.#candidates.get(ping.addr);
+    if (candidate === undefined) return;
+    candidate.latencyMs = latencyMs;
+    const ip = this.#owner.addrs.ip(ping.addr).slice();
+    this.#best.offer({ addr: ping.addr, ip, latencyMs, wireMtu: wireLength(ping.size, ip) }, now);
+    this.#report(now);
+  }
+
+  #nextWireguardAddr(now: number): AddrId {
+    const current = this.#best.addr;
+    const next = this.#wireguard.next(current, Array.from(this.#candidates, (candidate) => candidate.addr), now);
+    if (next !== current) this.#best.roam(next, this.#owner.addrs.ip(next).slice());
+    this.#best.trust(now + WIREGUARD_ONLY_TRY_MS);
+    return next;
+  }
+
+  #candidatesChanged(): void {
+    this.#discoveryAt = -Infinity;
+    this.#dropLostBest();
+  }
+
+  #dropLostBest(): void {
+    if (this.#best.addr !== 0 && !this.#wireguardOnly && !this.#candidates.has(this.#best.addr)) this.#clearBest();
+  }
+
+  #clearBest(): void {
+    this.#best.clear();
+    this.#report(-Infinity);
+  }
+
+  #outcome(ping: SentPing, latencyMs: number): PingOutcome {
+    return { latencyMs, endpoint: ping.addr === 0 ? "" : this.#owner.addrs.text(ping.addr), derp: ping.derp };
+  }
+
+  #finish(request: PingRequest, outcome: PingOutcome | undefined): void {
+    if (this.#requests.delete(request)) request.done(outcome);
+  }
+
+  /** Tells the owner when the address that alone carries the traffic is another. */
+  #report(now: number): void {
+    const addr = this.#best.trusted(now);
+    if (addr === this.#reported) return;
+    this.#reported = addr;
+    this.#owner.pathChanged(this);
+  }
+
+  #settle(): void {
+    let deadline = Math.min(this.#heartbeatAt, this.#pings.deadline);
+    for (const request of this.#requests) deadline = Math.min(deadline, request.deadline);
+    if (deadline === this.deadline) return;
+    this.deadline = deadline;
+    this.#owner.deadlineChanged(this);
   }
 }

@@ -1,86 +1,365 @@
+/**
+ * Path discovery for all peers: answers disco, owns the endpoints, and knows what this node may tell of itself.
+ *
+ * ```
+ * us                                          peer
+ *  │── ping ─── each candidate, by UDP ──────▶ │   opens our firewall even where it does not arrive
+ *  │── CallMeMaybe ── own endpoints, by DERP ▶ │   held back until own endpoints are fresh (STUN)
+ *  │ ◀── ping ── each of them, by UDP ──────── │
+ *  │── pong ─────────────────────────────────▶ │   peer: direct
+ *  │ ◀── pong ──────────────────────────────── │   us: direct
+ * ```
+ *
+ * Nothing here waits or sends by itself: `advance` does what is due at `nextDeadline`, and `MagicsockIo` carries it out.
+ * Nothing from the network is believed before its NaCl box opened, and then only what a peer may say of itself.
+ *
+ * Source: tailscale.com/wgengine/magicsock `handleDiscoMessage`, `handlePingLocked`, `enqueueCallMeMaybe`, `ReSTUN`.
+ */
+import { assertNever } from "../../base/assert_never.ts";
+import { BOX_NONCE_LENGTH } from "../../base/box.ts";
+import { fromHex, toHex } from "../../base/bytes.ts";
 import type { Drop } from "../../base/drops.ts";
-import type { AddrPort } from "../../base/ip.ts";
-import type { DiscoPrivate, NodePublic, RandomBytes } from "../../base/keys.ts";
+import { type AddrPort, type IpBytes, parseAddrPort } from "../../base/ip.ts";
+import { type DiscoPrivate, DiscoPublic, NodePublic, type RandomBytes } from "../../base/keys.ts";
 import type { PeerConfig, PingOutcome } from "../config.ts";
 import type { AddrId, AddrTable } from "../ports.ts";
-import type { Endpoint } from "./endpoint.ts";
+import { ENDPOINTS_ASK_INTERVAL_MS, ENDPOINTS_FRESH_ENOUGH_MS, RESTUN_MAX_MS, RESTUN_MIN_MS } from "./constants.ts";
+import { Deadlines } from "./deadlines.ts";
+import {
+  DISCO_PING_SIZE,
+  type DiscoMessage,
+  discoSender,
+  encodeCallMeMaybe,
+  encodePing,
+  encodePong,
+  openDisco,
+  parseDisco,
+  sealDisco,
+} from "./disco.ts";
+import { type DiscoPeer, DiscoPeers } from "./disco_peers.ts";
+import { Endpoint, type EndpointOwner } from "./endpoint.ts";
 
 /** What magicsock needs done. Payloads are its callee's to keep. */
 export interface MagicsockIo {
   sendUdp(to: AddrId, payload: Uint8Array): void;
   sendDerp(region: number, peer: NodePublic, payload: Uint8Array): void;
-  /** Asks for a new STUN round, answered by `setLocalEndpoints`. */
+  /** Asks for a new STUN round, to be answered by `setLocalEndpoints`. */
   endpointsWanted(reason: string): void;
+  /** `endpoint.currentAddress` is another now. */
   pathChanged(endpoint: Endpoint): void;
 }
 
-/** Where a disco message came from. */
+/** Where a disco message came from: a UDP address, or a DERP region and the node the relay says sent it. */
 export type DiscoSource = { readonly addr: AddrId } | { readonly derp: number; readonly peer: NodePublic };
 
+/** 127.3.3.40, which stands for "by DERP", the port being the region. `tailcfg.DerpMagicIP`. */
+const DERP_MAGIC_IP = Uint8Array.of(127, 3, 3, 40);
+
+/** The paths to all peers. Every `now` is milliseconds of one clock, best with fractions: latencies come from it. */
 export class Magicsock {
-  constructor(_options: { disco: DiscoPrivate; random: RandomBytes; io: MagicsockIo; addrs: AddrTable }) {
+  readonly #disco: DiscoPrivate;
+  readonly #random: RandomBytes;
+  readonly #io: MagicsockIo;
+  readonly #addrs: AddrTable;
+  readonly #owner: EndpointOwner;
+  readonly #byKey = new Map<string, Endpoint>();
+  readonly #discoPeers: DiscoPeers;
+  readonly #deadlines = new Deadlines<Endpoint>();
+  /** Peers to be sent a CallMeMaybe once own endpoints are fresh. */
+  readonly #callMeMaybes = new Set<Endpoint>();
+  #self: NodePublic | undefined;
+  #homeDerp = 0;
+  #local: readonly AddrPort[] = [];
+  #localAt = -Infinity;
+  #askedAt = -Infinity;
+  #restunAt = Infinity;
+
+  constructor(options: { disco: DiscoPrivate; random: RandomBytes; io: MagicsockIo; addrs: AddrTable }) {
+    this.#disco = options.disco;
+    this.#random = options.random;
+    this.#io = options.io;
+    this.#addrs = options.addrs;
+    this.#discoPeers = new DiscoPeers(options.disco);
+    this.#owner = {
+      addrs: options.addrs,
+      random: options.random,
+      sendPing: (endpoint, txId, addr, derp, size) => this.#sendPing(endpoint, txId, addr, derp, size),
+      callMeMaybeWanted: (endpoint, now) => this.#wantCallMeMaybe(endpoint, now),
+      sessionStarted: (now) => this.#sessionStarted(now),
+      deadlineChanged: (endpoint) => this.#deadlines.update(endpoint),
+      pathChanged: (endpoint) => this.#io.pathChanged(endpoint),
+    };
   }
 
-  setSelf(_nodeKey: NodePublic | undefined, _homeDerp: number): void {
-    throw new Error("being written");
+  /** Own node key, undefined when logged out or stopped: then all sessions end and no message is answered. */
+  setSelf(nodeKey: NodePublic | undefined, homeDerp: number): void {
+    this.#self = nodeKey;
+    this.#homeDerp = homeDerp;
+    if (nodeKey !== undefined) return;
+    this.#callMeMaybes.clear();
+    this.#restunAt = Infinity;
+    for (const endpoint of this.#byKey.values()) endpoint.reset();
   }
 
-  setLocalEndpoints(_addrs: readonly AddrPort[], _now: number): void {
-    throw new Error("being written");
+  /** Own home region as last set, 0 for none. */
+  get homeDerp(): number {
+    return this.#homeDerp;
   }
 
-  upsertPeer(_config: PeerConfig, _now: number): Endpoint {
-    throw new Error("being written");
+  /** The endpoints found by a STUN round that ended at `now`. A CallMeMaybe that waited for them goes out. */
+  setLocalEndpoints(addrs: readonly AddrPort[], now: number): void {
+    this.#local = [...addrs];
+    this.#localAt = now;
+    this.#askedAt = -Infinity;
+    if (this.#restunAt !== Infinity) this.#restunAt = this.#nextRestun(now);
+    const waiting = [...this.#callMeMaybes];
+    this.#callMeMaybes.clear();
+    for (const endpoint of waiting) this.#sendCallMeMaybe(endpoint);
   }
 
-  removePeer(_key: string): void {
-    throw new Error("being written");
+  /** Adds a peer or changes what is known of it. @throws TypeError for keys that are not 64 hex digits. */
+  upsertPeer(config: PeerConfig, now: number): Endpoint {
+    let endpoint = this.#byKey.get(config.key);
+    if (endpoint === undefined) {
+      endpoint = new Endpoint(new NodePublic(keyBytes(config.key)), this.#owner);
+      this.#byKey.set(config.key, endpoint);
+    }
+    const disco = config.disco === "" ? undefined : new DiscoPublic(keyBytes(config.disco));
+    if (endpoint.disco?.hex !== disco?.hex) {
+      if (endpoint.disco !== undefined) this.#discoPeers.remove(endpoint.disco, endpoint);
+      if (disco !== undefined) this.#discoPeers.add(disco, endpoint);
+    }
+    const endpoints = config.endpoints.map(parseAddrPort).filter((addr) => addr !== undefined);
+    endpoint.configure({ disco, derp: config.derp, endpoints: this.#intern(endpoints) }, now);
+    return endpoint;
   }
 
-  endpoint(_key: string): Endpoint | undefined {
-    throw new Error("being written");
+  removePeer(key: string): void {
+    const endpoint = this.#byKey.get(key);
+    if (endpoint === undefined) return;
+    this.#byKey.delete(key);
+    this.#callMeMaybes.delete(endpoint);
+    if (endpoint.disco !== undefined) this.#discoPeers.remove(endpoint.disco, endpoint);
+    endpoint.reset();
+  }
+
+  /** @param key 64 hex digits of a node key. */
+  endpoint(key: string): Endpoint | undefined {
+    return this.#byKey.get(key);
   }
 
   endpoints(): IterableIterator<Endpoint> {
-    throw new Error("being written");
+    return this.#byKey.values();
   }
 
-  handleDisco(_message: Uint8Array, _source: DiscoSource, _now: number): Drop | undefined {
-    throw new Error("being written");
+  /**
+   * Takes a datagram that `classify` calls disco, from UDP or DERP; the bytes are borrowed.
+   * @returns why it was of no use, or undefined. A ping seen before is neither answered nor counted.
+   */
+  handleDisco(message: Uint8Array, source: DiscoSource, now: number): Drop | undefined {
+    const sender = discoSender(message);
+    if (sender === undefined) return "disco-envelope";
+    const peer = this.#self === undefined ? undefined : this.#discoPeers.find(toHex(sender));
+    if (peer === undefined) return "disco-unknown-sender";
+    const box = peer.box;
+    if (box === undefined) return "low-order-key";
+    const payload = openDisco(message, box);
+    if (payload === undefined) return "disco-decrypt";
+    const parsed = parseDisco(payload);
+    if (typeof parsed === "string") return parsed;
+    switch (parsed.type) {
+      case "ping":
+        return this.#handlePing(parsed, peer, source, now);
+      case "pong":
+        return this.#handlePong(parsed, peer, source, now);
+      case "call-me-maybe":
+        return this.#handleCallMeMaybe(parsed, peer, source, now);
+      default:
+        return assertNever(parsed);
+    }
   }
 
-  noteDerp(_region: number, _key: string): void {
-    throw new Error("being written");
+  /** A packet of this peer came through this relay: the way back when it has no home region of its own. */
+  noteDerp(region: number, key: string): void {
+    this.#byKey.get(key)?.noteDerp(region);
   }
 
-  derpPeerGone(_region: number, _key: string): void {
-    throw new Error("being written");
+  /** The relay says the peer is not there. */
+  derpPeerGone(region: number, key: string): void {
+    this.#byKey.get(key)?.derpPeerGone(region);
   }
 
+  /**
+   * Pings a peer for a person, directly and by DERP at once unless a direct path is trusted; see `Endpoint.ping`.
+   * @param done called once: with the first pong, or undefined when none came in time or there is no such peer.
+   */
   ping(
-    _key: string,
-    _size: number,
-    _timeoutMs: number,
-    _now: number,
-    _done: (outcome: PingOutcome | undefined) => void,
+    key: string,
+    size: number,
+    timeoutMs: number,
+    now: number,
+    done: (outcome: PingOutcome | undefined) => void,
   ): void {
-    throw new Error("being written");
+    const endpoint = this.#byKey.get(key);
+    if (endpoint === undefined || this.#self === undefined) return done(undefined);
+    endpoint.ping(size, timeoutMs, now, done);
   }
 
-  rebind(_now: number): void {
-    throw new Error("being written");
+  /** Sockets or links changed: trust in all paths, and own endpoints, are forgotten, and new ones asked for. */
+  rebind(now: number): void {
+    this.#localAt = this.#askedAt = -Infinity;
+    for (const endpoint of this.#byKey.values()) endpoint.forgetPaths();
+    if (this.#self !== undefined) this.#ask("rebind", now);
   }
 
-  /** Ids that must survive `AddrTable.sweep`. */
-  liveAddresses(): IterableIterator<AddrId> {
-    throw new Error("being written");
+  /** Address ids held anywhere here, to survive `AddrTable.sweep`; perhaps with repetitions and 0. */
+  *liveAddresses(): IterableIterator<AddrId> {
+    for (const endpoint of this.#byKey.values()) yield* endpoint.addresses();
   }
 
+  /** When `advance` has something to do, Infinity while all peers are idle. */
   nextDeadline(): number {
-    throw new Error("being written");
+    return Math.min(this.#deadlines.first?.deadline ?? Infinity, this.#restunAt);
   }
 
-  advance(_now: number): void {
-    throw new Error("being written");
+  /** Does everything that is due by `now`. */
+  advance(now: number): void {
+    for (let due = this.#deadlines.first; due !== undefined && due.deadline <= now; due = this.#deadlines.first) {
+      due.advance(now);
+    }
+    if (this.#restunAt <= now) this.#restun(now);
   }
+
+  #handlePing(
+    ping: DiscoMessage & { type: "ping" },
+    peer: DiscoPeer,
+    source: DiscoSource,
+    now: number,
+  ): Drop | undefined {
+    const named = ping.nodeKey === undefined ? undefined : this.#byKey.get(toHex(ping.nodeKey));
+    if (ping.nodeKey !== undefined && (named === undefined || !peer.endpoints.has(named))) {
+      return "disco-unknown-sender";
+    }
+    if ("derp" in source) {
+      const endpoint = this.#byKey.get(source.peer.hex);
+      if (endpoint === undefined || !peer.endpoints.has(endpoint)) return "disco-unknown-sender";
+      if (named !== undefined && named !== endpoint) return "disco-unknown-sender";
+      const pong = encodePong(ping.txId, { ip: DERP_MAGIC_IP, port: source.derp });
+      this.#send(peer, pong, 0, source.derp, endpoint.nodeKey);
+      return undefined;
+    }
+    // Until a node key says which of several nodes it is, the address is a candidate for each.
+    const addr = this.#addrs.pin(source.addr);
+    const txId = toHex(ping.txId);
+    let fresh = false;
+    for (const endpoint of named === undefined ? peer.endpoints : [named]) {
+      if (addr === 0 || endpoint.handlePing(addr, txId, now)) fresh = true;
+    }
+    if (!fresh) return undefined;
+    const from = { ip: copyIp(this.#addrs.ip(source.addr)), port: this.#addrs.port(source.addr) };
+    this.#send(peer, encodePong(ping.txId, from), source.addr, 0, undefined);
+    return undefined;
+  }
+
+  #handlePong(
+    pong: DiscoMessage & { type: "pong" },
+    peer: DiscoPeer,
+    source: DiscoSource,
+    now: number,
+  ): Drop | undefined {
+    const addr = "addr" in source ? source.addr : 0;
+    const txId = toHex(pong.txId);
+    for (const endpoint of peer.endpoints) if (endpoint.handlePong(txId, addr, now)) return undefined;
+    return "disco-unknown-transaction";
+  }
+
+  #handleCallMeMaybe(
+    message: DiscoMessage & { type: "call-me-maybe" },
+    peer: DiscoPeer,
+    source: DiscoSource,
+    now: number,
+  ): Drop | undefined {
+    if ("addr" in source) return "disco-malformed";
+    const endpoint = this.#byKey.get(source.peer.hex);
+    if (endpoint === undefined || !peer.endpoints.has(endpoint)) return "disco-unknown-sender";
+    return endpoint.handleCallMeMaybe(this.#intern(message.endpoints), now) ? undefined : "disco-rate";
+  }
+
+  /** Ids of those addresses that a node can have, each once. */
+  #intern(addrs: readonly AddrPort[]): AddrId[] {
+    const ids = addrs.filter(isNodeAddress).map(({ ip, port }) => this.#addrs.intern(ip, port));
+    return [...new Set(ids)].filter((id) => id !== 0);
+  }
+
+  #sendPing(endpoint: Endpoint, txId: Uint8Array, addr: AddrId, derp: number, size: number): void {
+    const padding = Math.max(size - DISCO_PING_SIZE, 0);
+    const peer = endpoint.disco && this.#discoPeers.find(endpoint.disco.hex);
+    if (peer !== undefined) this.#send(peer, encodePing(txId, this.#self, padding), addr, derp, endpoint.nodeKey);
+  }
+
+  #send(peer: DiscoPeer, payload: Uint8Array, addr: AddrId, derp: number, node: NodePublic | undefined): void {
+    const box = peer.box;
+    if (box === undefined) return;
+    const message = sealDisco(this.#disco.public, box, this.#random(BOX_NONCE_LENGTH), payload);
+    if (addr !== 0) this.#io.sendUdp(addr, message);
+    else if (node !== undefined) this.#io.sendDerp(derp, node, message);
+  }
+
+  #wantCallMeMaybe(endpoint: Endpoint, now: number): void {
+    if (now - this.#localAt < ENDPOINTS_FRESH_ENOUGH_MS) return this.#sendCallMeMaybe(endpoint);
+    this.#callMeMaybes.add(endpoint);
+    this.#ask("refresh-for-peering", now);
+  }
+
+  #sendCallMeMaybe(endpoint: Endpoint): void {
+    const peer = endpoint.disco && this.#discoPeers.find(endpoint.disco.hex);
+    if (peer === undefined || endpoint.derp === 0) return;
+    this.#send(peer, encodeCallMeMaybe(this.#local), 0, endpoint.derp, endpoint.nodeKey);
+  }
+
+  /** Asks for endpoints, unless a round asked for a moment ago may still be under way. */
+  #ask(reason: string, now: number): void {
+    if (now - this.#askedAt < ENDPOINTS_ASK_INTERVAL_MS) return;
+    this.#askedAt = now;
+    this.#io.endpointsWanted(reason);
+  }
+
+  #sessionStarted(now: number): void {
+    if (this.#restunAt === Infinity) this.#restunAt = Math.max(now, this.#nextRestun(this.#localAt));
+  }
+
+  /** Keeps the NAT's mapping of this node alive while there is any session. */
+  #restun(now: number): void {
+    if (this.#deadlines.first === undefined) {
+      this.#restunAt = Infinity;
+      return;
+    }
+    this.#restunAt = this.#nextRestun(now);
+    this.#ask("periodic", now);
+  }
+
+  #nextRestun(since: number): number {
+    const [high, low] = this.#random(2);
+    return since + RESTUN_MIN_MS + ((high << 8 | low) / 65_536) * (RESTUN_MAX_MS - RESTUN_MIN_MS);
+  }
+}
+
+function keyBytes(hex: string): Uint8Array {
+  const bytes = fromHex(hex);
+  if (bytes?.length !== 32) throw new TypeError(`Cannot use "${hex}" as a key, want 64 hex digits`);
+  return bytes;
+}
+
+function copyIp(ip: Uint8Array): IpBytes {
+  return new Uint8Array(ip);
+}
+
+/**
+ * False for addresses that cannot be a node's: port 0, unspecified, multicast, broadcast, the stand-in for DERP, and
+ * IPv6 link-local, which means nothing without an interface.
+ */
+function isNodeAddress({ ip, port }: AddrPort): boolean {
+  if (port === 0 || ip.every((byte) => byte === 0)) return false;
+  if (ip.length === 4) return ip[0] < 224 && !DERP_MAGIC_IP.every((byte, i) => ip[i] === byte);
+  return ip[0] !== 0xff && !(ip[0] === 0xfe && (ip[1] & 0xc0) === 0x80);
 }
