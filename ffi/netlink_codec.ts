@@ -121,7 +121,7 @@ export function readText(attributes: Map<number, Uint8Array>, type: number): str
 /** What NLMSG_ERROR says: 0 or a positive errno, and the kernel's own words where it has some (extended ack). */
 export function decodeError(message: NetlinkMessage): { readonly errno: number; readonly detail?: string } {
   const { body, flags } = message;
-  const code = -new DataView(body.buffer, body.byteOffset, body.byteLength).getInt32(0, true);
+  const code = 0 - new DataView(body.buffer, body.byteOffset, body.byteLength).getInt32(0, true);
   if ((flags & NLM_F_ACK_TLVS) === 0) return { errno: code };
   return { errno: code, detail: readText(decodeAttributes(body.subarray(4 + HEADER)), NLMSGERR_ATTR_MSG) };
 }
