@@ -40,6 +40,8 @@ export interface Routed {
   readonly routes: readonly string[];
   /** Unix milliseconds by control's clock when the next key expires, undefined for never. */
   readonly nextExpiry: number | undefined;
+  /** Peers the lock accepts, those whose key has expired too: what `status` and `whois` show. */
+  readonly visible: readonly Node[];
   /** Peers the lock keeps out. */
   readonly rejected: readonly Node[];
   /** For health. */
@@ -133,12 +135,14 @@ export class Router {
   route(netmap: Netmap, policy: RouterPolicy): Routed {
     const verdict = this.#lock.filter(netmap);
     const peers: PeerConfig[] = [];
+    const visible: Node[] = [];
     const usable: Node[] = [];
     const problems: string[] = [];
     let routesOffered = false;
     let nextExpiry = fromGoTime(netmap.self.KeyExpiry) ?? Infinity;
     if (nextExpiry <= policy.controlNow) nextExpiry = Infinity;
     for (const node of verdict.accepted) {
+      visible.push(node);
       const converted = this.#convert(node);
       if (typeof converted === "string") {
         problems.push(converted);
@@ -164,6 +168,7 @@ export class Router {
       },
       routes: routesOf(peers),
       nextExpiry: nextExpiry === Infinity ? undefined : nextExpiry,
+      visible,
       rejected: verdict.rejected,
       lockProblem: verdict.problem,
       routesOffered,

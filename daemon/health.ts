@@ -1,0 +1,256 @@
+/**
+ * What is wrong with this node, as `status`, the bus and the metrics tell it.
+ *
+ * A warning has a code (Tailscale's where it has one, so that tools recognise it), is shown only once it has lasted its
+ * grace time, and is silent while something it depends on is wrong too. Source: health/warnings.go, health/state.go,
+ * tsconst/health.go.
+ */
+import type { DisplayMessage } from "../control/wire/tailcfg.ts";
+
+/** What the text of a warning is made of. */
+export type WarningArgs = Readonly<Record<string, string>>;
+
+interface Warnable {
+  readonly severity: "high" | "medium" | "low";
+  readonly title: string;
+  readonly text: (args: WarningArgs) => string;
+  readonly dependsOn?: readonly WarningCode[];
+  readonly impactsConnectivity?: boolean;
+  /** How long it must last before it is shown, ms. */
+  readonly graceMs?: number;
+}
+
+/** Names of all warnings. Those that begin with `agent-` are ours. */
+export type WarningCode =
+  | "network-status"
+  | "wantrunning-false"
+  | "login-state"
+  | "not-in-map-poll"
+  | "mapresponse-timeout"
+  | "no-derp-home"
+  | "no-derp-connection"
+  | "derp-timed-out"
+  | "derp-region-error"
+  | "no-udp4-bind"
+  | "state-store-health"
+  | "agent-server-key-changed"
+  | "agent-tailnet-lock"
+  | "agent-key-expired"
+  | "agent-routing"
+  | "agent-accept-routes-off"
+  | "agent-not-implemented";
+
+const WARNABLES: Readonly<Record<WarningCode, Warnable>> = {
+  "network-status": {
+    severity: "medium",
+    title: "Network down",
+    text: () => "This machine has no network: no interface with an address is up.",
+    impactsConnectivity: true,
+    graceMs: 5_000,
+  },
+  "wantrunning-false": { severity: "low", title: "Stopped", text: () => "This node is stopped." },
+  "login-state": {
+    severity: "medium",
+    title: "Logged out",
+    text: ({ error }) => error ? `You are logged out. The last login error was: ${error}` : "You are logged out.",
+    dependsOn: ["wantrunning-false"],
+  },
+  "not-in-map-poll": {
+    severity: "medium",
+    title: "Out of sync",
+    text: ({ error }) =>
+      "Unable to connect to the coordination server to synchronize the state of your tailnet. " +
+      `Traffic between known peers goes on; changes of the tailnet are not seen.${error ? ` (${error})` : ""}`,
+    dependsOn: ["network-status", "wantrunning-false", "agent-server-key-changed"],
+    graceMs: 10_000,
+  },
+  "mapresponse-timeout": {
+    severity: "medium",
+    title: "Network map response timeout",
+    text: ({ duration }) => `No network map has come from the coordination server in ${duration}.`,
+    dependsOn: ["network-status", "wantrunning-false"],
+  },
+  "no-derp-home": {
+    severity: "medium",
+    title: "No home relay server",
+    text: () => "No relay server could be reached; peers that need one cannot reach this node.",
+    dependsOn: ["network-status"],
+    impactsConnectivity: true,
+    graceMs: 10_000,
+  },
+  "no-derp-connection": {
+    severity: "medium",
+    title: "Relay server unavailable",
+    text: ({ region, error }) => `Cannot connect to the relay server ${region}${error ? `: ${error}` : "."}`,
+    dependsOn: ["network-status", "no-derp-home"],
+    impactsConnectivity: true,
+    graceMs: 10_000,
+  },
+  "derp-timed-out": {
+    severity: "medium",
+    title: "Relay server timed out",
+    text: ({ region, duration }) => `Nothing has come from the relay server ${region} in ${duration}.`,
+    dependsOn: ["network-status", "no-derp-connection", "no-derp-home"],
+  },
+  "derp-region-error": {
+    severity: "low",
+    title: "Relay server error",
+    text: ({ region, error }) => `The relay server ${region} is reporting an issue: ${error}`,
+    dependsOn: ["network-status"],
+  },
+  "no-udp4-bind": {
+    severity: "medium",
+    title: "No UDP socket",
+    text: () => "No IPv4 UDP port could be opened; all traffic goes by relay.",
+    dependsOn: ["network-status", "wantrunning-false"],
+    impactsConnectivity: true,
+  },
+  "state-store-health": {
+    severity: "high",
+    title: "State cannot be saved",
+    text: ({ error }) => `Keys and preferences could not be saved: ${error}`,
+  },
+  "agent-server-key-changed": {
+    severity: "high",
+    title: "Control server's key changed",
+    text: ({ error }) => error,
+    impactsConnectivity: true,
+  },
+  "agent-tailnet-lock": {
+    severity: "high",
+    title: "Tailnet Lock",
+    text: ({ error }) => error,
+    impactsConnectivity: true,
+  },
+  "agent-key-expired": {
+    severity: "high",
+    title: "Node key expired",
+    text: () => "The key of this node has expired; log in again with `up --force-reauth`.",
+    impactsConnectivity: true,
+    dependsOn: ["wantrunning-false"],
+  },
+  "agent-routing": {
+    severity: "medium",
+    title: "Routing",
+    text: ({ error }) => `Addresses, routes or rules of this machine could not be set: ${error}`,
+    impactsConnectivity: true,
+  },
+  "agent-accept-routes-off": {
+    severity: "low",
+    title: "Routes not accepted",
+    text: () => "Some peers are advertising routes but --accept-routes is false",
+  },
+  "agent-not-implemented": {
+    severity: "low",
+    title: "Set but not implemented",
+    text: ({ settings }) => `${settings} set but not implemented in this version.`,
+  },
+};
+
+interface Warning {
+  readonly since: number;
+  readonly args: WarningArgs;
+}
+
+/** One entry of Go's `health.State`. */
+export interface UnhealthyState {
+  readonly WarnableCode: string;
+  readonly Severity: string;
+  readonly Title: string;
+  readonly Text: string;
+  readonly BrokenSince?: string;
+  readonly Args?: WarningArgs;
+  readonly DependsOn?: readonly string[];
+  readonly ImpactsConnectivity?: boolean;
+  readonly PrimaryAction?: { readonly URL: string; readonly Label: string };
+}
+
+/** Go's `health.State`. */
+export interface HealthState {
+  readonly Warnings: Readonly<Record<string, UnhealthyState>> | null;
+}
+
+/** The warnings that stand. Times are Unix milliseconds, given by the caller. */
+export class Health {
+  readonly #warnings = new Map<WarningCode, Warning>();
+  #messages: Readonly<Record<string, DisplayMessage>> = {};
+  #shown = "";
+
+  /** A warning stands; `since` stays that of the first call. */
+  warn(code: WarningCode, now: number, args: WarningArgs = {}): void {
+    this.#warnings.set(code, { since: this.#warnings.get(code)?.since ?? now, args });
+  }
+
+  clear(code: WarningCode): void {
+    this.#warnings.delete(code);
+  }
+
+  /** Warns when `bad`, clears otherwise. */
+  set(code: WarningCode, bad: boolean, now: number, args: WarningArgs = {}): void {
+    if (bad) this.warn(code, now, args);
+    else this.clear(code);
+  }
+
+  /** Messages of the control server, all of them. */
+  setControlMessages(messages: Readonly<Record<string, DisplayMessage>>): void {
+    this.#messages = messages;
+  }
+
+  /** One sentence each, as `status` shows them. */
+  strings(now: number): string[] {
+    const own = this.#visible(now).map(([code, { args }]) => WARNABLES[code].text(args));
+    const told = Object.values(this.#messages).map((message) => {
+      const text = message.Title && message.Text
+        ? `${message.Title}: ${message.Text}`
+        : message.Text || `${message.Title}.`;
+      return message.PrimaryAction ? `${text} ${message.PrimaryAction.Label}: ${message.PrimaryAction.URL}` : text;
+    });
+    return [...own, ...told.sort()];
+  }
+
+  /** The state for the bus. */
+  state(now: number): HealthState {
+    const warnings: Record<string, UnhealthyState> = {};
+    for (const [code, { since, args }] of this.#visible(now)) {
+      const { severity, title, text, dependsOn, impactsConnectivity } = WARNABLES[code];
+      warnings[code] = {
+        WarnableCode: code,
+        Severity: severity,
+        Title: title,
+        Text: text(args),
+        BrokenSince: new Date(since).toISOString(),
+        ...(Object.keys(args).length > 0 && { Args: args }),
+        ...(dependsOn && { DependsOn: dependsOn }),
+        ...(impactsConnectivity && { ImpactsConnectivity: true }),
+      };
+    }
+    for (const [id, message] of Object.entries(this.#messages)) {
+      const code = `control-health.${id}`;
+      warnings[code] = {
+        WarnableCode: code,
+        Severity: message.Severity,
+        Title: message.Title,
+        Text: message.Text,
+        ...(message.ImpactsConnectivity && { ImpactsConnectivity: true }),
+        ...(message.PrimaryAction && { PrimaryAction: message.PrimaryAction }),
+      };
+    }
+    return { Warnings: Object.keys(warnings).length === 0 ? null : warnings };
+  }
+
+  /** The state, when it is not what the last call gave; so that the bus hears of changes only. */
+  changed(now: number): HealthState | undefined {
+    const state = this.state(now);
+    const text = JSON.stringify(state);
+    if (text === this.#shown) return undefined;
+    this.#shown = text;
+    return state;
+  }
+
+  #visible(now: number): [WarningCode, Warning][] {
+    return [...this.#warnings].filter(([code, { since }]) => {
+      const { graceMs = 0, dependsOn = [] } = WARNABLES[code];
+      return now - since >= graceMs && !dependsOn.some((other) => this.#warnings.has(other));
+    });
+  }
+}
