@@ -85,6 +85,8 @@ export class Lab implements AsyncDisposable {
     }
     a.configure(aDevice, [aAddresses].flat(), mtu);
     b.configure(bDevice, [bAddresses].flat(), mtu);
+    a.awaitCarrier(aDevice);
+    b.awaitCarrier(bDevice);
     return { aDevice, bDevice, setUp: (up) => a.setUp(aDevice, up) };
   }
 
@@ -236,6 +238,15 @@ export class LabNamespace {
     const { index } = linkByName(this.netlink, device)!;
     setLink(this.netlink, index, { mtu, up: true });
     for (const address of addresses) addAddress(this.netlink, index, prefix(address));
+  }
+
+  /** Blocks until the kernel sends through `device`: it notices a new carrier a little later, and drops until then. */
+  awaitCarrier(device: string): void {
+    const cell = new Int32Array(new SharedArrayBuffer(4));
+    for (let tries = 0; !linkByName(this.netlink, device)!.running; tries++) {
+      if (tries === 2000) throw new Error(`${device} of ${this.name} has no carrier`);
+      Atomics.wait(cell, 0, 0, 1);
+    }
   }
 
   /** Asks the children to end, and makes them after 2 s. */
