@@ -25,6 +25,7 @@
 import { toHex } from "../../base/bytes.ts";
 import type { DiscoPublic, NodePublic, RandomBytes } from "../../base/keys.ts";
 import type { AddrId, AddrTable } from "../ports.ts";
+import type { Deadlined } from "../wg/deadlines.ts";
 import type { PingOutcome } from "../config.ts";
 import { BestPath, wireLength } from "./best_path.ts";
 import { CandidateSet } from "./candidates.ts";
@@ -39,7 +40,6 @@ import {
   WIREGUARD_ONLY_TRUST_MS,
   WIREGUARD_ONLY_TRY_MS,
 } from "./constants.ts";
-import type { Waiting } from "./deadlines.ts";
 import { MAX_DISCO_PING_SIZE, TX_ID_LENGTH } from "./disco.ts";
 import { type PingRequest, type SentPing, SentPings } from "./pings.ts";
 import { TokenBucket } from "./token_bucket.ts";
@@ -62,6 +62,7 @@ export interface EndpointOwner {
   callMeMaybeWanted(endpoint: Endpoint, now: number): void;
   /** Traffic begins after idleness. */
   sessionStarted(now: number): void;
+  /** `endpoint.deadline()` may have become earlier. */
   deadlineChanged(endpoint: Endpoint): void;
   pathChanged(endpoint: Endpoint): void;
 }
@@ -75,15 +76,14 @@ export interface EndpointSettings {
 }
 
 /** One peer's paths. All times are milliseconds of the clock that `now` is read from. */
-export class Endpoint implements Waiting {
+export class Endpoint implements Deadlined {
   readonly nodeKey: NodePublic;
   /** When a data packet was last sent or a person pinged, 0 for never. */
   lastSend = 0;
   /** When data was last authenticated, 0 for never. */
   lastReceive = 0;
-  /** For `Deadlines`. */
-  deadline = Infinity;
-  slot = -1;
+  queuedAt = Infinity;
+  place = -1;
 
   readonly #owner: EndpointOwner;
   readonly #candidates = new CandidateSet();
@@ -138,7 +138,6 @@ export class Endpoint implements Waiting {
       this.#candidates.forgetPings();
       this.#best.distrust();
     }
-    this.#settle();
   }
 
   /**
@@ -224,7 +223,6 @@ export class Endpoint implements Waiting {
     const latencyMs = Math.max(0, now - ping.at);
     if (source !== 0) this.#noteLatency(ping, latencyMs, now);
     if (ping.request !== undefined) this.#finish(ping.request, this.#outcome(ping, latencyMs));
-    this.#settle();
     return true;
   }
 
@@ -234,7 +232,6 @@ export class Endpoint implements Waiting {
     this.#candidates.announce(endpoints, now, this.#best.trusted(now));
     this.#candidatesChanged();
     this.#sendDiscoPings(now, false);
-    this.#settle();
     return true;
   }
 
@@ -254,7 +251,7 @@ export class Endpoint implements Waiting {
       for (const candidate of this.#candidates) this.#startPing(candidate.addr, 0, now, size, request);
     }
     this.#noteSend(now);
-    this.#settle();
+    this.#owner.deadlineChanged(this);
   }
 
   /** Sockets or links changed: nothing learnt by pinging is believed any more. */
@@ -274,7 +271,13 @@ export class Endpoint implements Waiting {
     this.#heartbeatAt = Infinity;
     this.lastSend = 0;
     this.#clearBest();
-    this.#settle();
+  }
+
+  /** When `advance` has something to do, Infinity for an idle peer. */
+  deadline(): number {
+    let deadline = Math.min(this.#heartbeatAt, this.#pings.deadline);
+    for (const request of this.#requests) deadline = Math.min(deadline, request.deadline);
+    return deadline;
   }
 
   /** Does what is due. */
@@ -285,7 +288,6 @@ export class Endpoint implements Waiting {
     for (const request of [...this.#requests]) if (request.deadline <= now) this.#finish(request, undefined);
     if (this.#heartbeatAt <= now) this.#heartbeat(now);
     this.#report(now);
-    this.#settle();
   }
 
   /** Every address this endpoint holds. */
@@ -326,7 +328,6 @@ export class Endpoint implements Waiting {
       next = Math.min(next, candidate.lastPing + DISCO_PING_INTERVAL_MS);
     }
     this.#discoveryAt = next;
-    if (sent) this.#settle();
     if (sent && sendCallMeMaybe && this.#homeDerp !== 0) this.#owner.callMeMaybeWanted(this, now);
   }
 
@@ -341,6 +342,7 @@ export class Endpoint implements Waiting {
     if (this.#disco === undefined) return;
     const txId = this.#owner.random(TX_ID_LENGTH);
     this.#pings.add(toHex(txId), { addr, derp, at: now, size, request });
+    this.#owner.deadlineChanged(this);
     this.#owner.sendPing(this, txId, addr, derp, size);
   }
 
@@ -348,7 +350,7 @@ export class Endpoint implements Waiting {
     this.lastSend = now;
     if (this.#heartbeatAt !== Infinity || this.#disco === undefined) return;
     this.#heartbeatAt = now + HEARTBEAT_INTERVAL_MS;
-    this.#settle();
+    this.#owner.deadlineChanged(this);
     this.#owner.sessionStarted(now);
   }
 
@@ -397,13 +399,5 @@ export class Endpoint implements Waiting {
     if (addr === this.#reported) return;
     this.#reported = addr;
     this.#owner.pathChanged(this);
-  }
-
-  #settle(): void {
-    let deadline = Math.min(this.#heartbeatAt, this.#pings.deadline);
-    for (const request of this.#requests) deadline = Math.min(deadline, request.deadline);
-    if (deadline === this.deadline) return;
-    this.deadline = deadline;
-    this.#owner.deadlineChanged(this);
   }
 }

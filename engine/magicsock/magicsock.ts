@@ -23,8 +23,8 @@ import { type AddrPort, type IpBytes, parseAddrPort } from "../../base/ip.ts";
 import { type DiscoPrivate, DiscoPublic, NodePublic, type RandomBytes } from "../../base/keys.ts";
 import type { PeerConfig, PingOutcome } from "../config.ts";
 import type { AddrId, AddrTable } from "../ports.ts";
+import { Deadlines } from "../wg/deadlines.ts";
 import { ENDPOINTS_ASK_INTERVAL_MS, ENDPOINTS_FRESH_ENOUGH_MS, RESTUN_MAX_MS, RESTUN_MIN_MS } from "./constants.ts";
-import { Deadlines } from "./deadlines.ts";
 import {
   DISCO_PING_SIZE,
   type DiscoMessage,
@@ -141,6 +141,7 @@ export class Magicsock {
     this.#callMeMaybes.delete(endpoint);
     if (endpoint.disco !== undefined) this.#discoPeers.remove(endpoint.disco, endpoint);
     endpoint.reset();
+    this.#deadlines.remove(endpoint);
   }
 
   /** @param key 64 hex digits of a node key. */
@@ -219,13 +220,14 @@ export class Magicsock {
 
   /** When `advance` has something to do, Infinity while all peers are idle. */
   nextDeadline(): number {
-    return Math.min(this.#deadlines.first?.deadline ?? Infinity, this.#restunAt);
+    return Math.min(this.#deadlines.next(), this.#restunAt);
   }
 
   /** Does everything that is due by `now`. */
   advance(now: number): void {
-    for (let due = this.#deadlines.first; due !== undefined && due.deadline <= now; due = this.#deadlines.first) {
+    for (let due = this.#deadlines.takeDue(now); due !== undefined; due = this.#deadlines.takeDue(now)) {
       due.advance(now);
+      this.#deadlines.update(due);
     }
     if (this.#restunAt <= now) this.#restun(now);
   }
@@ -330,7 +332,7 @@ export class Magicsock {
 
   /** Keeps the NAT's mapping of this node alive while there is any session. */
   #restun(now: number): void {
-    if (this.#deadlines.first === undefined) {
+    if (this.#deadlines.next() === Infinity) {
       this.#restunAt = Infinity;
       return;
     }
