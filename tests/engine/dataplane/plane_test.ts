@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import { parseIp } from "../../../base/ip.ts";
+import { VIRTIO_LENGTH } from "../../../engine/dataplane/virtio.ts";
+import { udpPacket } from "../../support/packets.ts";
+import { PlanePair } from "../../support/plane_pair.ts";
+import { mutate, SeededRandom } from "../../support/random.ts";
+import type { PlaneNode } from "../../support/plane_pair.ts";
+
+const SEED = 20261122;
+
+function packet(from: PlaneNode, to: PlaneNode, text: string): Uint8Array {
+  const ip = udpPacket({
+    source: parseIp(from.address)!,
+    destination: parseIp(to.address)!,
+    sourcePort: 5,
+    destinationPort: 6,
+    payload: new TextEncoder().encode(text),
+  });
+  const withHeader = new Uint8Array(VIRTIO_LENGTH + ip.length);
+  withHeader.set(ip, VIRTIO_LENGTH);
+  return withHeader;
+}
+
+function texts(node: PlaneNode): string[] {
+  return node.tun.written.map((written) => new TextDecoder().decode(written.subarray(VIRTIO_LENGTH + 28)));
+}
+
+function joined(seed = SEED): PlanePair {
+  const pair = new PlanePair(new SeededRandom(seed));
+  pair.relay = true;
+  pair.a.configure([pair.b.asPeer({ derp: 1 })], { homeDerp: 1 });
+  pair.b.configure([pair.a.asPeer({ derp: 1 })], { homeDerp: 1 });
+  pair.settle();
+  return pair;
+}
+
+Deno.test("Plane stages what came before the handshake and delivers it in order after it", () => {
+  const pair = joined();
+  for (const text of ["one", "two", "three"]) pair.a.tun.toRead.push(packet(pair.a, pair.b, text));
+  pair.settle();
+  pair.advance(200);
+  assert.deepEqual(texts(pair.b), ["one", "two", "three"]);
+  pair.b.tun.toRead.push(packet(pair.b, pair.a, "back"));
+  pair.settle();
+  assert.deepEqual(texts(pair.a), ["back"]);
+});
+
+Deno.test("Plane goes from relay to direct by disco, and back to the relay when UDP dies", () => {
+  const pair = new PlanePair(new SeededRandom(SEED));
+  pair.relay = true;
+  pair.network.pass = () => false;
+  pair.a.configure([pair.b.asPeer({ derp: 1 })], { homeDerp: 1 });
+  pair.b.configure([pair.a.asPeer({ derp: 1 })], { homeDerp: 1 });
+  for (const node of [pair.a, pair.b]) {
+    node.command({ kind: "endpoints", endpoints: [{ addr: node.endpoint, type: 1 }] });
+  }
+  let sent = 0;
+  const talk = (ms: number) => {
+    for (let left = ms; left > 0; left -= 200) {
+      pair.a.tun.toRead.push(packet(pair.a, pair.b, `packet ${sent++}`));
+      pair.advance(200);
+    }
+  };
+  const path = () => pair.a.events.filter((event) => event.kind === "path").at(-1)?.status.currentAddress ?? "";
+  talk(4_000);
+  assert.equal(texts(pair.b).length, sent, "every packet arrives by the relay");
+  assert.equal(path(), "");
+  pair.network.pass = () => true;
+  talk(10_000);
+  assert.equal(path(), pair.b.endpoint, "direct within 10 s");
+  assert.equal(texts(pair.b).length, sent);
+  pair.network.pass = () => false;
+  talk(10_000);
+  const lost = sent - new Set(texts(pair.b)).size;
+  assert.ok(lost <= 7_000 / 200, `${lost} packets lost while the dead path was trusted, 6.5 s at most`);
+  const before = new Set(texts(pair.b)).size;
+  talk(2_000);
+  assert.equal(new Set(texts(pair.b)).size - before, 10, "the relay carries all again");
+});
+
+Deno.test("W4: Plane drops an inner source that is not the peer's, and counts it", () => {
+  const pair = joined();
+  pair.a.tun.toRead.push(packet(pair.a, pair.b, "hello"));
+  pair.settle();
+  const forged = packet(pair.b, pair.a, "spoofed");
+  const ip = forged.subarray(VIRTIO_LENGTH);
+  ip.set(parseIp("100.64.0.99")!, 12);
+  ip.set(parseIp(pair.b.address)!, 16);
+  pair.a.tun.toRead.push(forged);
+  pair.settle();
+  assert.deepEqual(texts(pair.b), ["hello"]);
+  assert.equal(pair.b.drops.get("source-not-allowed"), 1);
+});
+
+Deno.test("Plane lets a jailed peer answer but not begin", () => {
+  const pair = new PlanePair(new SeededRandom(SEED));
+  pair.relay = true;
+  pair.a.configure([pair.b.asPeer({ derp: 1, jailed: true })], { homeDerp: 1 });
+  pair.b.configure([pair.a.asPeer({ derp: 1 })], { homeDerp: 1 });
+  pair.settle();
+  pair.b.tun.toRead.push(packet(pair.b, pair.a, "uninvited"));
+  pair.settle();
+  assert.deepEqual(texts(pair.a), []);
+  assert.equal(pair.a.drops.get("filter-shields"), 1);
+});
+
+Deno.test("Plane answers a TSMP ping, and tells when none is answered", () => {
+  const pair = joined();
+  pair.a.command({ kind: "tsmp-ping", id: 7, address: pair.b.address, timeoutMs: 1000 });
+  pair.settle();
+  pair.advance(200);
+  const answered = pair.a.events.find((event) => event.kind === "ping");
+  assert.ok(answered?.kind === "ping" && answered.id === 7 && answered.outcome !== undefined);
+  pair.network.pass = () => false;
+  pair.relay = false;
+  pair.a.command({ kind: "tsmp-ping", id: 8, address: pair.b.address, timeoutMs: 1000 });
+  pair.settle();
+  pair.advance(1500);
+  const silent = pair.a.events.filter((event) => event.kind === "ping").at(-1);
+  assert.ok(silent?.kind === "ping" && silent.id === 8 && silent.outcome === undefined);
+});
+
+Deno.test("Plane forgets a removed peer: its packets are drops, ours have no route", () => {
+  const pair = joined();
+  pair.a.tun.toRead.push(packet(pair.a, pair.b, "before"));
+  pair.settle();
+  pair.b.configure([]);
+  pair.settle();
+  pair.a.tun.toRead.push(packet(pair.a, pair.b, "after"));
+  pair.b.tun.toRead.push(packet(pair.b, pair.a, "nowhere"));
+  pair.settle();
+  assert.deepEqual(texts(pair.b), ["before"]);
+  assert.equal(pair.b.drops.get("unknown-index"), 1);
+  assert.equal(pair.b.drops.get("no-route"), 1);
+});
+
+Deno.test("Plane reports drops, paths and the peers that had traffic", () => {
+  const pair = joined();
+  pair.a.tun.toRead.push(packet(pair.a, pair.b, "hello"));
+  pair.settle();
+  pair.a.command({ kind: "status", id: 3 });
+  pair.settle();
+  const peers = pair.a.events.flatMap((event) => event.kind === "status-peers" ? event.peers : []);
+  assert.equal(peers.length, 1);
+  assert.equal(peers[0].key, pair.b.key.public.hex);
+  assert.ok(peers[0].txBytes > 0 && peers[0].lastHandshake > 1_600_000_000_000 && peers[0].active);
+  const totals = pair.a.events.find((event) => event.kind === "status");
+  assert.ok(totals?.kind === "status" && totals.totals.paths.direct_ipv4.txPackets >= 2);
+});
+
+Deno.test("W7: Plane counts 100,000 random and mutated datagrams and never throws", () => {
+  const random = new SeededRandom(SEED);
+  const pair = joined();
+  pair.a.tun.toRead.push(packet(pair.a, pair.b, "real"));
+  pair.settle();
+  pair.a.tun.toRead.push(packet(pair.a, pair.b, "direct"));
+  pair.settle();
+  const real = pair.network.log.filter(({ to }) => to === pair.b.endpoint).map(({ payload }) => payload);
+  assert.ok(real.length >= 2);
+  const strangers = ["203.0.113.9:1", pair.a.endpoint];
+  for (let i = 0; i < 100_000; i++) {
+    const payload = i % 2 === 0 ? mutate(random, random.pick(real)) : random.bytes(random.int(200));
+    if (i % 5 === 0 && payload.length > 0) payload[0] = random.int(256);
+    pair.network.send({ from: random.pick(strangers), to: pair.b.endpoint, payload });
+    if (i % 64 === 0) pair.b.turn();
+    if (i % 1000 === 0) pair.advance(100);
+  }
+  pair.settle();
+  const counted = Object.values(pair.b.drops.snapshot()).reduce((sum, count) => sum + count, 0);
+  assert.ok(counted > 95_000, `${counted} drops counted: ${JSON.stringify(pair.b.drops.snapshot())}`);
+  assert.deepEqual(texts(pair.b), ["real", "direct"]);
+  pair.a.tun.toRead.push(packet(pair.a, pair.b, "still here"));
+  pair.advance(6_000);
+  assert.deepEqual(texts(pair.b), ["real", "direct", "still here"]);
+});
