@@ -1,0 +1,333 @@
+/**
+ * One control server, from login to map poll, for as long as the preferences point to it.
+ *
+ * Two loops run side by side, so that the old key's map goes on while a person is still confirming the new key:
+ * ```
+ *   login loop:  goal ──register──▶ registered ──▶ no goal, poll (again) with the new key
+ *                 ▲ │                auth-url ────▶ goal: wait for the person, same key
+ *                 │ │                key-expired ─▶ goal: a new key, naming the old one
+ *                 │ └──back-off────  rejected, error
+ *   poll loop:   logged in ──poll──▶ netmap, netmap, …
+ *                 └──── node-unknown, key-expired ──▶ not logged in, goal: register
+ * ```
+ * Source: control/controlclient/auto.go (authRoutine, mapRoutine), direct.go (doLogin).
+ */
+import { NodePrivate } from "../base/keys.ts";
+import type { DiscoPublic, RandomBytes } from "../base/keys.ts";
+import { LockPrivate } from "../base/lock_key.ts";
+import type { Scheduler } from "../base/clock.ts";
+import type { Secret } from "../base/secret.ts";
+import { assertNever } from "../base/assert_never.ts";
+import { ControlError } from "../control/client/errors.ts";
+import type { Netmap, NetmapChange } from "../control/client/netmap.ts";
+import type { ControlApi, EndpointInput, NodeState, PollState, RegisterOutcome } from "../control/client/types.ts";
+import type { Hostinfo } from "../control/wire/tailcfg.ts";
+import { BackOff } from "./back_off.ts";
+import type { Log } from "./log.ts";
+import type { Persist } from "./persist.ts";
+
+/** What the session tells the backend, one call at a time and never from within a call of the backend. */
+export interface SessionEvents {
+  /** Keys or login changed; to be kept before anything is done with them. */
+  persistChanged(persist: Persist): void;
+  /** A person is to open this URL. */
+  authUrl(url: string): void;
+  /** The login succeeded. */
+  loggedIn(): void;
+  /** The login failed for now; it is tried again unless `final`. */
+  loginFailed(text: string, final: boolean): void;
+  netmap(netmap: Netmap, change: NetmapChange): void;
+  /** The poll's connection; "ended" when none runs. */
+  pollState(state: PollState | { readonly kind: "ended" }): void;
+  /** The server will not be spoken to again: its key changed, or its URL cannot be used. */
+  refused(error: ControlError): void;
+  /** Whether a login can go on by itself may have changed. */
+  progress(): void;
+  clockDelta(deltaMs: number): void;
+  openUrl(url: string): void;
+}
+
+/** What a session is made of. */
+export interface SessionOptions {
+  readonly api: ControlApi;
+  readonly persist: Persist;
+  readonly hostinfo: Hostinfo;
+  readonly endpoints: readonly EndpointInput[];
+  readonly discoKey: DiscoPublic;
+  readonly tkaHead: string;
+  readonly authKey: Secret | undefined;
+  readonly ephemeral: boolean;
+  readonly paused: boolean;
+  readonly scheduler: Scheduler;
+  readonly random: RandomBytes;
+  readonly log: Log;
+  readonly events: SessionEvents;
+}
+
+/** A poll that lasted this long was a good one. */
+const LASTING_POLL_MS = 30_000;
+
+/** What the login loop is after. */
+interface Goal {
+  /** Make a new key, as after expiry or for an interactive login. */
+  readonly regen: boolean;
+  /** The key being registered; kept over all tries of this goal. */
+  readonly key?: NodePrivate;
+  /** Where the person is expected. */
+  readonly url?: string;
+}
+
+/** The session; ends with `close`. */
+export class ControlSession {
+  readonly #options: SessionOptions;
+  readonly #log: Log;
+  readonly #end = new AbortController();
+  readonly #loginBackOff: BackOff;
+  readonly #pollBackOff: BackOff;
+  readonly #loops: Promise<void>;
+  #persist: Persist;
+  #node: NodeState;
+  #authKey: Secret | undefined;
+  #goal: Goal | undefined;
+  #loggedIn = false;
+  #paused: boolean;
+  #loginTurn = new AbortController();
+  #pollTurn = new AbortController();
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    this.#loginBackOff = new BackOff(options.scheduler, options.random);
+    this.#pollBackOff = new BackOff(options.scheduler, options.random);
+    this.#persist = options.persist;
+    this.#authKey = options.authKey;
+    this.#paused = options.paused;
+    const { hostinfo, endpoints, discoKey, tkaHead } = options;
+    this.#node = { hostinfo, endpoints, discoKey, tkaHead };
+    this.#loops = Promise.all([
+      this.#loop(() => this.#loginTurn = new AbortController(), (signal) => this.#login(signal)),
+      this.#loop(() => this.#pollTurn = new AbortController(), (signal) => this.#poll(signal)),
+    ]).then(() => {});
+  }
+
+  /** The login waits for a person or for a command; it does not go on by itself. */
+  get authCantContinue(): boolean {
+    return !this.#loggedIn && (this.#goal === undefined || this.#goal.url !== undefined);
+  }
+
+  /** Logs in: with the key there is, or interactively with a new one. Replaces a login under way. */
+  login(interactive: boolean): void {
+    this.#goal = { regen: interactive };
+    this.#loginTurn.abort();
+  }
+
+  /** Stops or resumes speaking to control; a login under way is kept. */
+  setPaused(paused: boolean): void {
+    if (paused === this.#paused) return;
+    this.#paused = paused;
+    this.#loginTurn.abort();
+    this.#pollTurn.abort();
+  }
+
+  /** Tells control of changes of this node, now or with the next poll. */
+  update(change: Partial<NodeState>): void {
+    this.#node = { ...this.#node, ...change };
+    this.#options.api.update(change);
+  }
+
+  /** Expires the node key at control. @throws ControlError */
+  async logout(signal: AbortSignal): Promise<void> {
+    const { nodeKey, lockKey } = this.#persist;
+    this.#goal = undefined;
+    this.#loggedIn = false;
+    this.#loginTurn.abort();
+    this.#pollTurn.abort();
+    if (nodeKey === undefined || lockKey === undefined) return;
+    const { hostinfo } = this.#node;
+    const { ephemeral } = this.#options;
+    await this.#options.api.logout({ nodeKey: nodeKey.public, lockKey: lockKey.public, hostinfo, ephemeral }, signal);
+  }
+
+  /** Ends both loops; resolves when nothing runs any more. */
+  async close(): Promise<void> {
+    this.#end.abort();
+    this.#loginTurn.abort();
+    this.#pollTurn.abort();
+    this.#options.api.close();
+    await this.#loops;
+  }
+
+  /** Runs turns until closed. A turn that is aborted just ends; the next one looks at what has changed. */
+  async #loop(begin: () => AbortController, turn: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    while (!this.#end.signal.aborted) {
+      const { signal } = begin();
+      try {
+        await turn(signal);
+      } catch (error) {
+        if (signal.aborted || this.#end.signal.aborted) continue;
+        this.#log.error(`a control loop failed: ${error instanceof Error ? error.stack : error}`);
+        await new BackOff(this.#options.scheduler, this.#options.random).wait(signal, 1_000).catch(() => {});
+      }
+    }
+  }
+
+  async #login(signal: AbortSignal): Promise<void> {
+    const goal = this.#goal;
+    if (goal === undefined || this.#paused) return await aborted(signal);
+    const events = this.#options.events;
+    const prepared = this.#prepare(goal);
+    let outcome: RegisterOutcome;
+    try {
+      outcome = await this.#options.api.register({
+        nodeKey: prepared.key.public,
+        ...(prepared.oldKey && { oldNodeKey: prepared.oldKey.public }),
+        lockKey: this.#lockKey().public,
+        ...(this.#authKey && { authKey: this.#authKey }),
+        ...(goal.url !== undefined && { followup: goal.url }),
+        hostinfo: this.#node.hostinfo,
+        ephemeral: this.#options.ephemeral,
+      }, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      return await this.#loginError(error, signal);
+    }
+    // A command given meanwhile has a goal of its own; this outcome is not what it asked for.
+    if (this.#goal !== prepared.goal || signal.aborted) return;
+    switch (outcome.kind) {
+      case "registered":
+        return this.#registered(prepared.key, prepared.oldKey, outcome);
+      case "auth-url": {
+        const again = outcome.url === goal.url;
+        this.#goal = { ...prepared.goal, url: outcome.url };
+        events.authUrl(outcome.url);
+        events.progress();
+        // The same URL at once, without waiting for the person, would make this a busy loop.
+        if (again) await this.#loginBackOff.wait(signal);
+        else this.#loginBackOff.reset();
+        return;
+      }
+      case "key-expired":
+        if (!goal.regen) {
+          this.#log.info("control says that the node key has expired; making a new one");
+          this.#goal = { regen: true };
+          return;
+        }
+        return await this.#loginError(new Error("control says that a new node key has expired already"), signal);
+      case "needs-signature":
+        return await this.#loginError(
+          new Error("this tailnet is locked and wants a signature of Tailnet Lock, which this version cannot make"),
+          signal,
+        );
+      case "rejected":
+        return await this.#loginError(new Error(outcome.reason), signal);
+      default:
+        assertNever(outcome);
+    }
+  }
+
+  /** The key to register and the one it replaces; remembers them in the goal. */
+  #prepare(goal: Goal): { goal: Goal; key: NodePrivate; oldKey: NodePrivate | undefined } {
+    const { nodeKey, oldNodeKey } = this.#persist;
+    if (!goal.regen && nodeKey !== undefined) return { goal, key: nodeKey, oldKey: oldNodeKey };
+    const key = goal.key ?? NodePrivate.generate(this.#options.random);
+    const remembered = goal.key === undefined ? { ...goal, regen: true, key } : goal;
+    this.#goal = remembered;
+    return { goal: remembered, key, oldKey: nodeKey };
+  }
+
+  #lockKey(): LockPrivate {
+    const known = this.#persist.lockKey;
+    if (known !== undefined) return known;
+    const lockKey = LockPrivate.generate(this.#options.random);
+    this.#keep({ ...this.#persist, lockKey });
+    return lockKey;
+  }
+
+  #keep(persist: Persist): void {
+    this.#persist = persist;
+    this.#options.events.persistChanged(persist);
+  }
+
+  #registered(
+    key: NodePrivate,
+    oldKey: NodePrivate | undefined,
+    outcome: Extract<RegisterOutcome, { kind: "registered" }>,
+  ): void {
+    const { user, login } = outcome;
+    this.#goal = undefined;
+    this.#authKey = undefined;
+    this.#loggedIn = true;
+    this.#loginBackOff.reset();
+    this.#keep({
+      ...this.#persist,
+      nodeKey: key,
+      oldNodeKey: oldKey,
+      userProfile: {
+        ID: user?.ID ?? 0,
+        LoginName: login?.LoginName ?? "",
+        DisplayName: login?.DisplayName || user?.DisplayName || "",
+        ...(login?.ProfilePicURL && { ProfilePicURL: login.ProfilePicURL }),
+      },
+    });
+    this.#options.events.loggedIn();
+    this.#pollTurn.abort();
+  }
+
+  async #loginError(error: unknown, signal: AbortSignal): Promise<void> {
+    const text = error instanceof Error ? error.message : String(error);
+    const final = error instanceof ControlError && !error.retryable && error.code !== "http";
+    this.#options.events.loginFailed(text, final);
+    if (final) {
+      this.#options.events.refused(error);
+      return await aborted(signal);
+    }
+    await this.#loginBackOff.wait(signal, error instanceof ControlError ? error.retryAfterMs : undefined);
+  }
+
+  async #poll(signal: AbortSignal): Promise<void> {
+    const { events, api } = this.#options;
+    const nodeKey = this.#persist.nodeKey;
+    if (!this.#loggedIn || this.#paused || nodeKey === undefined) return await aborted(signal);
+    const began = this.#options.scheduler.monotonic();
+    const end = await api.poll({ ...this.#node, nodeKey: nodeKey.public }, {
+      netmap: (netmap, change) => events.netmap(netmap, change),
+      status: (state) => events.pollState(state),
+      clockDelta: (deltaMs) => events.clockDelta(deltaMs),
+      openUrl: (url) => events.openUrl(url),
+    }, signal);
+    events.pollState({ kind: "ended" });
+    switch (end.kind) {
+      case "aborted":
+        return;
+      case "node-unknown":
+        this.#log.info(`control does not accept this node key: ${end.reason}; registering again`);
+        return await this.#registerAgain(began, signal);
+      case "key-expired":
+        this.#log.info("the node key has expired; registering again");
+        return await this.#registerAgain(began, signal);
+      case "failed":
+        if (end.error.code === "closed") return await aborted(signal);
+        this.#log.error(end.error.message);
+        events.refused(end.error);
+        return await aborted(signal);
+      default:
+        assertNever(end);
+    }
+  }
+
+  async #registerAgain(began: number, signal: AbortSignal): Promise<void> {
+    this.#loggedIn = false;
+    this.#options.events.progress();
+    // A server that lets a key register but not poll would otherwise be asked without pause.
+    if (this.#options.scheduler.monotonic() - began > LASTING_POLL_MS) this.#pollBackOff.reset();
+    else await this.#pollBackOff.wait(signal);
+    this.#goal ??= { regen: false };
+    this.#loginTurn.abort();
+  }
+}
+
+/** Resolves when the signal fires. */
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}

@@ -1,0 +1,154 @@
+/**
+ * Runs netchecks when they are wanted and keeps the list of own endpoints.
+ *
+ * One runs at a time; wishes that come meanwhile are one more run. While the engine keeps asking, that is at most once
+ * every 20 to 26 s; a machine that nobody talks to measures again every 5 minutes, to keep its home region right.
+ * Source: magicsock.ReSTUN, periodicReSTUN.
+ */
+import type { RandomBytes } from "../base/keys.ts";
+import type { Scheduler, Timer } from "../base/clock.ts";
+import type { DERPMap } from "../derp/derp_map.ts";
+import type { LocalEndpoint } from "../engine/config.ts";
+import type { NetcheckOptions } from "../engine/netcheck/netcheck.ts";
+import type { Report } from "../engine/netcheck/report.ts";
+import { collectEndpoints, usableAddresses } from "./endpoints.ts";
+import type { BoundPorts, InterfaceAddress } from "./endpoints.ts";
+import type { Log } from "./log.ts";
+
+/** Runs one netcheck; `engine/netcheck`. */
+export type RunNetcheck = (map: DERPMap, options: NetcheckOptions) => Promise<Report>;
+
+/** What a tracker needs. */
+export interface TrackerOptions {
+  readonly netcheck: RunNetcheck;
+  readonly scheduler: Scheduler;
+  readonly random: RandomBytes;
+  readonly interfaces: () => readonly InterfaceAddress[];
+  readonly ports: () => BoundPorts;
+  readonly tunName: string;
+  readonly lastDerpActivity: (region: number) => number;
+  readonly log: Log;
+  /** The endpoints are not the same as before. */
+  readonly endpointsChanged: (endpoints: readonly LocalEndpoint[]) => void;
+  /** A netcheck is done. */
+  readonly reported: (report: Report) => void;
+}
+
+const IDLE_INTERVAL_MS = 300_000;
+/** While the node has no home region, and so cannot be reached at all. */
+const HOMELESS_INTERVAL_MS = 5_000;
+const ACTIVE_INTERVAL_MS = 20_000;
+const ACTIVE_SPREAD_MS = 6_000;
+/** The engine asked this recently: somebody talks to us (sessionActiveTimeout). */
+const ACTIVE_MS = 45_000;
+
+/** Own endpoints over time. */
+export class EndpointTracker {
+  readonly #options: TrackerOptions;
+  #map: DERPMap | undefined;
+  #report: Report | undefined;
+  #endpoints: readonly LocalEndpoint[] = [];
+  #running = false;
+  #again = false;
+  #lastWanted = -Infinity;
+  #timer: Timer | undefined;
+  #closed = false;
+
+  constructor(options: TrackerOptions) {
+    this.#options = options;
+  }
+
+  get endpoints(): readonly LocalEndpoint[] {
+    return this.#endpoints;
+  }
+
+  /** The last report, undefined before the first. */
+  get report(): Report | undefined {
+    return this.#report;
+  }
+
+  /** The relays to measure; undefined stops measuring, as when the node is down. */
+  setMap(map: DERPMap | undefined): void {
+    if (map === this.#map) return;
+    this.#map = map;
+    if (map !== undefined) this.want("the relay map changed");
+  }
+
+  /** Fresh endpoints are wanted. */
+  want(reason: string): void {
+    if (this.#closed || this.#map === undefined) return;
+    if (this.#running) {
+      this.#again = true;
+      return;
+    }
+    this.#options.log.debug(`netcheck: ${reason}`);
+    this.#run();
+  }
+
+  /** As `want`, from the engine: somebody is being talked to. */
+  wantedByEngine(reason: string): void {
+    this.#lastWanted = this.#options.scheduler.monotonic();
+    this.want(reason);
+  }
+
+  /** Measures for somebody who asked, all regions. */
+  async measure(map: DERPMap): Promise<Report> {
+    const { netcheck, lastDerpActivity } = this.#options;
+    const report = await netcheck(map, { full: true, verbose: true, lastDerpActivity });
+    this.#accept(report);
+    return report;
+  }
+
+  /** The machine's addresses changed. */
+  refresh(): void {
+    this.#publish();
+    this.want("the network changed");
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+
+  async #run(): Promise<void> {
+    const { netcheck, lastDerpActivity, log } = this.#options;
+    this.#running = true;
+    this.#timer?.cancel();
+    // The local addresses need no netcheck, and peers of the same network need nothing else.
+    this.#publish();
+    do {
+      this.#again = false;
+      if (this.#map === undefined) break;
+      try {
+        this.#accept(await netcheck(this.#map, { lastDerpActivity }));
+      } catch (error) {
+        log.warn(`netcheck failed: ${error instanceof Error ? error.message : error}`);
+      }
+    } while (this.#again && !this.#closed);
+    this.#running = false;
+    if (this.#closed) return;
+    this.#timer = this.#options.scheduler.after(this.#pause(), () => this.want("it is time"));
+  }
+
+  #pause(): number {
+    const { scheduler, random } = this.#options;
+    if ((this.#report?.preferredDerp ?? 0) === 0) return HOMELESS_INTERVAL_MS;
+    const active = scheduler.monotonic() - this.#lastWanted < ACTIVE_MS;
+    return active ? ACTIVE_INTERVAL_MS + random(1)[0] / 255 * ACTIVE_SPREAD_MS : IDLE_INTERVAL_MS;
+  }
+
+  #accept(report: Report): void {
+    if (this.#closed) return;
+    this.#report = report;
+    this.#publish();
+    this.#options.reported(report);
+  }
+
+  #publish(): void {
+    const { interfaces, ports, tunName } = this.#options;
+    const next = collectEndpoints(usableAddresses(interfaces(), tunName), ports(), this.#report);
+    if (JSON.stringify(next) === JSON.stringify(this.#endpoints)) return;
+    this.#endpoints = next;
+    this.#options.endpointsChanged(next);
+  }
+}
