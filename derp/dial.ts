@@ -245,8 +245,9 @@ async function startTls(
     socket.destroy();
     throw error;
   });
-  const flaw = pin && checkCertificatePin(chainOf(tls), pin, node.HostName, options.scheduler.wall());
-  if (flaw) {
+  if (pin === undefined) return tls;
+  const flaw = checkCertificatePin(chainOf(tls), pin, node.HostName, options.scheduler.wall());
+  if (flaw !== undefined) {
     tls.destroy();
     throw new Error(`Cannot trust DERP node ${node.Name}: ${flaw}`);
   }
