@@ -48,13 +48,17 @@ async function withTun(family: 4 | 6, body: (setup: Setup) => void): Promise<voi
 
 /** The next packet for the peer; the kernel's own (router solicitations and the like) are passed over. */
 function readUdp({ arena, tun, buffer }: Setup, family: 4 | 6): number {
-  const poll = createPoll(arena);
-  poll.watch([tun.fd]);
   for (;;) {
     const length = tun.read(buffer, 66_000);
-    if (length === -EAGAIN) assert.equal(poll.wait(2000), 1, "nothing came out of the TUN");
+    if (length === -EAGAIN) awaitReadable(arena, tun.fd);
     else if (isUdp(arena.u8.subarray(buffer + VIRTIO), family)) return length;
   }
+}
+
+function awaitReadable(arena: FfiArena, fd: number): void {
+  const poll = createPoll(arena);
+  poll.watch([fd]);
+  assert.equal(poll.wait(2000), 1, "nothing came");
 }
 
 function isUdp(packet: Uint8Array, family: 4 | 6): boolean {
@@ -91,6 +95,7 @@ for (const family of [4, 6] as const) {
         turn(packet, family);
         const iovecs = Int32Array.of(buffer, VIRTIO, buffer + VIRTIO, headers, buffer + VIRTIO + headers, 18);
         assert.equal(tun.writev(iovecs, 3), length);
+        awaitReadable(arena, udp.fd);
         assert.equal(udp.recv(out, 65_535), 18);
         assert.equal(new TextDecoder().decode(arena.u8.slice(out, out + 18)), "through the tunnel");
         assert.equal(udp.source, peer);
@@ -119,6 +124,7 @@ for (const family of [4, 6] as const) {
         arena.u8.fill(0, out, out + total);
         let got = 0, receives = 0;
         while (got < total) {
+          awaitReadable(arena, udp.fd);
           const n = udp.recv(out + got, 65_535 - got);
           assert.ok(n > 0, `recv gave ${n} after ${got} of ${total}`);
           assert.equal(udp.segment, Math.min(segment, n));

@@ -85,8 +85,8 @@ export class Lab implements AsyncDisposable {
     }
     a.configure(aDevice, [aAddresses].flat(), mtu);
     b.configure(bDevice, [bAddresses].flat(), mtu);
-    a.awaitCarrier(aDevice);
-    b.awaitCarrier(bDevice);
+    a.awaitReady(aDevice, [aAddresses].flat());
+    b.awaitReady(bDevice, [bAddresses].flat());
     return { aDevice, bDevice, setUp: (up) => a.setUp(aDevice, up) };
   }
 
@@ -240,11 +240,20 @@ export class LabNamespace {
     for (const address of addresses) addAddress(this.netlink, index, prefix(address));
   }
 
-  /** Blocks until the kernel sends through `device`: it notices a new carrier a little later, and drops until then. */
-  awaitCarrier(device: string): void {
+  /**
+   * Blocks until `device` carries packets. The kernel notices a new carrier a little later and drops until then, and joins
+   * the group that neighbour solicitations of an IPv6 address are sent to (RFC 4291 2.7.1) in the background.
+   */
+  awaitReady(device: string, addresses: readonly string[]): void {
+    const groups = addresses.map(prefix).filter(({ ip }) => ip.length === 16).map(({ ip }) =>
+      `1ff${ip.slice(13).toHex()}`
+    );
+    const ready = () =>
+      linkByName(this.netlink, device)!.running &&
+      groups.every((group) => this.within(() => Deno.readTextFileSync("/proc/thread-self/net/igmp6")).includes(group));
     const cell = new Int32Array(new SharedArrayBuffer(4));
-    for (let tries = 0; !linkByName(this.netlink, device)!.running; tries++) {
-      if (tries === 2000) throw new Error(`${device} of ${this.name} has no carrier`);
+    for (let tries = 0; !ready(); tries++) {
+      if (tries === 2000) throw new Error(`${device} of ${this.name} does not come up`);
       Atomics.wait(cell, 0, 0, 1);
     }
   }
