@@ -1,0 +1,151 @@
+/**
+ * From an open TCP or TLS stream to a Noise stream, in one round trip. Source: control/controlhttp/client.go.
+ *
+ * ```
+ *   POST /ts2021 HTTP/1.1
+ *   Upgrade: tailscale-control-protocol        ──▶
+ *   Connection: upgrade
+ *   X-Tailscale-Handshake: base64(initiation)
+ *                                              ◀──  101, Upgrade: tailscale-control-protocol, then the Noise response
+ * ```
+ */
+import type { Duplex } from "node:stream";
+import type { Buffer } from "node:buffer";
+import { concat, fromUtf8, toBase64, utf8 } from "../../base/bytes.ts";
+import {
+  bodyLength,
+  type ClientHandshake,
+  HEADER_LENGTH,
+  isRefused,
+  MESSAGE_TYPE,
+  RESPONSE_LENGTH,
+} from "../wire/handshake.ts";
+import { EarlyPayloadReader } from "../wire/early_payload.ts";
+import { NoiseDuplex } from "../wire/noise_duplex.ts";
+import { ControlError } from "./errors.ts";
+
+/** The protocol's name in the `Upgrade` header. */
+export const UPGRADE_PROTOCOL = "tailscale-control-protocol";
+/** Path of the upgrade. */
+export const UPGRADE_PATH = "/ts2021";
+const MAX_HEAD = 16 << 10;
+
+/** The answer's head, once it is whole. Bytes are taken as Latin-1, as HTTP/1.1 has them. */
+export interface ResponseHead {
+  readonly status: number;
+  readonly statusText: string;
+  /** Names in lower case; the last of equal names counts. */
+  readonly headers: ReadonlyMap<string, string>;
+  /** Bytes of the head, the empty line included. */
+  readonly length: number;
+}
+
+/** Undefined while the head is not whole; a text when it is not HTTP/1.1. */
+export function parseResponseHead(bytes: Uint8Array): ResponseHead | undefined | string {
+  const head = new TextDecoder("latin1").decode(bytes.subarray(0, MAX_HEAD));
+  if (!"HTTP/1.".startsWith(head.slice(0, 7))) return `it begins ${JSON.stringify(head.slice(0, 20))}, want HTTP/1.1`;
+  const end = head.indexOf("\r\n\r\n");
+  if (end < 0) return bytes.length >= MAX_HEAD ? `its headers are longer than ${MAX_HEAD} bytes` : undefined;
+  const [first, ...lines] = head.slice(0, end).split("\r\n");
+  const match = /^HTTP\/1\.[01] ([0-9]{3}) ?(.*)$/.exec(first);
+  if (match === null) return `it begins ${JSON.stringify(first.slice(0, 40))}, want HTTP/1.1`;
+  const headers = new Map<string, string>();
+  for (const line of lines) {
+    const colon = line.indexOf(":");
+    if (colon > 0) headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
+  }
+  return { status: Number(match[1]), statusText: match[2], headers, length: end + 4 };
+}
+
+/** The upgrade request. @param authority `host` or `host:port` for the `Host` header. */
+export function upgradeRequest(authority: string, initiation: Uint8Array): Uint8Array<ArrayBuffer> {
+  return utf8(
+    `POST ${UPGRADE_PATH} HTTP/1.1\r\nHost: ${authority}\r\nUpgrade: ${UPGRADE_PROTOCOL}\r\nConnection: upgrade\r\n` +
+      `X-Tailscale-Handshake: ${toBase64(initiation)}\r\nContent-Length: 0\r\n\r\n`,
+  );
+}
+
+type Progress = { readonly need: "more" } | { readonly error: ControlError } | {
+  readonly response: Uint8Array;
+  readonly rest: Uint8Array;
+};
+
+function progress(bytes: Uint8Array, authority: string): Progress {
+  const head = parseResponseHead(bytes);
+  if (head === undefined) return { need: "more" };
+  const refuse = (seen: string) => ({
+    error: new ControlError("not-control", `Cannot use ${authority}: ${seen}: is this a Tailscale control server?`),
+  });
+  if (typeof head === "string") return refuse(head);
+  if (head.status !== 101) return refuse(`answered ${head.status} ${head.statusText.slice(0, 80)}`.trimEnd());
+  const protocol = head.headers.get("upgrade");
+  if (protocol?.toLowerCase() !== UPGRADE_PROTOCOL) return refuse(`switched to protocol ${JSON.stringify(protocol)}`);
+  const after = bytes.subarray(head.length);
+  if (after.length < HEADER_LENGTH) return { need: "more" };
+  const end = HEADER_LENGTH + bodyLength(after);
+  if (after[0] === MESSAGE_TYPE.error) {
+    if (after.length < Math.min(end, MAX_HEAD)) return { need: "more" };
+    const text = fromUtf8(after.subarray(HEADER_LENGTH, Math.min(end, HEADER_LENGTH + 500))) ?? "unreadable text";
+    return {
+      error: new ControlError("handshake", `Cannot do the handshake with ${authority}: it says ${quote(text)}`),
+    };
+  }
+  if (after.length < RESPONSE_LENGTH && after.length < end) return { need: "more" };
+  return { response: after.subarray(0, Math.min(end, RESPONSE_LENGTH)), rest: after.subarray(RESPONSE_LENGTH) };
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text);
+}
+
+/**
+ * Upgrades an open stream, which it owns: it is destroyed on failure.
+ * @throws ControlError `not-control`, `handshake` or `connection-lost`; the signal's reason when aborted.
+ */
+export function upgrade(
+  stream: Duplex,
+  authority: string,
+  handshake: ClientHandshake,
+  signal: AbortSignal,
+): Promise<NoiseDuplex> {
+  return new Promise((resolve, reject) => {
+    let bytes: Uint8Array = new Uint8Array(0);
+    const settle = () => {
+      signal.removeEventListener("abort", onAbort);
+      stream.off("data", onData).off("end", onEnd).off("close", onEnd).off("error", onError);
+    };
+    const fail = (error: unknown) => {
+      settle();
+      stream.on("error", () => {});
+      stream.destroy();
+      reject(error);
+    };
+    const lost = (detail: string, cause?: unknown) =>
+      fail(new ControlError("connection-lost", `Cannot do the handshake with ${authority}: ${detail}`, { cause }));
+    const onAbort = () => fail(signal.reason);
+    const onError = (error: Error) => lost(error.message, error);
+    // A server that cannot open the initiation, since it has another key, just closes after its 101.
+    const onEnd = () => {
+      const upgraded = typeof parseResponseHead(bytes) === "object";
+      if (!upgraded) return lost("the connection was closed before an answer");
+      fail(new ControlError("handshake", `Cannot do the handshake with ${authority}: it closed without a response`));
+    };
+    const onData = (chunk: Buffer) => {
+      bytes = concat(bytes, chunk);
+      const step = progress(bytes, authority);
+      if ("need" in step) return;
+      if ("error" in step) return fail(step.error);
+      const session = handshake.finish(step.response);
+      if (isRefused(session)) {
+        return fail(new ControlError("handshake", `Cannot do the handshake with ${authority}: ${session.refused}`));
+      }
+      settle();
+      stream.pause();
+      resolve(new NoiseDuplex(stream, session, { head: step.rest, early: new EarlyPayloadReader() }));
+    };
+    if (signal.aborted) return onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    stream.on("data", onData).on("end", onEnd).on("close", onEnd).on("error", onError);
+    stream.write(upgradeRequest(authority, handshake.initiation));
+  });
+}
