@@ -21,7 +21,7 @@ const DEFAULT_LIMIT = 1 << 20;
 
 /** A request inside Noise. */
 export interface Request {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "HEAD";
   readonly path: string;
   /** Sent as JSON, or as it is when bytes. */
   readonly body: unknown;
@@ -52,6 +52,8 @@ export interface StreamedAnswer {
 export interface Transport {
   request(request: Request, signal: AbortSignal): Promise<Answer>;
   stream(request: Request, signal: AbortSignal): Promise<StreamedAnswer>;
+  /** Drops the connection, and with it all its streams; the next request dials anew, as after a network change. */
+  drop(): void;
 }
 
 export interface ConnectionOptions {
@@ -76,7 +78,6 @@ export class ControlConnection implements Transport {
     this.#options = options;
   }
 
-  /** Drops the connection, and with it all its streams; the next request dials anew, as after a network change. */
   drop(): void {
     this.#session?.destroy();
     this.#session = undefined;
@@ -100,20 +101,12 @@ export class ControlConnection implements Transport {
     const both = AbortSignal.any([signal, late.signal]);
     try {
       const answer = await this.stream(request, both);
-      const parts: Uint8Array[] = [];
-      let length = 0;
-      for await (const part of answer.body) {
-        length += part.length;
-        if (length > limit) {
-          answer.cancel();
-          throw new ControlError("malformed", `Cannot read the answer of ${request.path}: more than ${limit} bytes`);
-        }
-        parts.push(part);
-      }
+      const body = await readAll(answer, request.path, limit);
       both.throwIfAborted();
-      const body = concat(...parts);
       const announced = answer.headers["content-length"];
-      if (announced !== undefined && Number(announced) !== length) throw lost(request.path, "it was cut short");
+      if (announced !== undefined && request.method !== "HEAD" && Number(announced) !== body.length) {
+        throw lost(request.path, "it was cut short");
+      }
       return { status: answer.status, headers: answer.headers, body };
     } finally {
       timer?.cancel();
@@ -163,6 +156,21 @@ export class ControlConnection implements Transport {
     this.#session = session;
     return session;
   }
+}
+
+/** The whole body. @throws ControlError `malformed` when it is longer than `limit` bytes. */
+export async function readAll(answer: StreamedAnswer, path: string, limit: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of answer.body) {
+    length += part.length;
+    if (length > limit) {
+      answer.cancel();
+      throw new ControlError("malformed", `Cannot read the answer of ${path}: more than ${limit} bytes`);
+    }
+    parts.push(part);
+  }
+  return concat(...parts);
 }
 
 function lost(path: string, detail: string, cause?: unknown): ControlError {

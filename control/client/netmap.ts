@@ -1,4 +1,5 @@
 /** The tailnet as this node sees it: what the deltas of a map poll add up to. */
+import { fromGoTime } from "../wire/tailcfg.ts";
 import type {
   DERPMap,
   DisplayMessage,
@@ -61,3 +62,12 @@ export type NetmapChange =
     /** The fields of `Netmap` that are not the same object or value as before. */
     readonly fields: ReadonlySet<keyof Netmap>;
   };
+
+/**
+ * True when the key of a node is past its expiry, or control says it is.
+ * @param nowMs Unix ms by control's clock: ours plus `PollHandlers.clockDelta`.
+ */
+export function isExpired(node: Node, nowMs: number): boolean {
+  const expiry = fromGoTime(node.KeyExpiry);
+  return node.Expired === true || (expiry !== undefined && expiry < nowMs);
+}

@@ -16,7 +16,9 @@ import type { LockPublic } from "../../base/lock_key.ts";
 import type { Scheduler } from "../../base/clock.ts";
 import type { Secret } from "../../base/secret.ts";
 import type { ControlDialPlan, Hostinfo, Login, PingRequest, User } from "../wire/tailcfg.ts";
+import type { Connect } from "./dialer.ts";
 import type { ControlError } from "./errors.ts";
+import type { HttpFetch } from "./http_fetch.ts";
 import type { Netmap, NetmapChange } from "./netmap.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
@@ -42,6 +44,8 @@ export interface ControlOptions {
   readonly acceptNewServerKey: boolean;
   /** `CAPABILITY_VERSION`, unless a test says otherwise. */
   readonly capabilityVersion: number;
+  /** The network; the real one unless a test says otherwise. */
+  readonly network?: { readonly fetch?: HttpFetch; readonly connect?: Connect };
 }
 
 /** A registration. The private node key stays with the daemon: its public half is all control needs. */
@@ -137,14 +141,31 @@ export interface C2nResponse {
   readonly body: Uint8Array;
 }
 
+/**
+ * Why a poll ended. An expired node key does not end it: the netmap says so (`isExpired`), and an admin may extend the
+ * key while we listen.
+ */
 export type PollEnd =
   | { readonly kind: "aborted" }
   /** The server does not know this node key (any more), or refuses it. Register again. */
   | { readonly kind: "node-unknown"; readonly reason: string }
-  /** The node key is past its expiry by control's clock. */
-  | { readonly kind: "key-expired" }
   /** An error that trying again cannot mend. */
   | { readonly kind: "failed"; readonly error: ControlError };
+
+/** Counters of a client's life, for metrics. */
+export interface ControlStats {
+  /** Noise connections made. */
+  connections: number;
+  /** Polls begun, first and repeated. */
+  polls: number;
+  mapResponses: number;
+  keepAlives: number;
+  /** Messages of the server that broke the protocol. */
+  malformed: number;
+  pings: number;
+  liteUpdates: number;
+  liteUpdateErrors: number;
+}
 
 /** A raw request on the Noise channel, as the lock's RPCs make them. */
 export interface ControlRequest {
@@ -171,5 +192,8 @@ export interface ControlApi {
   logout(input: Omit<RegisterInput, "followup" | "expiry" | "authKey">, signal: AbortSignal): Promise<void>;
   /** JSON in, JSON out. @throws ControlError, `http` for a status other than 200 with the body's text. */
   request(request: ControlRequest, signal?: AbortSignal): Promise<unknown>;
+  /** Drops the connection; what runs connects again. For a change of the network. */
+  reconnect(): void;
+  readonly stats: Readonly<ControlStats>;
   close(): void;
 }
