@@ -42,6 +42,8 @@ export async function icmpEcho({ ip, timeoutMs, sequence = 1, size = 56 }: EchoO
     check(libc.connect(fd, address, address.length), "connect", `reach ${formatIp(ip)}`);
     const sent = performance.now();
     check(libc.sendto_buffer(fd, request, request.length, 0, null, 0), "sendto", `ping ${formatIp(ip)}`);
+    // The caller may stand in another namespace until we yield, and a pool thread born now would stay there.
+    await Promise.resolve();
     const buffer = new Uint8Array(2048 + size);
     const pollfd = Int32Array.of(fd, POLLIN);
     for (;;) {

@@ -25,10 +25,8 @@ const SYMBOLS = {
   writev: { parameters: [I32, PTR, I32], result: I32 },
   ioctl_buffer: { name: "ioctl", parameters: [I32, U32, BUF], result: I32 },
   ioctl_value: { name: "ioctl", parameters: [I32, U32, U32], result: I32 },
-  fcntl: { parameters: [I32, I32, I32], result: I32 },
   flock: { parameters: [I32, I32], result: I32 },
   poll: { parameters: [PTR, U32, I32], result: I32 },
-  poll_buffer: { name: "poll", parameters: [BUF, U32, I32], result: I32 },
   poll_async: { name: "poll", parameters: [BUF, U32, I32], result: I32, nonblocking: true },
   eventfd: { parameters: [U32, I32], result: I32 },
   // sockets
@@ -43,13 +41,11 @@ const SYMBOLS = {
   sendmmsg: { parameters: [I32, PTR, U32, I32], result: I32 },
   recv_buffer: { name: "recv", parameters: [I32, BUF, U32, I32], result: I32 },
   recvmsg: { parameters: [I32, PTR, I32], result: I32 },
-  // processes, namespaces, mounts
+  // namespaces and mounts
   unshare: { parameters: [I32], result: I32 },
   setns: { parameters: [I32, I32], result: I32 },
   mount: { parameters: [BUF, BUF, BUF, U64, BUF], result: I32 },
   umount2: { parameters: [BUF, I32], result: I32 },
-  execve: { parameters: [BUF, BUF, BUF], result: I32 },
-  prctl: { parameters: [I32, U64, U64, U64, U64], result: I32 },
   // the machine and its users
   uname: { parameters: [BUF], result: I32 },
   getpwnam_r: { parameters: [BUF, BUF, BUF, U64, BUF], result: I32 },
@@ -89,7 +85,6 @@ export const EINTR = 4;
 export const EIO = 5;
 export const ENXIO = 6;
 export const EAGAIN = 11;
-export const ENOMEM = 12;
 export const EACCES = 13;
 export const EBUSY = 16;
 export const EEXIST = 17;
@@ -97,11 +92,9 @@ export const ENODEV = 19;
 export const EINVAL = 22;
 export const ERANGE = 34;
 export const EMSGSIZE = 90;
-export const EOPNOTSUPP = 95;
 export const EAFNOSUPPORT = 97;
 export const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
-export const ENETDOWN = 100;
 export const ENETUNREACH = 101;
 export const ENOBUFS = 105;
 export const ECONNREFUSED = 111;

@@ -56,11 +56,15 @@ export const evp: Evp | undefined = loaded.evp;
 /** Why `evp` is undefined. */
 export const evpFailure: string = loaded.failure;
 
+// Fetched once: each fetch takes a reference for good, and a node makes keys for years.
+const cipher = loaded.evp === undefined
+  ? null
+  : loaded.evp.EVP_CIPHER_fetch?.(null, new TextEncoder().encode("ChaCha20-Poly1305\0"), null) ??
+    loaded.evp.EVP_chacha20_poly1305();
+
 /** A context keyed once for the life of a session key. The provider clears the key when it is freed. */
 export function keyedContext(calls: Evp, key: Uint8Array, use: "seal" | "open"): Deno.PointerObject {
   if (key.length !== 32) throw new TypeError(`Cannot key ChaCha20-Poly1305 with ${key.length} bytes: want 32`);
-  // A fetched cipher saves the lookup that 3.x otherwise repeats at each Init.
-  const cipher = calls.EVP_CIPHER_fetch?.(null, CIPHER_NAME, null) ?? calls.EVP_chacha20_poly1305();
   const context = calls.EVP_CIPHER_CTX_new();
   if (cipher === null || context === null) throw new Error("Cannot use ChaCha20-Poly1305: libcrypto does not offer it");
   const own = key.slice();
@@ -73,5 +77,3 @@ export function keyedContext(calls: Evp, key: Uint8Array, use: "seal" | "open"):
   }
   return context;
 }
-
-const CIPHER_NAME = new TextEncoder().encode("ChaCha20-Poly1305\0");

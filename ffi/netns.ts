@@ -69,7 +69,8 @@ export function openNetns(name: string): number {
 
 /**
  * Runs `body` with this thread in the namespace `name`, and steps back. `body` must be synchronous: what it opens or
- * spawns belongs to the namespace, what it leaves to later does not.
+ * spawns belongs to the namespace, what it leaves to later does not. It must not start work on other threads (an
+ * asynchronous file or name operation): a thread born meanwhile stays in the namespace.
  */
 export function inNetns<T>(name: string, body: () => T extends PromiseLike<unknown> ? never : T): T {
   const home = openFile(SELF, O_RDONLY);

@@ -47,6 +47,8 @@ export function watchNetwork(callback: (changes: readonly NetworkChange[]) => vo
   let stopped = false;
 
   async function run(): Promise<void> {
+    // The caller may stand in another namespace until it returns, and a pool thread born now would stay there.
+    await Promise.resolve();
     try {
       while (!stopped) {
         const ready = await libc.poll_async(pollfds, 2, -1);

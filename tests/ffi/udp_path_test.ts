@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { parseIp } from "../../base/ip.ts";
 import { createArena, type FfiArena } from "../../ffi/arena.ts";
-import { EAGAIN, EMSGSIZE, ENETUNREACH, EPERM } from "../../ffi/libc.ts";
+import { EAGAIN, EMSGSIZE, ENETUNREACH, EPERM, libc } from "../../ffi/libc.ts";
 import { createPoll } from "../../ffi/poll.ts";
 import { createAddrTable, type FfiAddrTable } from "../../ffi/sockaddr.ts";
 import { createUdp, type FfiUdpPort } from "../../ffi/udp.ts";
@@ -125,6 +125,29 @@ privilegedTest(
       assert.deepEqual(receive(net, 1).map(({ length }) => length), [103]);
       assert.equal(from.offloads.gso, true);
       assert.equal(from.sent.lost, 2);
+    }),
+);
+
+privilegedTest(
+  "UDP: a socket that cannot checksum turns GSO off, loses nothing, and goes on in single datagrams",
+  () =>
+    joined(4, 1500, (net) => {
+      const { from, peer, out } = net;
+      const SOL_SOCKET = 1, SO_NO_CHECK = 11;
+      assert.equal(libc.setsockopt(from.fd, SOL_SOCKET, SO_NO_CHECK, Int32Array.of(1), 4), 0);
+      from.queue(peer, out, 100, 100);
+      from.queue(peer, out, 1001 * 30 - 1, 1001);
+      from.queue(peer, out, 1002 * 30, 1002);
+      assert.equal(from.offloads.gso, true);
+      assert.equal(from.flush(), 0);
+      assert.equal(from.offloads.gso, false);
+      from.queue(peer, out, 1003 * 30, 1003);
+      assert.equal(from.flush(), 0);
+      assert.equal(from.lastError, 0, "no more refusals");
+      const lengths = receive(net, 91).map(({ length }) => length);
+      const times = (length: number, count: number) => Array<number>(count).fill(length);
+      assert.deepEqual(lengths, [100, ...times(1001, 29), 1000, ...times(1002, 30), ...times(1003, 30)]);
+      assert.deepEqual(from.sent, { tooBig: 0, lost: 0, full: 0 });
     }),
 );
 
