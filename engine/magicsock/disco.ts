@@ -115,8 +115,9 @@ function parsePong(body: Uint8Array): DiscoMessage | Drop {
   return { type: "pong", txId: body.subarray(0, TX_ID_LENGTH), source: readAddr(body, TX_ID_LENGTH) };
 }
 
-function parseCallMeMaybe(version: number, body: Uint8Array): DiscoMessage | Drop {
-  if (version !== 0 || body.length % ADDR_LENGTH !== 0) return "disco-malformed";
+/** One of another version or an odd length names nothing, but still says "ping me". */
+function parseCallMeMaybe(version: number, body: Uint8Array): DiscoMessage {
+  if (version !== 0 || body.length % ADDR_LENGTH !== 0) return { type: "call-me-maybe", endpoints: [] };
   const count = Math.min(body.length / ADDR_LENGTH, MAX_CALL_ME_MAYBE_ENDPOINTS);
   return { type: "call-me-maybe", endpoints: Array.from({ length: count }, (_, i) => readAddr(body, i * ADDR_LENGTH)) };
 }
