@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -28,11 +30,12 @@ type control struct {
 	relay *relay
 	gate  *gate
 
-	mu       sync.Mutex
-	limit    rateLimit
-	held     chan struct{} // closed when map requests may go on; nil when none are held
-	requests []mapRequestSeen
-	pings    []pingSeen
+	mu         sync.Mutex
+	limit      rateLimit
+	held       chan struct{} // closed when map requests may go on; nil when none are held
+	requests   []mapRequestSeen
+	registered []registerRequestSeen
+	pings      []pingSeen
 }
 
 // rateLimit rejects the next Count register requests with 429.
@@ -46,6 +49,12 @@ type rateLimit struct {
 type mapRequestSeen struct {
 	At      time.Time           `json:"at"`
 	Request *tailcfg.MapRequest `json:"request"`
+}
+
+// registerRequestSeen is a register request as testcontrol logged it.
+type registerRequestSeen struct {
+	At      time.Time                `json:"at"`
+	Request *tailcfg.RegisterRequest `json:"request"`
 }
 
 // pingSeen is a request to /lab/ping/…, the place a test points PingRequest.URL at.
@@ -100,7 +109,7 @@ func runControl(ctx context.Context, args []string) error {
 		RequireAuth:            *requireAuth,
 		RequireAuthKey:         *authKey,
 		RequireMachineAuth:     *machineAuth,
-		Verbose:                *verbose,
+		Verbose:                true, // it is where logTap reads register requests
 		MagicDNSDomain:         *magicDNS,
 		AllNodesSameUser:       *sameUser,
 		AllOnline:              *allOnline,
@@ -109,6 +118,7 @@ func runControl(ctx context.Context, args []string) error {
 		HoldMapRequest:         c.onMapRequest,
 		MaybeRateLimitRegister: c.onRegister,
 	}
+	log.SetOutput(logTap{c, *verbose})
 	if *verbose {
 		c.srv.Logf = log.Printf
 	}
@@ -191,6 +201,28 @@ func (c *control) notePing(r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pings = journal(c.pings, pingSeen{time.Now(), r.Method, r.URL.Path, string(body[:n])})
+}
+
+// logTap reads register requests out of testcontrol's log: it has no hook that
+// shows them. The log goes on to stderr when it is wanted.
+type logTap struct {
+	c       *control
+	verbose bool
+}
+
+func (t logTap) Write(p []byte) (int, error) {
+	if _, text, ok := bytes.Cut(p, []byte("Got tailcfg.RegisterRequest: ")); ok {
+		req := new(tailcfg.RegisterRequest)
+		if json.Unmarshal(text, req) == nil {
+			t.c.mu.Lock()
+			t.c.registered = journal(t.c.registered, registerRequestSeen{time.Now(), req})
+			t.c.mu.Unlock()
+		}
+		if !t.verbose {
+			return len(p), nil
+		}
+	}
+	return os.Stderr.Write(p)
 }
 
 func journal[T any](j []T, v T) []T {

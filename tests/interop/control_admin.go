@@ -160,6 +160,11 @@ func (c *control) routes(a *admin) {
 		}
 		return done{}, nil
 	})
+	handle(a, "GET /register/requests", func(context.Context, done) (any, error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return nonNil(append([]registerRequestSeen(nil), c.registered...)), nil
+	})
 	handle(a, "POST /rate-limit", func(_ context.Context, in rateLimit) (done, error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -102,6 +102,8 @@ labTest("lab: testcontrol's knobs act on real nodes", async (path) => {
   await assert.rejects(control.completeAuth(`${control.url}/auth/none`), /no login waits/);
 
   const { Key } = await control.awaitPolling("node");
+  const followup = (await control.registerRequests()).at(-1)!.request;
+  assert.deepEqual([followup.Followup, followup.NodeKey], [url, Key]);
   const echo = await control.c2n(Key, { method: "POST", path: "/echo", body: "there and back" });
   assert.deepEqual([echo.status, echo.body], [200, "there and back"]);
 

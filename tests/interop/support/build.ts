@@ -9,7 +9,7 @@
 
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, rename, stat } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -49,7 +49,18 @@ async function build(): Promise<LabBuild> {
   const start = performance.now();
   await go(["build", "-trimpath", "-buildvcs=false", "-o", `${path}.new`, "."]);
   await rename(`${path}.new`, path);
+  await forgetOldBuilds();
   return { kind: "ready", path, builtInMs: Math.round(performance.now() - start) };
+}
+
+/** Removes builds of other sources that are older than a day. */
+async function forgetOldBuilds(): Promise<void> {
+  const day = 24 * 3600 * 1000;
+  for (const name of await readdir(cacheRoot())) {
+    const dir = join(cacheRoot(), name);
+    const built = await stat(join(dir, "lab")).catch(() => undefined);
+    if (built !== undefined && Date.now() - built.mtimeMs > day) await rm(dir, { recursive: true, force: true });
+  }
 }
 
 /** Says what is missing to build, or undefined. Go itself fetches a newer toolchain where GOTOOLCHAIN allows it. */

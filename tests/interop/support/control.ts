@@ -119,6 +119,10 @@ export class LabControl implements AsyncDisposable {
   holdMaps(hold: boolean): Promise<unknown> {
     return this.process.send("POST /map/hold", { hold });
   }
+  /** The register requests seen so far, oldest first; those answered 429 are not among them. */
+  registerRequests(): Promise<{ at: string; request: GoJson }[]> {
+    return this.process.send("GET /register/requests");
+  }
   /** The map requests seen so far, oldest first. */
   mapRequests(): Promise<{ at: string; request: GoJson }[]> {
     return this.process.send("GET /map/requests");

@@ -1,0 +1,170 @@
+/**
+ * Tailscale's own clients at our coordinator: `control/tsp` speaks its protocol, `tsnet` nodes join it, find each other
+ * through its maps, and move packets through its relay and directly.
+ */
+import assert from "node:assert/strict";
+import { startCoordinator } from "../../control/server/server.ts";
+import type { Coordinator } from "../../control/server/server.ts";
+import type { GoJson } from "./support/control.ts";
+import { runLab } from "./support/lab.ts";
+import { labTest } from "./support/lab_test_case.ts";
+import { LabPeer } from "./support/peer.ts";
+import { seededSha256 } from "./support/seeded_bytes.ts";
+
+interface Running extends AsyncDisposable {
+  readonly coordinator: Coordinator;
+  readonly log: string[];
+  /** Stops it and starts it again on the same state and ports. */
+  restart(): Promise<void>;
+}
+
+async function running(): Promise<Running> {
+  const stateDir = await Deno.makeTempDir({ prefix: "agent-coordinator-" });
+  const log: string[] = [];
+  const options = { stateDir, log: (line: string) => void log.push(line) };
+  const any = "127.0.0.1:0";
+  const world = {
+    coordinator: await startCoordinator({ ...options, listen: any, derpListen: any, stunListen: any }),
+    log,
+    async restart() {
+      const { url, derpMap } = world.coordinator;
+      const [node] = derpMap.Regions!["900"].Nodes!;
+      await world.coordinator.close();
+      world.coordinator = await startCoordinator({
+        ...options,
+        listen: new URL(url).host,
+        derpListen: `127.0.0.1:${node.DERPPort}`,
+        stunListen: `127.0.0.1:${node.STUNPort}`,
+      });
+    },
+    async [Symbol.asyncDispose]() {
+      await world.coordinator.close();
+      await Deno.remove(stateDir, { recursive: true });
+    },
+  };
+  return world;
+}
+
+labTest("coordinator: control/tsp registers, updates and reads its map", async (path) => {
+  await using world = await running();
+  const { url, createKey } = world.coordinator;
+  const { key } = await createKey({ tags: ["tag:lab"], user: "alice" });
+  const args = ["tsp", "-server", url, "-authkey", key, "-hostname", "Tsp Box.local", "-update", "-count", "1"];
+  const lines = await runLab({ path }, args) as GoJson[];
+  const registered = lines.find((line) => line.registered)!.registered;
+  assert.equal(registered.MachineAuthorized, true);
+  assert.equal(registered.Login.LoginName, "tagged-devices");
+  const map = lines.find((line) => line.map)!.map;
+  assert.equal(map.Node.Name, "tsp-box.tailnet.internal.");
+  assert.deepEqual(map.Node.Addresses, ["100.64.0.1/32", "fd7a:115c:a1e0::6440:1/128"]);
+  assert.deepEqual(map.Node.Tags, ["tag:lab"]);
+  assert.equal(map.Node.KeyExpiry, undefined);
+  assert.match(map.Node.DiscoKey, /^discokey:[0-9a-f]{64}$/);
+  assert.equal(map.Domain, "tailnet.internal");
+
+  const again = ["tsp", "-server", url, "-authkey", key, "-count", "1"];
+  await assert.rejects(runLab({ path }, again), /was for one use and has been used/);
+});
+
+for (const derpOnly of [true, false]) {
+  const way = derpOnly ? "through our relay" : "directly";
+  labTest(`coordinator: two tsnet nodes ping and move 4 MB each way ${way}`, async (path) => {
+    await using world = await running();
+    const { key } = await world.coordinator.createKey({ reusable: true });
+    const join = { control: world.coordinator.url, authkey: key, derpOnly };
+    const [one, two] = await Promise.all(
+      ["one", "two"].map((hostname) => LabPeer.start({ path }, { ...join, hostname })),
+    );
+    await using _one = one;
+    await using _two = two;
+    await Promise.all([one.awaitPeer(two.ips[0]), two.awaitPeer(one.ips[0])]);
+
+    for (const ip of two.ips) {
+      const pong = await one.ping(ip, "TSMP");
+      assert.equal(pong.Err, "");
+    }
+    const disco = await two.ping(one.ips[0], "disco");
+    assert.equal(disco.Err, "");
+    if (derpOnly) assert.equal(disco.DERPRegionID, 900);
+    const size = 4 << 20;
+    await two.listen({ kind: "duplex", port: 7001, seed: 2, bytes: size });
+    const transfer = await one.dial({ addr: `${two.ips[0]}:7001`, send: size, receive: size, seed: 1 });
+    assert.equal(transfer.error ?? "", "");
+    assert.equal(transfer.receivedSha256, seededSha256(2, size));
+    const [served] = await two.transfers("duplex", 1);
+    assert.equal(served.receivedSha256, seededSha256(1, size));
+
+    const status = await one.status();
+    assert.equal(status.CurrentTailnet.MagicDNSSuffix, "tailnet.internal");
+    assert.equal(status.Self.DNSName, "one.tailnet.internal.");
+    assert.equal(Object.values<GoJson>(status.Peer)[0].Online, true);
+    if (!derpOnly) assert.notEqual((await one.ping(two.ips[0], "disco")).Endpoint, "");
+    assert.deepEqual((await world.coordinator.admin.listNodes()).map(({ online }) => online), [true, true]);
+  });
+}
+
+labTest("coordinator: changes reach tsnet nodes: rename, restart, expiry, removal, logout", async (path) => {
+  await using world = await running();
+  const { key } = await world.coordinator.createKey({ reusable: true, ephemeral: true });
+  const join = { control: world.coordinator.url, authkey: key };
+  const [one, two] = await Promise.all(
+    ["one", "two"].map((hostname) => LabPeer.start({ path }, { ...join, hostname })),
+  );
+  await using _one = one;
+  await using _two = two;
+  await one.awaitPeer(two.ips[0]);
+
+  await two.editPrefs({ HostnameSet: true, Hostname: "Two Renamed" });
+  await until(async () => (await peer(one))?.DNSName === "two-renamed.tailnet.internal.");
+
+  const before = await world.coordinator.admin.listNodes();
+  await world.restart();
+  await until(async () => (await world.coordinator.admin.listNodes()).every(({ online }) => online));
+  const after = await world.coordinator.admin.listNodes();
+  assert.deepEqual(after.map(stable), before.map(stable));
+  assert.equal((await one.ping(two.ips[0], "TSMP")).Err, "");
+
+  await world.coordinator.admin.expireNode("two-renamed");
+  await two.await("NeedsLogin");
+  await until(async () => (await peer(one))?.Expired === true);
+
+  await world.coordinator.admin.deleteNode("two-renamed");
+  await until(async () => await peer(one) === undefined);
+
+  await one.logout();
+  await until(async () => (await world.coordinator.admin.listNodes()).length === 0);
+});
+
+labTest("coordinator: interactive login of a tsnet node is approved by an operator", async (path) => {
+  await using world = await running();
+  const { admin, url } = world.coordinator;
+  await using node = await LabPeer.start({ path }, { control: url, hostname: "asks", wait: "0" });
+  await node.login();
+  await until(async () => (await admin.listLogins()).length === 1);
+  const [login] = await admin.listLogins();
+  assert.equal(login.hostname, "asks");
+  await until(async () => (await node.status()).AuthURL === `${url}/register/${login.id}`);
+  const page = await fetch(`${url}/register/${login.id}`);
+  assert.match(await page.text(), new RegExp(`agent coordinator nodes approve ${login.id}`));
+  await admin.approveLogin({ id: login.id, user: "alice" });
+  await node.await("Running");
+  assert.deepEqual((await admin.listNodes()).map(({ name, user }) => [name, user]), [["asks", "alice"]]);
+});
+
+/** The only peer in a node's status. */
+async function peer(node: LabPeer): Promise<GoJson | undefined> {
+  return Object.values<GoJson>((await node.status()).Peer ?? {})[0];
+}
+
+function stable(node: { id: number; stableId: string; name: string; addresses: readonly string[]; nodeKey: string }) {
+  const { id, stableId, name, addresses, nodeKey } = node;
+  return { id, stableId, name, addresses, nodeKey };
+}
+
+async function until(condition: () => Promise<boolean>, timeoutMs = 20_000): Promise<void> {
+  const end = performance.now() + timeoutMs;
+  while (!await condition()) {
+    if (performance.now() > end) throw new Error("Cannot wait any longer for what the test expects");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
