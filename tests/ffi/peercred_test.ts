@@ -4,7 +4,7 @@ import { createServer, type Socket } from "node:net";
 import { once } from "node:events";
 import { closeFd, FfiError } from "../../ffi/libc.ts";
 import { peerCredentials, socketFd } from "../../ffi/peercred.ts";
-import { labUnavailable } from "../netlab/privileged.ts";
+import { privilegedTest } from "../netlab/privileged.ts";
 
 /** Connects from this thread as `uid`, which a plain system call, unlike setresuid(3), changes for this thread alone. */
 function connectAs(uid: number, path: string): number {
@@ -46,28 +46,24 @@ Deno.test("peerCredentials() of a node:http request's socket are the caller's pi
   Deno.removeSync(directory, { recursive: true });
 });
 
-Deno.test({
-  name: "peerCredentials() of a node:net socket name another user",
-  ignore: labUnavailable() !== undefined,
-  fn: async () => {
-    const directory = Deno.makeTempDirSync();
-    Deno.chmodSync(directory, 0o755);
-    const path = `${directory}/sock`;
-    const seen: unknown[] = [];
-    const server = createServer((socket: Socket) => {
-      seen.push(peerCredentials(socketFd(socket)!));
-      socket.end();
-    }).listen(path);
-    await once(server, "listening");
-    Deno.chmodSync(path, 0o666);
-    const accepted = once(server, "connection");
-    const fd = connectAs(65534, path);
-    await accepted;
-    assert.deepEqual(seen, [{ pid: Deno.pid, uid: 65534, gid: 0 }]);
-    closeFd(fd);
-    await new Promise((resolve) => server.close(resolve));
-    Deno.removeSync(directory, { recursive: true });
-  },
+privilegedTest("peerCredentials() of a node:net socket name another user", async () => {
+  const directory = Deno.makeTempDirSync();
+  Deno.chmodSync(directory, 0o755);
+  const path = `${directory}/sock`;
+  const seen: unknown[] = [];
+  const server = createServer((socket: Socket) => {
+    seen.push(peerCredentials(socketFd(socket)!));
+    socket.end();
+  }).listen(path);
+  await once(server, "listening");
+  Deno.chmodSync(path, 0o666);
+  const accepted = once(server, "connection");
+  const fd = connectAs(65534, path);
+  await accepted;
+  assert.deepEqual(seen, [{ pid: Deno.pid, uid: 65534, gid: 0 }]);
+  closeFd(fd);
+  await new Promise((resolve) => server.close(resolve));
+  Deno.removeSync(directory, { recursive: true });
 });
 
 Deno.test("peerCredentials() throws rather than guess", () => {
