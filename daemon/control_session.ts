@@ -8,21 +8,22 @@
  *                 │ │                key-expired ─▶ goal: a new key, naming the old one
  *                 │ └──back-off────  rejected, error
  *   poll loop:   logged in ──poll──▶ netmap, netmap, …
- *                 └──── node-unknown, key-expired ──▶ not logged in, goal: register
+ *                 └──── node-unknown ──▶ not logged in, goal: register
  * ```
  * Source: control/controlclient/auto.go (authRoutine, mapRoutine), direct.go (doLogin).
  */
 import { NodePrivate } from "../base/keys.ts";
 import type { DiscoPublic, RandomBytes } from "../base/keys.ts";
 import { LockPrivate } from "../base/lock_key.ts";
+import { sleep } from "../base/clock.ts";
 import type { Scheduler } from "../base/clock.ts";
 import type { Secret } from "../base/secret.ts";
 import { assertNever } from "../base/assert_never.ts";
+import { Backoff } from "../control/client/backoff.ts";
 import { ControlError } from "../control/client/errors.ts";
 import type { Netmap, NetmapChange } from "../control/client/netmap.ts";
 import type { ControlApi, EndpointInput, NodeState, PollState, RegisterOutcome } from "../control/client/types.ts";
 import type { Hostinfo } from "../control/wire/tailcfg.ts";
-import { BackOff } from "./back_off.ts";
 import type { Log } from "./log.ts";
 import type { Persist } from "./persist.ts";
 
@@ -64,6 +65,8 @@ export interface SessionOptions {
   readonly events: SessionEvents;
 }
 
+/** After an error nobody foresaw. */
+const BROKEN_LOOP_MS = 1_000;
 /** A poll that lasted this long was a good one. */
 const LASTING_POLL_MS = 30_000;
 
@@ -82,8 +85,8 @@ export class ControlSession {
   readonly #options: SessionOptions;
   readonly #log: Log;
   readonly #end = new AbortController();
-  readonly #loginBackOff: BackOff;
-  readonly #pollBackOff: BackOff;
+  readonly #loginBackOff: Backoff;
+  readonly #pollBackOff: Backoff;
   readonly #loops: Promise<void>;
   #persist: Persist;
   #node: NodeState;
@@ -97,8 +100,8 @@ export class ControlSession {
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#log = options.log;
-    this.#loginBackOff = new BackOff(options.scheduler, options.random);
-    this.#pollBackOff = new BackOff(options.scheduler, options.random);
+    this.#loginBackOff = new Backoff(options.random);
+    this.#pollBackOff = new Backoff(options.random);
     this.#persist = options.persist;
     this.#authKey = options.authKey;
     this.#paused = options.paused;
@@ -127,6 +130,15 @@ export class ControlSession {
     this.#paused = paused;
     this.#loginTurn.abort();
     this.#pollTurn.abort();
+  }
+
+  /** The machine's addresses changed: connections over the old ones may be dead without knowing. */
+  reconnect(): void {
+    this.#options.api.reconnect();
+  }
+
+  get loggedIn(): boolean {
+    return this.#loggedIn;
   }
 
   /** Tells control of changes of this node, now or with the next poll. */
@@ -166,7 +178,7 @@ export class ControlSession {
       } catch (error) {
         if (signal.aborted || this.#end.signal.aborted) continue;
         this.#log.error(`a control loop failed: ${error instanceof Error ? error.stack : error}`);
-        await new BackOff(this.#options.scheduler, this.#options.random).wait(signal, 1_000).catch(() => {});
+        await sleep(this.#options.scheduler, BROKEN_LOOP_MS, signal).catch(() => {});
       }
     }
   }
@@ -202,7 +214,7 @@ export class ControlSession {
         events.authUrl(outcome.url);
         events.progress();
         // The same URL at once, without waiting for the person, would make this a busy loop.
-        if (again) await this.#loginBackOff.wait(signal);
+        if (again) await this.#pause(this.#loginBackOff, signal);
         else this.#loginBackOff.reset();
         return;
       }
@@ -281,7 +293,11 @@ export class ControlSession {
       this.#options.events.refused(error);
       return await aborted(signal);
     }
-    await this.#loginBackOff.wait(signal, error instanceof ControlError ? error.retryAfterMs : undefined);
+    await this.#pause(this.#loginBackOff, signal, error instanceof ControlError ? error.retryAfterMs : undefined);
+  }
+
+  #pause(backOff: Backoff, signal: AbortSignal, leastMs = 0): Promise<void> {
+    return sleep(this.#options.scheduler, Math.max(backOff.next(), leastMs), signal);
   }
 
   async #poll(signal: AbortSignal): Promise<void> {
@@ -302,9 +318,6 @@ export class ControlSession {
       case "node-unknown":
         this.#log.info(`control does not accept this node key: ${end.reason}; registering again`);
         return await this.#registerAgain(began, signal);
-      case "key-expired":
-        this.#log.info("the node key has expired; registering again");
-        return await this.#registerAgain(began, signal);
       case "failed":
         if (end.error.code === "closed") return await aborted(signal);
         this.#log.error(end.error.message);
@@ -320,7 +333,7 @@ export class ControlSession {
     this.#options.events.progress();
     // A server that lets a key register but not poll would otherwise be asked without pause.
     if (this.#options.scheduler.monotonic() - began > LASTING_POLL_MS) this.#pollBackOff.reset();
-    else await this.#pollBackOff.wait(signal);
+    else await this.#pause(this.#pollBackOff, signal);
     this.#goal ??= { regen: false };
     this.#loginTurn.abort();
   }

@@ -181,6 +181,11 @@ export class Health {
     this.#warnings.set(code, { since: this.#warnings.get(code)?.since ?? now, args });
   }
 
+  /** A warning stands; one that stands already keeps what it says. */
+  warnOnce(code: WarningCode, now: number): void {
+    if (!this.#warnings.has(code)) this.warn(code, now);
+  }
+
   clear(code: WarningCode): void {
     this.#warnings.delete(code);
   }

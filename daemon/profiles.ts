@@ -167,7 +167,7 @@ export class Profiles {
     this.#prefs = prefs;
     const persist = prefs.persist;
     let profile = this.#current;
-    if (persist !== undefined && persist.nodeId !== "" && persist.userProfile.LoginName !== "") {
+    if (persist !== undefined && persist.nodeId !== "") {
       profile = this.#matching(prefs) ?? profile;
       if (profile.ID === "") profile = { ...profile, ...this.#newId(), Created: new Date(this.#wall()).toISOString() };
     }
@@ -213,7 +213,8 @@ export class Profiles {
     const persist = prefs.persist!;
     return [...this.#known.values()].find((profile) =>
       profile.ControlURL === prefs.ControlURL &&
-      (profile.UserProfile.ID === persist.userProfile.ID || profile.NodeID === persist.nodeId)
+      (profile.NodeID === persist.nodeId ||
+        (persist.userProfile.LoginName !== "" && profile.UserProfile.ID === persist.userProfile.ID))
     );
   }
 

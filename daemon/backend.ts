@@ -1,0 +1,586 @@
+/**
+ * The node: preferences, login, netmap and data path, and the state that follows from them.
+ *
+ * ```
+ *   LocalAPI ──▶ Backend ──▶ ControlSession ──▶ control server
+ *                  │  ▲            │
+ *                  │  └─ netmap, login, poll
+ *                  ├──▶ Datapath (engine, relays, endpoints, routes)
+ *                  └──▶ Bus ──▶ watchers
+ * ```
+ * All methods run on the main thread; whatever changes an input of the state ends in `#update`, the one place where the
+ * state changes. Source: ipn/ipnlocal/local.go.
+ */
+import { toHex } from "../base/bytes.ts";
+import type { RandomBytes } from "../base/keys.ts";
+import { DiscoPublic } from "../base/keys.ts";
+import { fromHex } from "../base/bytes.ts";
+import type { Scheduler, Timer } from "../base/clock.ts";
+import { Secret } from "../base/secret.ts";
+import type { ControlError } from "../control/client/errors.ts";
+import type { Netmap } from "../control/client/netmap.ts";
+import type { ControlApi, PollState } from "../control/client/types.ts";
+import type { Hostinfo } from "../control/wire/tailcfg.ts";
+import type { LocalEndpoint } from "../engine/config.ts";
+import { isDown, nextState, STATE_NUMBER } from "./backend_state.ts";
+import type { BackendState } from "./backend_state.ts";
+import { Bus } from "./bus.ts";
+import { checkPrefs } from "./check_prefs.ts";
+import { ControlSession } from "./control_session.ts";
+import type { Datapath, DatapathEvents } from "./datapath.ts";
+import { updateRelayHealth } from "./derp_health.ts";
+import { Health } from "./health.ts";
+import { buildHostinfo } from "./hostinfo.ts";
+import type { HostFacts } from "./hostinfo.ts";
+import type { Log } from "./log.ts";
+import { isLoginUrl } from "./login_url.ts";
+import { NodeView } from "./node_view.ts";
+import { EMPTY_PERSIST } from "./persist.ts";
+import type { Persist } from "./persist.ts";
+import { applyChange, change, changedPrefs, controlUrl, publicPrefs } from "./prefs.ts";
+import type { MaskedPrefs, Prefs } from "./prefs.ts";
+import type { Profiles } from "./profiles.ts";
+import { isExpired } from "./router.ts";
+import type { Routed } from "./router.ts";
+import { settingsWithoutEffect } from "./unimplemented.ts";
+
+/** What a backend is made of. */
+export interface BackendOptions {
+  readonly version: string;
+  readonly profiles: Profiles;
+  /** Registered as ephemeral, and logged out at the end. */
+  readonly ephemeral: boolean;
+  /** Makes a client of a control server. @throws ControlError for a URL that cannot be used. */
+  readonly connect: (serverUrl: string) => ControlApi;
+  /** Makes the data path; called once, from the constructor. */
+  readonly datapath: (events: DatapathEvents) => Datapath;
+  readonly host: HostFacts;
+  readonly scheduler: Scheduler;
+  readonly random: RandomBytes;
+  readonly log: Log;
+  /** The engine died: the daemon must end. */
+  readonly failed: (error: Error) => void;
+}
+
+/** `ipn.Options`, decoded. */
+export interface StartOptions {
+  readonly updatePrefs?: Prefs;
+  readonly authKey?: Secret;
+}
+
+/** A request that cannot be carried out; the text is for the user. */
+export class BackendError extends Error {
+  override readonly name = "BackendError";
+}
+
+/** A login URL older than this has expired at the server (7 days) or is about to. */
+const AUTH_URL_LIFE_MS = 7 * 24 * 3_600_000 - 3_600_000;
+/** Keys are looked at again this long after the next expiry. */
+const EXPIRY_SLACK_MS = 10_000;
+/** Longest single timer; a later expiry is reached in several. */
+const LONGEST_TIMER_MS = 24 * 3_600_000;
+/** How often time alone is allowed to change the health. */
+const HEALTH_INTERVAL_MS = 5_000;
+/** How long a logout may take at the end of an ephemeral node. */
+const LOGOUT_MS = 5_000;
+
+/** The node. */
+export class Backend {
+  readonly bus = new Bus();
+  readonly health = new Health();
+  readonly datapath: Datapath;
+  readonly #options: BackendOptions;
+  readonly #backendLogId: string;
+  #state: BackendState = "NoState";
+  #session: ControlSession | undefined;
+  #netmap: Netmap | undefined;
+  #view: NodeView | undefined;
+  #authUrl = "";
+  #authUrlTime = -Infinity;
+  #blocked = false;
+  #keyExpired = false;
+  #online = false;
+  #sawLive = false;
+  #clockDelta = 0;
+  #expiryTimer: Timer | undefined;
+  #healthTimer: Timer | undefined;
+  #updateQueued = false;
+  #serial: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(options: BackendOptions) {
+    this.#options = options;
+    this.#backendLogId = toHex(options.random(32));
+    this.datapath = options.datapath({
+      live: () => {
+        this.#sawLive = true;
+        this.#updateSoon();
+      },
+      endpointsChanged: (endpoints) => this.#session?.update({ endpoints: [...endpoints] }),
+      netInfoChanged: () => this.#session?.update({ hostinfo: this.#hostinfo() }),
+      relaysChanged: () => this.#updateSoon(),
+      failed: options.failed,
+    });
+    this.#healthTick();
+  }
+
+  get version(): string {
+    return this.#options.version;
+  }
+  get state(): BackendState {
+    return this.#state;
+  }
+  get prefs(): Prefs {
+    return this.#options.profiles.prefs;
+  }
+  /** The netmap after the lock; undefined before the first. */
+  get view(): NodeView | undefined {
+    return this.#view;
+  }
+  /** Where a person is to log in, "" for nowhere. */
+  get authUrl(): string {
+    return this.#authUrl;
+  }
+  /** The map poll is connected. */
+  get online(): boolean {
+    return this.#online;
+  }
+  get hostname(): string {
+    return this.prefs.Hostname || this.#options.host.hostname;
+  }
+  /** Unix milliseconds by our clock, and by control's. */
+  get now(): number {
+    return this.#options.scheduler.wall();
+  }
+  get controlNow(): number {
+    return this.now + this.#clockDelta;
+  }
+  get endpoints(): readonly LocalEndpoint[] {
+    return this.datapath.endpoints;
+  }
+
+  /** Health as sentences, brought up to date. */
+  healthStrings(): string[] {
+    this.#updateHealth();
+    return this.health.strings(this.now);
+  }
+
+  /**
+   * Begins (again) with these preferences: a new session with the control server they name. The daemon calls it once by
+   * itself, `up` calls it for everything but a plain change of preferences. @throws BackendError
+   */
+  start(options: StartOptions = {}): Promise<void> {
+    return this.#serialise(async () => {
+      if (options.updatePrefs !== undefined) this.#assertUsable(options.updatePrefs);
+      const old = this.#session;
+      this.#session = undefined;
+      const oldUrl = controlUrl(this.prefs);
+      await old?.close();
+      if (options.updatePrefs !== undefined) {
+        const { persist, unknown } = this.prefs;
+        this.#savePrefs({ ...options.updatePrefs, persist, unknown: { ...unknown, ...options.updatePrefs.unknown } });
+      }
+      if (controlUrl(this.prefs) !== oldUrl) this.#forgetNetmap();
+      this.#state = "NoState";
+      this.#authUrl = "";
+      this.#setOnline(false);
+      this.#openSession(options.authKey);
+      this.bus.send({ Prefs: publicPrefs(this.prefs) });
+      this.#update();
+    });
+  }
+
+  /** Changes preferences. @throws BackendError when they cannot be taken; nothing is changed then. */
+  editPrefs(masked: MaskedPrefs): Prefs {
+    if (masked.values.InternalExitNodePrior !== undefined) throw new BackendError("can't set Internal fields");
+    const old = this.prefs;
+    const next = applyChange(old, masked);
+    this.#assertUsable(next);
+    const changed = changedPrefs(old, next);
+    if (changed.length === 0) return old;
+    this.#options.log.info(`preferences changed: ${changed.join(", ")}`);
+    this.#savePrefs(next);
+    this.#session?.update({ hostinfo: this.#hostinfo() });
+    if (!old.WantRunning && next.WantRunning && this.#session?.loggedIn === false) this.#session.login(false);
+    if (changed.includes("RouteAll") || changed.includes("ShieldsUp")) this.#reconfigure();
+    this.bus.send({ Prefs: publicPrefs(this.prefs) });
+    this.#update();
+    return this.prefs;
+  }
+
+  /** Begins a login by a person, or names again the URL of the one that is waiting. @throws BackendError */
+  loginInteractive(): void {
+    const session = this.#session;
+    if (session === undefined) {
+      throw new BackendError("Cannot log in: no control server is configured that can be used");
+    }
+    if (this.#authUrl !== "" && this.now - this.#authUrlTime < AUTH_URL_LIFE_MS) {
+      this.bus.send({ BrowseToURL: this.#authUrl });
+      return;
+    }
+    session.login(true);
+    this.#update();
+  }
+
+  /** Expires the node key at control and forgets it here. @throws BackendError when control could not be told. */
+  logout(signal: AbortSignal): Promise<void> {
+    return this.#serialise(async () => {
+      if (this.prefs.persist?.nodeKey === undefined) return;
+      this.editPrefs(change({ WantRunning: false, LoggedOut: true }));
+      try {
+        await this.#session?.logout(signal);
+      } catch (cause) {
+        const text = cause instanceof Error ? cause.message : String(cause);
+        throw new BackendError(`Cannot log out: the control server could not be told (${text}); try again`, { cause });
+      }
+      await this.#session?.close();
+      this.#session = undefined;
+      this.#save(() => this.#options.profiles.forget());
+      this.#forgetNetmap();
+      this.#authUrl = "";
+      this.#setOnline(false);
+      this.#openSession(undefined);
+      this.bus.send({ Prefs: publicPrefs(this.prefs) });
+      this.#update();
+    });
+  }
+
+  /** Links, addresses or rules of the machine changed. */
+  networkChanged(addressesChanged: boolean): void {
+    this.datapath.networkChanged(addressesChanged);
+    if (addressesChanged) this.#session?.reconnect();
+  }
+
+  /** Something about routing could not be set, or "" when all is well again. */
+  routingProblem(text: string): void {
+    this.health.set("agent-routing", text !== "", this.now, { error: text });
+  }
+
+  /** Ends everything: routes restored, engine closed, an ephemeral node logged out. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#expiryTimer?.cancel();
+    this.#healthTimer?.cancel();
+    await this.#serial.catch(() => {});
+    const session = this.#session;
+    this.#session = undefined;
+    if (session !== undefined && this.#options.ephemeral && session.loggedIn) {
+      await session.logout(AbortSignal.timeout(LOGOUT_MS)).catch((error) =>
+        this.#options.log.warn(`could not log out: ${error instanceof Error ? error.message : error}`)
+      );
+    }
+    await Promise.all([session?.close(), this.datapath.close()]);
+    this.bus.close();
+  }
+
+  #serialise(run: () => Promise<void>): Promise<void> {
+    const done = this.#serial.catch(() => {}).then(run);
+    this.#serial = done;
+    return done;
+  }
+
+  #assertUsable(prefs: Prefs): void {
+    const errors = checkPrefs(prefs);
+    if (errors.length > 0) throw new BackendError(errors.join("\n"));
+  }
+
+  /** Storing that fails is a warning: the node goes on with what it has in memory. */
+  #save(store: () => void): void {
+    try {
+      store();
+      this.health.clear("state-store-health");
+    } catch (cause) {
+      const error = cause instanceof Error ? cause.message : String(cause);
+      this.#options.log.error(error);
+      this.health.warn("state-store-health", this.now, { error });
+    }
+  }
+
+  #savePrefs(prefs: Prefs): void {
+    const { profiles } = this.#options;
+    const netmap = this.#netmap;
+    const network = netmap && {
+      MagicDNSName: this.#view?.magicDnsSuffix ?? "",
+      DomainName: netmap.domain,
+      DisplayName: profiles.current.NetworkProfile.DisplayName,
+    };
+    this.#save(() => profiles.setPrefs(prefs, network));
+  }
+
+  #hostinfo(): Hostinfo {
+    return buildHostinfo(this.#options.host, {
+      version: this.version,
+      backendLogId: this.#backendLogId,
+      prefs: this.prefs,
+      netInfo: this.datapath.netInfo,
+    });
+  }
+
+  #openSession(authKey: Secret | undefined): void {
+    const { scheduler, random, log, ephemeral, connect } = this.#options;
+    const prefs = this.prefs;
+    let api: ControlApi;
+    try {
+      api = connect(controlUrl(prefs));
+    } catch (cause) {
+      throw new BackendError(cause instanceof Error ? cause.message : String(cause), { cause });
+    }
+    this.health.clear("agent-server-key-changed");
+    const session: ControlSession = new ControlSession({
+      api,
+      persist: prefs.persist ?? EMPTY_PERSIST,
+      hostinfo: this.#hostinfo(),
+      endpoints: [...this.endpoints],
+      discoKey: new DiscoPublic(fromHex(this.datapath.engine.discoKey)!),
+      tkaHead: "",
+      authKey,
+      ephemeral,
+      paused: this.#wantsPause(),
+      scheduler,
+      random,
+      log: log.child("control"),
+      events: {
+        persistChanged: (persist) => this.#savePrefs({ ...this.prefs, persist }),
+        authUrl: (url) => this.#gotAuthUrl(url),
+        loggedIn: () => this.#loggedIn(),
+        loginFailed: (text) => this.#loginFailed(text),
+        netmap: (netmap) => this.#gotNetmap(netmap),
+        pollState: (state) => this.#gotPollState(state),
+        refused: (error) => this.#refused(error),
+        progress: () => this.#updateSoon(),
+        clockDelta: (deltaMs) => this.#clockDelta = deltaMs,
+        openUrl: (url) => this.#openUrl(url),
+      },
+    });
+    this.#session = session;
+    if (!prefs.LoggedOut && prefs.persist?.nodeKey !== undefined) session.login(false);
+  }
+
+  /** A stopped node does not speak to control. */
+  #wantsPause(): boolean {
+    return !this.prefs.WantRunning && !this.prefs.LoggedOut && this.prefs.persist?.nodeKey !== undefined &&
+      !this.#blocked;
+  }
+
+  #gotAuthUrl(url: string): void {
+    if (!isLoginUrl(url, controlUrl(this.prefs))) {
+      this.#loginFailed(`the control server sent a login URL that is not to be trusted: ${url}`);
+      return;
+    }
+    this.#authUrl = url;
+    this.#authUrlTime = this.now;
+    this.#options.log.info(`to log in, open ${url}`);
+    if (this.#keyExpired) {
+      this.#blocked = true;
+      this.datapath.down();
+    }
+    this.#update();
+    this.bus.send({ BrowseToURL: url });
+  }
+
+  #openUrl(url: string): void {
+    if (isLoginUrl(url, controlUrl(this.prefs))) this.bus.send({ BrowseToURL: url });
+  }
+
+  #loggedIn(): void {
+    this.health.clear("login-state");
+    const waited = this.#authUrl !== "";
+    const finished = waited || this.#blocked;
+    this.#blocked = false;
+    this.#authUrl = "";
+    const values = { ...(this.prefs.LoggedOut && { LoggedOut: false }), ...(waited && { WantRunning: true }) };
+    const next = applyChange(this.prefs, change({ ...values, ControlURL: controlUrl(this.prefs) }));
+    if (changedPrefs(this.prefs, next).length > 0) {
+      this.#savePrefs(next);
+      this.bus.send({ Prefs: publicPrefs(this.prefs) });
+    }
+    this.#options.log.info("logged in");
+    // The new key's netmap is on its way; the old one's says nothing about it.
+    this.#keyExpired = false;
+    this.#update();
+    this.#reconfigure();
+    if (finished) this.bus.send({ LoginFinished: {} });
+  }
+
+  #loginFailed(text: string): void {
+    this.#options.log.warn(`login: ${text}`);
+    this.health.warn("login-state", this.now, { error: text });
+    this.bus.send({ ErrMessage: text });
+    this.#update();
+  }
+
+  #refused(error: ControlError): void {
+    this.#setOnline(false);
+    if (error.code === "server-key-changed") {
+      this.health.warn("agent-server-key-changed", this.now, { error: error.message });
+    }
+    this.#update();
+  }
+
+  #gotPollState(state: PollState | { readonly kind: "ended" }): void {
+    this.#setOnline(state.kind === "connected");
+    if (state.kind === "retrying") {
+      this.health.warn("not-in-map-poll", this.now, { error: state.error.message });
+      this.#options.log.warn(`map poll: ${state.error.message}`);
+    } else if (state.kind === "connected") {
+      this.health.clear("not-in-map-poll");
+    }
+    this.#updateSoon();
+  }
+
+  #setOnline(online: boolean): void {
+    this.#online = online;
+    this.datapath.setControlOnline(online);
+  }
+
+  #gotNetmap(netmap: Netmap): void {
+    const first = this.#netmap === undefined;
+    const selfChanged = this.#netmap?.self !== netmap.self;
+    this.#netmap = netmap;
+    this.#keepLogin(netmap);
+    const wasExpired = this.#keyExpired;
+    this.#keyExpired = isExpired(netmap.self, this.controlNow);
+    // The administrator extended the key.
+    if (wasExpired && !this.#keyExpired && this.#authUrl === "") this.#blocked = false;
+    this.health.setControlMessages(netmap.displayMessages);
+    if (first) this.#options.log.info(`netmap: ${netmap.peers.size} peers, tailnet ${netmap.domain}`);
+    if (isDown(this.#state)) this.#view = new NodeView(netmap, this.#acceptedWhileDown(netmap));
+    this.#update();
+    this.#reconfigure();
+    if (selfChanged) this.bus.send({ SelfChange: netmap.self });
+  }
+
+  /** A node that is down shows its peers all the same; the lock decides which, as always. */
+  #acceptedWhileDown(netmap: Netmap) {
+    return [...this.datapath.accepted(netmap)];
+  }
+
+  /** What the netmap says of ourselves belongs into the profile. */
+  #keepLogin(netmap: Netmap): void {
+    const { prefs } = this;
+    const persist: Persist = prefs.persist ?? EMPTY_PERSIST;
+    const user = netmap.users.get(netmap.self.User) ?? persist.userProfile;
+    const same = persist.nodeId === netmap.self.StableID && persist.userProfile.LoginName === user.LoginName &&
+      persist.userProfile.ID === user.ID && this.#options.profiles.current.NetworkProfile.DomainName === netmap.domain;
+    if (same) return;
+    this.#savePrefs({ ...prefs, persist: { ...persist, nodeId: netmap.self.StableID, userProfile: user } });
+  }
+
+  #forgetNetmap(): void {
+    this.#netmap = undefined;
+    this.#view = undefined;
+    this.#keyExpired = false;
+    this.health.setControlMessages({});
+    this.datapath.down();
+  }
+
+  /** Gives the data path what follows from netmap and preferences, unless it is to be down. */
+  #reconfigure(): void {
+    const netmap = this.#netmap;
+    const privateKey = this.prefs.persist?.nodeKey;
+    if (netmap === undefined || privateKey === undefined || this.#blocked || isDown(this.#state)) return;
+    const routed = this.datapath.configure(netmap, {
+      privateKey,
+      routeAll: this.prefs.RouteAll,
+      shieldsUp: this.prefs.ShieldsUp,
+      controlNow: this.controlNow,
+    });
+    this.#view = new NodeView(netmap, routed.visible);
+    const { lockProblem } = routed;
+    this.health.set("agent-tailnet-lock", lockProblem !== undefined, this.now, { error: lockProblem ?? "" });
+    this.health.set("agent-accept-routes-off", routed.routesOffered && !this.prefs.RouteAll, this.now);
+    this.#armExpiry(routed);
+  }
+
+  #armExpiry({ nextExpiry }: Routed): void {
+    this.#expiryTimer?.cancel();
+    this.#expiryTimer = undefined;
+    if (nextExpiry === undefined) return;
+    const delay = Math.min(Math.max(nextExpiry - this.controlNow, 0) + EXPIRY_SLACK_MS, LONGEST_TIMER_MS);
+    this.#expiryTimer = this.#options.scheduler.after(delay, () => {
+      if (this.#netmap === undefined) return;
+      this.#keyExpired = isExpired(this.#netmap.self, this.controlNow);
+      this.#update();
+      this.#reconfigure();
+    });
+  }
+
+  #updateSoon(): void {
+    if (this.#updateQueued) return;
+    this.#updateQueued = true;
+    queueMicrotask(() => {
+      this.#updateQueued = false;
+      if (!this.#closed) this.#update();
+    });
+  }
+
+  /** Takes the state that follows from everything known, and does what entering it means. */
+  #update(): void {
+    const { WantRunning, LoggedOut, persist } = this.prefs;
+    for (;;) {
+      const old = this.#state;
+      const next = nextState({
+        state: old,
+        wantRunning: WantRunning,
+        loggedOut: LoggedOut,
+        haveNodeKey: persist?.nodeKey !== undefined,
+        blocked: this.#blocked,
+        authCantContinue: this.#session?.authCantContinue ?? true,
+        haveNetmap: this.#netmap !== undefined,
+        keyExpired: this.#keyExpired,
+        machineAuthorized: this.#netmap?.self.MachineAuthorized === true,
+        live: this.#sawLive || this.datapath.relayed,
+      });
+      if (next === old) break;
+      this.#enter(old, next);
+    }
+    this.#session?.setPaused(this.#wantsPause());
+    this.#announceHealth();
+  }
+
+  #enter(old: BackendState, next: BackendState): void {
+    this.#state = next;
+    this.#options.log.info(`state ${old} -> ${next}`);
+    this.bus.send({ State: STATE_NUMBER[next] });
+    if (isDown(next)) {
+      if (next === "NeedsLogin") this.#blocked = true;
+      this.#sawLive = false;
+      this.#expiryTimer?.cancel();
+      this.datapath.down();
+    } else if (isDown(old)) {
+      this.#reconfigure();
+    }
+  }
+
+  #healthTick(): void {
+    this.#announceHealth();
+    this.#healthTimer = this.#options.scheduler.after(HEALTH_INTERVAL_MS, () => this.#healthTick());
+  }
+
+  #announceHealth(): void {
+    this.#updateHealth();
+    const changed = this.health.changed(this.now);
+    if (changed !== undefined) this.bus.send({ Health: changed });
+  }
+
+  #updateHealth(): void {
+    const { health, now, prefs } = this;
+    const up = !isDown(this.#state);
+    health.set("wantrunning-false", !prefs.WantRunning && prefs.persist?.nodeKey !== undefined, now);
+    health.set("agent-key-expired", this.#keyExpired && prefs.WantRunning, now);
+    health.set("no-udp4-bind", up && this.datapath.engine.localPorts.udp4 === 0, now);
+    if (!prefs.WantRunning || this.#session === undefined) health.clear("not-in-map-poll");
+    else if (!this.#online && up) health.warnOnce("not-in-map-poll", now);
+    const settings = settingsWithoutEffect(prefs);
+    health.set("agent-not-implemented", settings !== "" && prefs.WantRunning, now, { settings });
+    const { regions, complaints } = this.datapath.relayStatus();
+    updateRelayHealth(health, {
+      wanted: up && this.#online,
+      map: this.#netmap?.derpMap,
+      home: this.datapath.homeDerp,
+      regions,
+      complaints,
+    }, now);
+  }
+}

@@ -1,0 +1,280 @@
+/**
+ * All that moves packets, as one thing the backend configures, and switches on and off: engine, relays, own endpoints,
+ * system routes.
+ *
+ * ```
+ *   netmap ──▶ router ──▶ engine.configure          engine ──derpSend──▶ relays ──▶ DERP
+ *                 └─────▶ system routes             engine ◀──received── relays
+ *   engine, links ──▶ netcheck ──▶ endpoints ──▶ engine, control;  home region ──▶ relays, engine, control
+ * ```
+ * Nothing here waits for control: while that is away, everything goes on as last configured.
+ */
+import type { NodePrivate, RandomBytes } from "../base/keys.ts";
+import type { Scheduler } from "../base/clock.ts";
+import type { Netmap } from "../control/client/netmap.ts";
+import type { NetInfo, Node } from "../control/wire/tailcfg.ts";
+import { EMPTY_DERP_MAP, regionIds, regionOf } from "../derp/derp_map.ts";
+import type { DERPMap } from "../derp/derp_map.ts";
+import type { DerpPool, DerpPoolEvents, RegionState } from "../derp/pool.ts";
+import type { LocalEndpoint, PeerStatus } from "../engine/config.ts";
+import type { DerpPacket, Engine, EngineEvents } from "../engine/engine.ts";
+import type { Report } from "../engine/netcheck/report.ts";
+import { EndpointTracker } from "./endpoint_tracker.ts";
+import type { RunNetcheck } from "./endpoint_tracker.ts";
+import { netInfoOf, sameNetInfo } from "./endpoints.ts";
+import type { InterfaceAddress } from "./endpoints.ts";
+import type { LockFilter } from "./lock_filter.ts";
+import type { Log } from "./log.ts";
+import { NO_ROUTING } from "./os_router.ts";
+import type { OsRouter } from "./os_router.ts";
+import { DOWN, Router } from "./router.ts";
+import type { Routed, RouterPolicy } from "./router.ts";
+
+/** The relays as the data path uses them; `DerpPool`. */
+export type Relays = Pick<
+  DerpPool,
+  "setMap" | "setHome" | "send" | "status" | "lastFrame" | "privateKeyChanged" | "rebind" | "close"
+>;
+
+/** What the backend hears. */
+export interface DatapathEvents {
+  /** A relay connected or a handshake with a peer succeeded. */
+  live(): void;
+  endpointsChanged(endpoints: readonly LocalEndpoint[]): void;
+  netInfoChanged(netInfo: NetInfo): void;
+  /** Relays or their health changed. */
+  relaysChanged(): void;
+  /** The engine died. */
+  failed(error: Error): void;
+}
+
+/** What a data path is made of. */
+export interface DatapathOptions {
+  readonly engine: Engine;
+  /** Makes the relays; called once. */
+  readonly relays: (privateKey: () => NodePrivate | undefined, events: DerpPoolEvents) => Relays;
+  readonly netcheck: RunNetcheck;
+  readonly routing: Pick<OsRouter, "set" | "repair" | "down">;
+  readonly lock: LockFilter;
+  readonly interfaces: () => readonly InterfaceAddress[];
+  readonly scheduler: Scheduler;
+  readonly random: RandomBytes;
+  readonly log: Log;
+  readonly events: DatapathEvents;
+}
+
+/** What the router's policy has besides what the data path itself knows. */
+export type DatapathPolicy = Omit<RouterPolicy, "homeDerp">;
+
+/** The data path; down until configured. Its `engineEvents` are to be given to the engine. */
+export class Datapath {
+  readonly engine: Engine;
+  readonly #options: DatapathOptions;
+  readonly #relays: Relays;
+  readonly #router: Router;
+  readonly #tracker: EndpointTracker;
+  readonly #stunHandlers = new Set<(payload: Uint8Array, from: string) => void>();
+  readonly #regionHealth = new Map<number, string>();
+  #key: NodePrivate | undefined;
+  #map: DERPMap = EMPTY_DERP_MAP;
+  #home = 0;
+  #netInfo: NetInfo | undefined;
+  #controlOnline = false;
+  #last: { readonly netmap: Netmap; readonly policy: DatapathPolicy } | undefined;
+  #problems = "";
+
+  constructor(options: DatapathOptions) {
+    this.#options = options;
+    this.engine = options.engine;
+    this.#router = new Router(options.lock);
+    this.#relays = options.relays(() => this.#key, this.#poolEvents());
+    const { netcheck, scheduler, random, interfaces, log, engine } = options;
+    this.#tracker = new EndpointTracker({
+      netcheck,
+      scheduler,
+      random,
+      interfaces,
+      log,
+      ports: () => engine.localPorts,
+      tunName: engine.tunName,
+      lastDerpActivity: (region) => this.#relays.lastFrame(region),
+      endpointsChanged: (endpoints) => {
+        engine.setLocalEndpoints(endpoints);
+        options.events.endpointsChanged(endpoints);
+      },
+      reported: (report) => this.#reported(report),
+    });
+  }
+
+  get homeDerp(): number {
+    return this.#home;
+  }
+
+  get endpoints(): readonly LocalEndpoint[] {
+    return this.#tracker.endpoints;
+  }
+
+  get netInfo(): NetInfo | undefined {
+    return this.#netInfo;
+  }
+
+  /** States of the regions in use, and what regions complain about. */
+  relayStatus(): { readonly regions: ReturnType<Relays["status"]>; readonly complaints: ReadonlyMap<number, string> } {
+    return { regions: this.#relays.status(), complaints: this.#regionHealth };
+  }
+
+  /** A relay is connected. */
+  get relayed(): boolean {
+    return this.#relays.status().some((region) => region.kind === "connected");
+  }
+
+  /** Configures everything for a netmap. Cheap when little changed. */
+  configure(netmap: Netmap, policy: DatapathPolicy): Routed {
+    this.#last = { netmap, policy };
+    if (policy.privateKey !== this.#key) {
+      const changed = this.#key?.public.equals(policy.privateKey.public) === false;
+      this.#key = policy.privateKey;
+      if (changed) this.#relays.privateKeyChanged();
+    }
+    const map = netmap.derpMap ?? EMPTY_DERP_MAP;
+    if (map !== this.#map) {
+      this.#map = map;
+      this.#relays.setMap(map);
+      if (this.#home !== 0 && regionOf(map, this.#home) === undefined) this.#setHome(0);
+    }
+    const routed = this.#apply(netmap, policy);
+    this.#tracker.setMap(map);
+    return routed;
+  }
+
+  /** The peers the lock accepts, without configuring anything. */
+  accepted(netmap: Netmap): Iterable<Node> {
+    return this.#options.lock.filter(netmap).accepted;
+  }
+
+  /** No addresses, no routes, no peers, no relays. Sockets and TUN device stay. */
+  down(): void {
+    this.#last = undefined;
+    this.#options.engine.configure(DOWN);
+    this.#options.routing.set(NO_ROUTING);
+    this.#tracker.setMap(undefined);
+    this.#home = 0;
+    this.#relays.setHome(0);
+    this.#relays.setMap(EMPTY_DERP_MAP);
+    this.#map = EMPTY_DERP_MAP;
+  }
+
+  /** The map poll came up or broke: without control a home region is not given up for another. */
+  setControlOnline(online: boolean): void {
+    this.#controlOnline = online;
+  }
+
+  /** Links, addresses or rules of the machine changed. */
+  networkChanged(addressesChanged: boolean): void {
+    this.#options.routing.repair();
+    if (!addressesChanged) return;
+    this.#options.log.info("the machine's addresses changed");
+    this.#options.engine.rebind();
+    this.#relays.rebind();
+    this.#tracker.refresh();
+  }
+
+  /** A netcheck of all regions, now. */
+  netcheck(map: DERPMap): Promise<Report> {
+    return this.#tracker.measure(map);
+  }
+
+  /** Netcheck's subscription to STUN answers; the result unsubscribes. */
+  onStun(handler: (payload: Uint8Array, from: string) => void): () => void {
+    this.#stunHandlers.add(handler);
+    return () => this.#stunHandlers.delete(handler);
+  }
+
+  /** What the engine is to be given. */
+  engineEvents(): EngineEvents {
+    const { log, events } = this.#options;
+    return {
+      derpSend: ({ region, peer, payload }: DerpPacket) => void this.#relays.send(region, peer, payload),
+      stunReceived: (payload, from) => {
+        for (const handler of this.#stunHandlers) handler(payload, from);
+      },
+      endpointsWanted: (reason) => this.#tracker.wantedByEngine(reason),
+      pathChanged: (status: PeerStatus) => {
+        const path = status.currentAddress !== "" ? `direct ${status.currentAddress}` : `relay ${status.derp}`;
+        log.debug(`peer ${status.key.slice(0, 8)}: ${path}`);
+        if (status.lastHandshake !== 0) events.live();
+      },
+      failed: (error) => events.failed(error),
+    };
+  }
+
+  /** Takes everything down for good and closes the engine. */
+  async close(): Promise<void> {
+    this.#tracker.close();
+    this.#relays.close();
+    this.#options.routing.down();
+    await this.#options.engine.close();
+  }
+
+  #apply(netmap: Netmap, policy: DatapathPolicy): Routed {
+    const routed = this.#router.route(netmap, { ...policy, homeDerp: this.#home });
+    this.#options.engine.configure(routed.config);
+    const { addresses } = routed.config;
+    this.#options.routing.set({
+      addresses: addresses.map((address) => `${address}/${address.includes(":") ? 128 : 32}`),
+      routes: routed.routes,
+    });
+    const problems = routed.problems.join("; ");
+    if (problems !== "" && problems !== this.#problems) this.#options.log.warn(`netmap: ${problems}`);
+    this.#problems = problems;
+    return routed;
+  }
+
+  #poolEvents(): DerpPoolEvents {
+    const { engine, log, events } = this.#options;
+    return {
+      received: (region, peer, payload) => engine.derpReceived({ region, peer, payload }),
+      peerGone: (region, peer) => engine.derpPeerGone(region, peer),
+      stateChanged: (region, state: RegionState) => {
+        log.debug(`derp: region ${region} ${state.kind}${state.error ? `: ${state.error}` : ""}`);
+        if (state.kind === "connected") events.live();
+        events.relaysChanged();
+      },
+      health: (region, text) => {
+        if (text === "") this.#regionHealth.delete(region);
+        else this.#regionHealth.set(region, text);
+        events.relaysChanged();
+      },
+    };
+  }
+
+  #reported(report: Report): void {
+    // A netcheck somebody asked for while the node is down chooses nothing.
+    if (this.#last === undefined) return;
+    this.#setHome(this.#chooseHome(report.preferredDerp));
+    const netInfo = netInfoOf(report, this.#home);
+    if (sameNetInfo(this.#netInfo, netInfo)) return;
+    this.#netInfo = netInfo;
+    this.#options.events.netInfoChanged(netInfo);
+  }
+
+  /** The region netcheck prefers; without one the region there is, or any (magicsock.maybeSetNearestDERP). */
+  #chooseHome(preferred: number): number {
+    if (this.#home !== 0 && (preferred === 0 || !this.#controlOnline)) return this.#home;
+    if (preferred !== 0) return preferred;
+    const usable = regionIds(this.#map).filter((id) => {
+      const region = regionOf(this.#map, id)!;
+      return region.Avoid !== true && region.NoMeasureNoHome !== true;
+    });
+    return usable.length === 0 ? 0 : usable[this.#options.random(1)[0] % usable.length];
+  }
+
+  #setHome(region: number): void {
+    if (region === this.#home) return;
+    this.#home = region;
+    this.#options.log.info(region === 0 ? "no home relay" : `home relay is region ${region}`);
+    this.#relays.setHome(region);
+    if (this.#last !== undefined) this.#apply(this.#last.netmap, this.#last.policy);
+    this.#options.events.relaysChanged();
+  }
+}

@@ -1,0 +1,42 @@
+/** Warnings about relays, from what the pool says of its regions. Source: health.Tracker.updateBuiltinWarnablesLocked. */
+import { regionOf } from "../derp/derp_map.ts";
+import type { DERPMap } from "../derp/derp_map.ts";
+import type { RegionStatus } from "../derp/pool.ts";
+import type { Health } from "./health.ts";
+
+/** A relay says something every 60 s; silence for twice that and a little is a dead connection. */
+const TOO_IDLE_MS = 125_000;
+
+/** What is known of the relays. */
+export interface RelayFacts {
+  /** The node wants to be reachable: it is up and control is connected. */
+  readonly wanted: boolean;
+  readonly map: DERPMap | undefined;
+  readonly home: number;
+  readonly regions: readonly RegionStatus[];
+  readonly complaints: ReadonlyMap<number, string>;
+}
+
+/** Sets and clears the warnings about relays. `now` is Unix milliseconds. */
+export function updateRelayHealth(health: Health, facts: RelayFacts, now: number): void {
+  const { wanted, map, home, regions, complaints } = facts;
+  const haveRelays = map !== undefined && Object.keys(map.Regions).length > 0;
+  const name = (id: number) => (map && regionOf(map, id)?.RegionName) || String(id);
+  const state = regions.find((region) => region.region === home);
+  const connected = state?.kind === "connected";
+  health.set("no-derp-home", wanted && haveRelays && home === 0, now);
+  health.set("no-derp-connection", wanted && home !== 0 && !connected, now, {
+    region: name(home),
+    ...(state?.error && { error: state.error }),
+  });
+  const idle = connected ? now - Math.max(state.lastFrame, state.since) : 0;
+  health.set("derp-timed-out", wanted && idle > TOO_IDLE_MS, now, {
+    region: name(home),
+    duration: `${Math.round(idle / 1000)}s`,
+  });
+  const complaint = [...complaints][0];
+  health.set("derp-region-error", complaint !== undefined, now, {
+    region: name(complaint?.[0] ?? 0),
+    error: complaint?.[1] ?? "",
+  });
+}
