@@ -52,6 +52,8 @@ export class EngineHost implements Engine {
   #nextId = 1;
   #closed = false;
   readonly #reading: Promise<void>;
+  /** `Atomics.waitAsync` alone does not keep the event loop alive, and the answer to a call would be lost with it. */
+  readonly #alive = setInterval(() => {}, 60_000);
 
   constructor(options: HostOptions) {
     this.#options = options;
@@ -129,6 +131,7 @@ export class EngineHost implements Engine {
     clearTimeout(this.#retry);
     this.#options.events.nudge();
     await this.#reading;
+    clearInterval(this.#alive);
     for (const resolve of this.#pings.values()) resolve(undefined);
     for (const { resolve, peers } of this.#statuses.values()) resolve(this.#statusOf(peers, { drops: {}, paths: {} }));
   }
