@@ -142,7 +142,7 @@ export class ControlClient implements ControlApi {
     if (answer.status !== 200) {
       throw statusError(`${request.method} ${request.path}`, answer, scheduler.wall(), random);
     }
-    const decoded = decodeJson(answer.body);
+    const decoded = decodeJson(answer.body, "text");
     if (isMalformed(decoded)) {
       throw new ControlError("malformed", `Cannot use the answer of ${request.path}: ${decoded.malformed}`);
     }

@@ -74,7 +74,9 @@ export async function login(input: LoginInput, ports: LoginPorts, signal: AbortS
       await sleep(ports.scheduler, delay, signal);
       continue;
     }
-    backoff.reset();
+    // A server that answers a followup at once, with a URL again, is asked less and less often.
+    if (outcome.kind !== "auth-url" || attempt.followup === undefined) backoff.reset();
+    else await sleep(ports.scheduler, backoff.next(), signal);
     const next = step(attempt, outcome, ports);
     if ("kind" in next) return next;
     attempt = next;
@@ -104,7 +106,7 @@ function step(attempt: Attempt, outcome: RegisterOutcome, ports: LoginPorts): At
     case "rejected":
       return outcome;
     case "auth-url":
-      ports.authUrl(outcome.url);
+      if (outcome.url !== attempt.followup) ports.authUrl(outcome.url);
       return { ...attempt, followup: outcome.url };
     case "key-expired":
       if (attempt.renewed) return { kind: "rejected", reason: "the server says that a new node key has expired" };

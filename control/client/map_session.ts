@@ -21,6 +21,7 @@ import {
   type PeerChange,
   type UserProfile,
 } from "../wire/tailcfg.ts";
+import { foldInt64 } from "../wire/json.ts";
 import type { Netmap, NetmapChange } from "./netmap.ts";
 import { NumberTrie, type NumberTrieEdit } from "./number_trie.ts";
 
@@ -129,10 +130,10 @@ function applyPeers(
   };
   for (const [id, seen] of Object.entries(response.PeerSeenChange ?? {})) {
     const lastSeen = seen ? goTime(now) : undefined;
-    amend(Number(id), (peer) => ({ ...peer, LastSeen: lastSeen }));
+    amend(foldInt64(id), (peer) => ({ ...peer, LastSeen: lastSeen }));
   }
   for (const [id, online] of Object.entries(response.OnlineChange ?? {})) {
-    amend(Number(id), (peer) => ({ ...peer, Online: online }));
+    amend(foldInt64(id), (peer) => ({ ...peer, Online: online }));
   }
   for (const patch of response.PeersChangedPatch ?? []) amend(patch.NodeID, (peer) => patched(peer, patch));
   if (strangers > 0) notes.push(`ignored ${strangers} changes of nodes that are not in the netmap`);

@@ -3,6 +3,7 @@
  * apart by its `malformed` text, which names the field and what was wanted.
  */
 import { fromUtf8 } from "../../base/bytes.ts";
+import { parseJson } from "./json.ts";
 import type { Shape } from "./shape.ts";
 import * as shapes from "./shapes.ts";
 import type { MapRequest } from "./map_request.ts";
@@ -26,12 +27,12 @@ function check<T>(name: string, shape: Shape, value: unknown): Decoded<T> {
   return wrong === undefined ? { value: value as T } : { malformed: `${name}${wrong}` };
 }
 
-/** Any JSON document. */
-export function decodeJson(bytes: Uint8Array): Decoded<unknown> {
+/** Any JSON document. @param largeIds see `parseJson`. */
+export function decodeJson(bytes: Uint8Array, largeIds: "fold" | "text" = "fold"): Decoded<unknown> {
   const text = fromUtf8(bytes);
   if (text === undefined) return { malformed: "not UTF-8" };
   try {
-    return { value: JSON.parse(text) };
+    return { value: parseJson(text, largeIds) };
   } catch {
     return { malformed: `not JSON, begins ${JSON.stringify(text.slice(0, 40))}` };
   }

@@ -7,6 +7,7 @@ export type CapMap = Readonly<Record<string, readonly unknown[] | null>>;
 
 /** One machine of the tailnet, oneself or a peer. */
 export interface Node {
+  /** A key within the netmap; beyond 2^53 it is folded (`json.ts`). */
   readonly ID: number;
   readonly StableID: string;
   /** FQDN with a trailing dot. */

@@ -34,7 +34,7 @@ const isText = (value: unknown): value is string => typeof value === "string";
 export const text: Shape = scalar("text", isText);
 export const bool: Shape = scalar("true or false", (value) => typeof value === "boolean");
 export const number: Shape = scalar("a number", (value) => typeof value === "number");
-/** Beyond 2^53 two IDs could become one, so such an ID is refused rather than rounded. */
+/** Exact; `json.ts` has folded the IDs that would not be. */
 export const integer: Shape = scalar("an integer below 2^53", Number.isSafeInteger);
 export const port: Shape = scalar(
   "0 to 65535",
@@ -54,6 +54,11 @@ export const address: Shape = scalar(
   (value) => value === "" || (isText(value) && parseIp(value) !== undefined),
 );
 export const addrPort: Shape = scalar("ip:port", (value) => isText(value) && parseAddrPort(value) !== undefined);
+/** An integer, or its decimal text when beyond 2^53. */
+export const exactInteger: Shape = scalar(
+  "an integer",
+  (value) => Number.isSafeInteger(value) || (isText(value) && /^-?[0-9]{16,19}$/.test(value)),
+);
 /** Anything. */
 export const raw: Shape = () => undefined;
 
@@ -134,7 +139,7 @@ export function integerMap(item: Shape): Shape {
   return (value) => {
     const wrong = inner(value);
     if (wrong !== undefined) return wrong;
-    const bad = Object.keys(value as Fields).find((name) => !/^-?[0-9]{1,15}$/.test(name));
+    const bad = Object.keys(value as Fields).find((name) => !/^-?[0-9]{1,19}$/.test(name));
     return bad === undefined ? undefined : `[${seen(bad)}] is not an integer key`;
   };
 }

@@ -4,6 +4,7 @@ import {
   addrPort,
   base64,
   bool,
+  exactInteger,
   type FieldShape,
   integer,
   integerMap,
@@ -354,7 +355,7 @@ export const tkaRequests = {
 export const tkaResponses = {
   "init/begin": struct({
     NeedSignatures: list(struct({
-      NodeID: needed(integer),
+      NodeID: needed(exactInteger),
       NodePublic: needed(nodeKey),
       RotationPubkey: { shape: base64, zero: "" },
     })),

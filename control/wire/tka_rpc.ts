@@ -17,7 +17,8 @@ export interface TKAInitBeginRequest extends Call {
 }
 
 export interface TKASignInfo {
-  readonly NodeID: number;
+  /** Goes back as a key of `Signatures`, so beyond 2^53 it is its decimal text. */
+  readonly NodeID: number | string;
   readonly NodePublic: string;
   /** The node's lock key, 32 bytes. */
   readonly RotationPubkey: string;
