@@ -99,6 +99,8 @@ export class Endpoint implements Deadlined {
   #lastFullPing = -Infinity;
   /** No candidate may be pinged for discovery before this. */
   #discoveryAt = -Infinity;
+  /** When a CallMeMaybe was last wanted, and how many of the peer's are obeyed. */
+  #callMeMaybeAt = -Infinity;
   readonly #callMeMaybes = new TokenBucket(CALL_ME_MAYBE_BURST, CALL_ME_MAYBE_INTERVAL_MS);
   #reported: AddrId = 0;
 
@@ -160,7 +162,7 @@ export class Endpoint implements Deadlined {
       path.addr = this.#best.addr;
       path.derp = this.#homeDerp || (path.addr === 0 ? this.#heardDerp : 0);
       this.#report(now);
-      this.#sendDiscoPings(now, true);
+      this.#discover(now, true);
     }
     this.#noteSend(now);
     return path;
@@ -231,7 +233,7 @@ export class Endpoint implements Deadlined {
     if (!this.#callMeMaybes.take(now)) return false;
     this.#candidates.announce(endpoints, now, this.#best.trusted(now));
     this.#candidatesChanged();
-    this.#sendDiscoPings(now, false);
+    this.#discover(now, false);
     return true;
   }
 
@@ -257,7 +259,7 @@ export class Endpoint implements Deadlined {
   /** Sockets or links changed: nothing learnt by pinging is believed any more. */
   forgetPaths(): void {
     this.#candidates.forgetAnswers();
-    this.#discoveryAt = -Infinity;
+    this.#discoveryAt = this.#callMeMaybeAt = -Infinity;
     this.#clearBest();
   }
 
@@ -267,7 +269,7 @@ export class Endpoint implements Deadlined {
     this.#pings.clear();
     this.#candidates.forgetPings();
     this.#discoveryAt = -Infinity;
-    this.#lastFullPing = -Infinity;
+    this.#lastFullPing = this.#callMeMaybeAt = -Infinity;
     this.#heartbeatAt = Infinity;
     this.lastSend = 0;
     this.#clearBest();
@@ -302,7 +304,7 @@ export class Endpoint implements Deadlined {
     this.#heartbeatAt = Infinity;
     if (now - this.lastSend > SESSION_ACTIVE_TIMEOUT_MS) return;
     this.#pingCandidate(this.#best.addr, now);
-    if (this.#wantFullPing(now)) this.#sendDiscoPings(now, true);
+    if (this.#wantFullPing(now)) this.#discover(now, true);
     this.#heartbeatAt = now + HEARTBEAT_INTERVAL_MS;
   }
 
@@ -312,23 +314,28 @@ export class Endpoint implements Deadlined {
     return now - this.#lastFullPing >= UPGRADE_DIRECT_INTERVAL_MS;
   }
 
-  /** Pings every candidate that was not pinged within 5 s. */
-  #sendDiscoPings(now: number, sendCallMeMaybe: boolean): void {
+  /**
+   * Pings every candidate that was not pinged within 5 s, and tells the peer to do the same. Tailscale sends the
+   * CallMeMaybe with its own pings only: then, of two peers, the one whose CallMeMaybes make the other ping never hears
+   * where the other is.
+   */
+  #discover(now: number, sendCallMeMaybe: boolean): void {
     this.#lastFullPing = now;
-    if (now < this.#discoveryAt || this.#disco === undefined) return;
+    if (this.#disco === undefined) return;
+    if (now >= this.#discoveryAt) this.#pingCandidates(now);
+    if (!sendCallMeMaybe || this.#homeDerp === 0 || now - this.#callMeMaybeAt < DISCO_PING_INTERVAL_MS) return;
+    this.#callMeMaybeAt = now;
+    this.#owner.callMeMaybeWanted(this, now);
+  }
+
+  #pingCandidates(now: number): void {
     this.#candidates.prune(now, this.#best.trusted(now));
     this.#dropLostBest();
-    let sent = false;
-    let next = Infinity;
+    this.#discoveryAt = Infinity;
     for (const candidate of this.#candidates) {
-      if (now - candidate.lastPing >= DISCO_PING_INTERVAL_MS) {
-        this.#pingCandidate(candidate.addr, now);
-        sent = true;
-      }
-      next = Math.min(next, candidate.lastPing + DISCO_PING_INTERVAL_MS);
+      if (now - candidate.lastPing >= DISCO_PING_INTERVAL_MS) this.#pingCandidate(candidate.addr, now);
+      this.#discoveryAt = Math.min(this.#discoveryAt, candidate.lastPing + DISCO_PING_INTERVAL_MS);
     }
-    this.#discoveryAt = next;
-    if (sent && sendCallMeMaybe && this.#homeDerp !== 0) this.#owner.callMeMaybeWanted(this, now);
   }
 
   #pingCandidate(addr: AddrId, now: number): void {
