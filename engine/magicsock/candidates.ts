@@ -27,10 +27,6 @@ export interface Candidate {
 export class CandidateSet {
   readonly #byAddr = new Map<AddrId, Candidate>();
 
-  get size(): number {
-    return this.#byAddr.size;
-  }
-
   has(addr: AddrId): boolean {
     return this.#byAddr.has(addr);
   }

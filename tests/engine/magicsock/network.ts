@@ -27,6 +27,8 @@ export interface NodeOptions {
   readonly name: string;
   /** `ip:port` of its socket. */
   readonly local: string;
+  /** Another address of the same socket, without NAT. */
+  readonly also?: string;
   readonly nat?: Nat;
   /** Address of the NAT. */
   readonly publicIp?: string;
@@ -133,6 +135,7 @@ export class SimNode {
 
   /** Whether a datagram to `to` from `from` gets in here. */
   accepts(from: string, to: string, now: number): boolean {
+    if (to === this.#options.also) return true;
     if ((this.#options.nat ?? "none") === "none") return to === this.#options.local;
     return [...this.#mappings.values()].some((mapping) =>
       to === `${this.#options.publicIp}:${mapping.port}` && (mapping.allowed.get(from) ?? 0) >= now
@@ -149,6 +152,8 @@ export class Network {
   udpAllowed = true;
   blockedBehindNat = false;
   derpAllowed = true;
+  /** Milliseconds to this address. */
+  latency: (to: string) => number = () => UDP_LATENCY_MS;
   /** Decides on single datagrams; false drops. */
   gate: (from: SimNode, to: SimNode) => boolean = () => true;
   #inFlight: { at: number; deliver: () => void }[] = [];
@@ -172,7 +177,7 @@ export class Network {
     from.udpSent++;
     if (this.blockedBehindNat && !this.udpAllowed) return;
     const source = from.leaves(to, this.now);
-    this.#later(UDP_LATENCY_MS, () => {
+    this.#later(this.latency(to), () => {
       const node = this.nodes.find((candidate) => candidate !== from && candidate.accepts(source, to, this.now));
       if (node === undefined || !this.udpAllowed || !this.gate(from, node)) return;
       const { ip, port } = parseAddrPort(source)!;
