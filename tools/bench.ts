@@ -1,0 +1,147 @@
+/**
+ * What a packet costs in this process: bare crypto by provider, and the data path's segmenting and coalescing around
+ * the provider in use. Ratios to the bare provider do not depend on the machine; nanoseconds do.
+ *
+ * deno task bench
+ */
+import { createArena } from "../ffi/arena.ts";
+import { selectProvider } from "../ffi/crypto_provider.ts";
+import { Coalescer } from "../engine/dataplane/coalesce.ts";
+import { ARENA_BYTES, DATA_HEADER, DATA_OVERHEAD, reserveLayout } from "../engine/dataplane/layout.ts";
+import { describe, SuperPacket, writeSegment } from "../engine/dataplane/segment.ts";
+import { GSO_TCPV4, NEEDS_CSUM, VIRTIO_LENGTH } from "../engine/dataplane/virtio.ts";
+import type { AeadProvider, TunPort } from "../engine/ports.ts";
+import { tcpPacket } from "../tests/support/packets.ts";
+
+const PACKET = 1280;
+const SEGMENTS = 50;
+const ROUNDS = 9;
+
+const arena = createArena(ARENA_BYTES + (8 << 20));
+const layout = reserveLayout(arena);
+
+/** Median nanoseconds of one unit; `run` does `units` of them. */
+function measure(units: number, run: () => void): number {
+  for (const until = performance.now() + 200; performance.now() < until;) run();
+  const samples: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    let done = 0;
+    const startedAt = performance.now();
+    while (performance.now() - startedAt < 100) {
+      run();
+      done += units;
+    }
+    samples.push((performance.now() - startedAt) * 1e6 / done);
+  }
+  return samples.sort((a, b) => a - b)[ROUNDS >> 1];
+}
+
+function row(name: string, ns: number, bare: number): void {
+  const gbit = (PACKET * 8 / ns).toFixed(2);
+  console.log(
+    `${name.padEnd(34)}${ns.toFixed(0).padStart(7)} ns${gbit.padStart(8)} Gb/s${(ns / bare).toFixed(2).padStart(8)}`,
+  );
+}
+
+function benchProvider(provider: AeadProvider): number {
+  const key = provider.createKey(new Uint8Array(32).fill(7), "seal");
+  const open = provider.createKey(new Uint8Array(32).fill(7), "open");
+  const sealed = new Uint8Array(PACKET + 16);
+  provider.seal(key, layout.tx, PACKET, 1, 0);
+  sealed.set(arena.u8.subarray(layout.tx, layout.tx + sealed.length));
+  let counter = 0;
+  const seal = measure(SEGMENTS, () => {
+    for (let i = 0; i < SEGMENTS; i++) provider.seal(key, layout.tx, PACKET, counter++ >>> 0, 0);
+  });
+  row(`${provider.name} seal`, seal, seal);
+  const opened = measure(SEGMENTS, () => {
+    for (let i = 0; i < SEGMENTS; i++) {
+      arena.u8.set(sealed, layout.tx);
+      if (!provider.open(open, layout.tx, PACKET, 1, 0)) throw new Error("a good packet did not open");
+    }
+  });
+  row(`${provider.name} open (with its copy)`, opened, seal);
+  return seal;
+}
+
+function superPacket(): number {
+  const payload = new Uint8Array(SEGMENTS * (PACKET - 52)).map((_, i) => i * 31);
+  const packet = tcpPacket({
+    source: Uint8Array.of(100, 64, 0, 1),
+    destination: Uint8Array.of(100, 64, 0, 2),
+    sourcePort: 1,
+    destinationPort: 2,
+    payload,
+    options: new Uint8Array(12),
+  });
+  const header = new Uint8Array(VIRTIO_LENGTH);
+  const view = new DataView(header.buffer);
+  header[0] = NEEDS_CSUM;
+  header[1] = GSO_TCPV4;
+  view.setUint16(4, PACKET - 52, true);
+  view.setUint16(6, 20, true);
+  view.setUint16(8, 16, true);
+  arena.u8.set(header, layout.tunRead);
+  arena.u8.set(packet, layout.tunRead + VIRTIO_LENGTH);
+  return VIRTIO_LENGTH + packet.length;
+}
+
+console.log(`${PACKET}-byte packets, one core, medians of ${ROUNDS}\n${" ".repeat(56)}ratio`);
+for (const force of ["libcrypto-fast", "libcrypto", "noble"]) {
+  const { provider } = selectProvider({ arena, force });
+  if (provider.name !== force) console.log(`${force}: not available here`);
+  else benchProvider(provider);
+}
+
+const { provider } = selectProvider({ arena, force: undefined });
+const key = provider.createKey(new Uint8Array(32).fill(7), "seal");
+const bare = measure(SEGMENTS, () => {
+  for (let i = 0; i < SEGMENTS; i++) provider.seal(key, layout.tx, PACKET, i, 0);
+});
+const bytes = superPacket();
+const packet = new SuperPacket();
+describe(arena, layout.tunRead, bytes, packet);
+const wire = PACKET + DATA_OVERHEAD;
+row(
+  "segment and checksum",
+  measure(SEGMENTS, () => {
+    for (let i = 0; i < packet.count; i++) writeSegment(arena, packet, i, layout.tx + i * wire + DATA_HEADER);
+  }),
+  bare,
+);
+row(
+  `segment, checksum and seal (${provider.name})`,
+  measure(SEGMENTS, () => {
+    for (let i = 0; i < packet.count; i++) {
+      const at = layout.tx + i * wire + DATA_HEADER;
+      const length = writeSegment(arena, packet, i, at);
+      provider.seal(key, at, length, i, 0);
+    }
+  }),
+  bare,
+);
+const sink: TunPort = {
+  fd: -1,
+  name: "sink",
+  offloads: { csum: true, tso: true, uso: true },
+  read: () => -1,
+  writev: () => 0,
+  close: () => {},
+};
+const coalescer = new Coalescer(arena, sink, layout, { tunWriteFailed: () => {} });
+const places: [number, number][] = [];
+for (let i = 0; i < packet.count; i++) {
+  const at = layout.tx + i * wire + DATA_HEADER;
+  places.push([at, writeSegment(arena, packet, i, at)]);
+}
+const firstHeaders = arena.u8.slice(places[0][0], places[0][0] + 60);
+row(
+  "verify and coalesce",
+  measure(SEGMENTS, () => {
+    // Joining rewrites the first packet's headers in place.
+    arena.u8.set(firstHeaders, places[0][0]);
+    for (const [at, length] of places) coalescer.add(at, length, 4, 6, 20);
+    coalescer.flush();
+  }),
+  bare,
+);
