@@ -19,7 +19,7 @@ import { decodeInitiation, decodeResponse, encodeInitiation, encodeResponse } fr
 
 const CONSTRUCTION = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
 const IDENTIFIER = utf8("WireGuard v1 zx2c4 Jason@zx2c4.com");
-/** Tailscale uses no preshared keys: 32 zeros (5.4.3). */
+/** Tailscale uses no preshared keys: 32 zeros (5.2). */
 export const NO_PRESHARED_KEY: Uint8Array = new Uint8Array(32);
 
 /** The two keys of a session, from the side that holds them. To be wiped once they are in the AEAD provider. */

@@ -7,7 +7,7 @@
  *
  *   previous: receives only, what was in flight when the keys changed
  *   current:  sends and receives
- *   next:     receives only, until the initiator proved that it has the keys (whitepaper 5.4.4, key confirmation)
+ *   next:     receives only, until the initiator proved that it has the keys (key confirmation, whitepaper 5)
  * ```
  */
 import type { Peer } from "./peer.ts";

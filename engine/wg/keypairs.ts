@@ -2,7 +2,7 @@
 import type { Keypair } from "./keypair.ts";
 
 /**
- * The rotation of whitepaper 5.4.6 and of wireguard-go's `BeginSymmetricSession` and `ReceivedWithKeypair`, with one
+ * The rotation of whitepaper 6.3 and of wireguard-go's `BeginSymmetricSession` and `ReceivedWithKeypair`, with one
  * addition for handshakes that crossed on the way.
  *
  * When both sides initiate at once and both handshakes complete, each side has its own as current and the other's as
@@ -53,15 +53,15 @@ export class Keypairs {
 
   /** An authentic packet came with this keypair. True when that confirmed `next`, which is now current. */
   received(keypair: Keypair): boolean {
-    const { previous, current, next } = this.#places();
-    if (keypair === next) {
-      this.#set(current, next, undefined);
+    if (keypair === this.#next) {
+      const previous = this.#previous;
+      this.#set(this.#current, keypair, undefined);
       this.#release(previous);
       return true;
     }
-    if (keypair === previous && keypair === this.#crossed) {
+    if (keypair === this.#previous && keypair === this.#crossed) {
       this.#crossed = undefined;
-      this.#set(current, previous, next);
+      this.#set(this.#current, keypair, this.#next);
     }
     return false;
   }

@@ -5,7 +5,7 @@ const WINDOW = 1000;
 
 /**
  * Counts handshake messages in a sliding second, from two fixed buckets: the running one and the part of the one before
- * that still lies within the second. Once above the limit the device stays under load for `UNDER_LOAD_AFTER_TIME`.
+ * that still lies within the second, taken as evenly spread. Once above the limit the device stays under load for `UNDER_LOAD_AFTER_TIME`.
  */
 export class HandshakeLoad {
   readonly #limit: number;

@@ -230,7 +230,7 @@ export class Peer {
     this.#completed(now);
     this.#timersChanged();
     effects.keypairReady(this);
-    // 5.4.4: the responder may not send before it has heard from us, so with nothing staged it gets an empty packet.
+    // Key confirmation (5): the responder may not send before it has heard from us, so with nothing staged it gets an empty packet.
     if (keypair.nextCounter === 0) effects.sendKeepalive(this);
     return undefined;
   }
