@@ -2,7 +2,8 @@
  * Changes of the tailnet to every open map poll.
  *
  * ```
- *   change ─▶ marked in each poll's pending set ─(coalesceMs)─▶ one message a poll, built from the tailnet as it is then
+ *   change ─▶ marked in each poll's pending set ─(at most once in coalesceMs)─▶ one message a poll, built from the
+ *                                                               tailnet as it is then;
  *                                                               poll still writing: waits, its set goes on collecting
  * ```
  * A pending set holds node IDs and what changed of each, not messages, so it is never larger than the tailnet and a
@@ -40,7 +41,7 @@ export interface FanOutOptions {
   readonly tailnet: Tailnet;
   readonly builder: MapBuilder;
   readonly scheduler: Scheduler;
-  /** How long changes are collected before they are sent, ms. */
+  /** After one sending, how long changes are collected for the next, ms. */
   readonly coalesceMs: number;
   /** Pending nodes of one poll from which on it gets a full map. */
   readonly maxPending: number;
@@ -63,6 +64,8 @@ export class FanOut {
   readonly #polls = new Map<number, Poll>();
   readonly #dirty = new Set<Poll>();
   #timer: Timer | undefined;
+  /** Monotonic time before which nothing is sent; a change after a quiet time goes out at once. */
+  #notBefore = 0;
 
   constructor(options: FanOutOptions) {
     this.#options = options;
@@ -125,8 +128,10 @@ export class FanOut {
   }
 
   #schedule(): void {
-    this.#timer ??= this.#options.scheduler.after(this.#options.coalesceMs, () => {
+    const { scheduler, coalesceMs } = this.#options;
+    this.#timer ??= scheduler.after(Math.max(0, this.#notBefore - scheduler.monotonic()), () => {
       this.#timer = undefined;
+      this.#notBefore = scheduler.monotonic() + coalesceMs;
       const shared = new Map<string, MapResponse>();
       for (const poll of [...this.#dirty]) if (!poll.busy) this.#send(poll, shared);
     });

@@ -66,11 +66,12 @@ export class MapBuilder {
     };
   }
 
-  /** A node as it sees itself. */
+  /** A node as it sees itself: online, since it is asking. */
   selfNode(view: NodeView, now: number): Node {
     const { record } = view;
     return {
       ...this.#node(view, now),
+      Online: true,
       Machine: record.machineKey,
       Hostinfo: record.hostinfo,
       CapMap: this.#settings.nodeCapabilities,

@@ -219,11 +219,13 @@ async function start(options: CoordinatorOptions, cleanup: Cleanup): Promise<Coo
     if (derpHere && derp.handleRequest(request, response)) return;
     servePlain(request, response, noise, tailnet);
   };
-  cleanup.add(() => {
+  // Listeners only close once what came in through them has.
+  cleanup.add(async () => {
     fanOut.close();
     presence.close();
     ephemeral.close();
     noise.close();
+    await derp.close();
   });
   const socket = options.socket ?? join(stateDir, STATE_FILES.socket);
   cleanup.add(await listenAdmin({ path: socket, admin, peerUid: options.peerUid, ownUid: process.getuid?.() ?? 0 }));

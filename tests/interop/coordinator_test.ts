@@ -78,6 +78,8 @@ for (const derpOnly of [true, false]) {
     await using _one = one;
     await using _two = two;
     await Promise.all([one.awaitPeer(two.ips[0]), two.awaitPeer(one.ips[0])]);
+    // A node is Running before its peers know where to send to it; WireGuard would try again only after 5 s.
+    await until(async () => (await peer(one))?.Relay === "agent" && (await peer(two))?.Relay === "agent");
 
     for (const ip of two.ips) {
       const pong = await one.ping(ip, "TSMP");
