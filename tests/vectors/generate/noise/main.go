@@ -144,6 +144,8 @@ func main() {
 			run("WireGuard with a preshared key", wireguard, si, sr, ei, er, fill(0x77, 32), timestamp, nil),
 			run("Noise_IK with a prologue and payloads", []byte("Tailscale Control Protocol v1"), si, sr, ei, er, nil,
 				[]byte("hello"), []byte("welcome")),
+			run("Tailscale's control protocol, version 113", []byte("Tailscale Control Protocol v113"), si, sr, ei, er, nil, nil, nil),
+			run("Tailscale's control protocol, version 65535", []byte("Tailscale Control Protocol v65535"), si, sr, ei, er, nil, nil, nil),
 		},
 		makeMacs(keypair(sr).Public, initiation, 0x12345678),
 	}
