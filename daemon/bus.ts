@@ -5,6 +5,8 @@
  * would leave it with a wrong view; it reconnects and asks for the initial state. Source: ipn/backend.go.
  */
 
+import type { HealthState } from "./health.ts";
+
 /** Bits of a watcher's mask (ipn.NotifyWatchOpt). */
 export const WATCH = {
   engineUpdates: 1 << 0,
@@ -42,7 +44,7 @@ export interface Notify {
   readonly UserProfiles?: unknown;
   readonly Engine?: unknown;
   readonly BrowseToURL?: string;
-  readonly Health?: unknown;
+  readonly Health?: HealthState;
 }
 
 /** Why a mask cannot be taken, or undefined. The texts are Tailscale's (ipn.ValidateNotifyWatchOpt). */
@@ -70,6 +72,17 @@ export function notifyLine(version: string, notify: Notify): string {
     DriveShares: null,
   };
   return `${JSON.stringify({ ...always, ...notify })}\n`;
+}
+
+/** For a watcher that does not know actions: their label and URL become part of the text (ipnlocal.appendHealthActions). */
+export function withHealthActions(notify: Notify): Notify {
+  const warnings = notify.Health?.Warnings;
+  if (warnings === undefined || warnings === null) return notify;
+  const plain = Object.entries(warnings).map(([code, { PrimaryAction, ...warning }]) => [
+    code,
+    PrimaryAction ? { ...warning, Text: `${warning.Text} ${PrimaryAction.Label}: ${PrimaryAction.URL}` } : warning,
+  ]);
+  return { ...notify, Health: { Warnings: Object.fromEntries(plain) } };
 }
 
 /** Most messages a watcher may be behind. */

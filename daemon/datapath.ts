@@ -20,7 +20,7 @@ import type { LocalEndpoint, PeerStatus } from "../engine/config.ts";
 import type { DerpPacket, Engine, EngineEvents } from "../engine/engine.ts";
 import type { Report } from "../engine/netcheck/report.ts";
 import { EndpointTracker } from "./endpoint_tracker.ts";
-import type { RunNetcheck } from "./endpoint_tracker.ts";
+import type { NetcheckRunner } from "./endpoint_tracker.ts";
 import { netInfoOf, sameNetInfo } from "./endpoints.ts";
 import type { InterfaceAddress } from "./endpoints.ts";
 import type { LockFilter } from "./lock_filter.ts";
@@ -53,7 +53,7 @@ export interface DatapathOptions {
   readonly engine: Engine;
   /** Makes the relays; called once. */
   readonly relays: (privateKey: () => NodePrivate | undefined, events: DerpPoolEvents) => Relays;
-  readonly netcheck: RunNetcheck;
+  readonly netcheck: NetcheckRunner;
   readonly routing: Pick<OsRouter, "set" | "repair" | "down">;
   readonly lock: LockFilter;
   readonly interfaces: () => readonly InterfaceAddress[];

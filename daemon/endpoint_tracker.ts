@@ -15,12 +15,15 @@ import { collectEndpoints, usableAddresses } from "./endpoints.ts";
 import type { BoundPorts, InterfaceAddress } from "./endpoints.ts";
 import type { Log } from "./log.ts";
 
-/** Runs one netcheck; `engine/netcheck`. */
-export type RunNetcheck = (map: DERPMap, options: NetcheckOptions) => Promise<Report>;
+/** Measures relays and own endpoints; `engine/netcheck`. */
+export interface NetcheckRunner {
+  run(map: DERPMap, options: NetcheckOptions): Promise<Report>;
+  networkChanged(): void;
+}
 
 /** What a tracker needs. */
 export interface TrackerOptions {
-  readonly netcheck: RunNetcheck;
+  readonly netcheck: NetcheckRunner;
   readonly scheduler: Scheduler;
   readonly random: RandomBytes;
   readonly interfaces: () => readonly InterfaceAddress[];
@@ -88,19 +91,21 @@ export class EndpointTracker {
   /** As `want`, from the engine: somebody is being talked to. */
   wantedByEngine(reason: string): void {
     this.#lastWanted = this.#options.scheduler.monotonic();
-    this.want(reason);
+    // The run that is going on is as fresh as the engine wants it.
+    if (!this.#running) this.want(reason);
   }
 
   /** Measures for somebody who asked, all regions. */
   async measure(map: DERPMap): Promise<Report> {
     const { netcheck, lastDerpActivity } = this.#options;
-    const report = await netcheck(map, { full: true, verbose: true, lastDerpActivity });
+    const report = await netcheck.run(map, { full: true, verbose: true, lastDerpActivity });
     this.#accept(report);
     return report;
   }
 
   /** The machine's addresses changed. */
   refresh(): void {
+    this.#options.netcheck.networkChanged();
     this.#publish();
     this.want("the network changed");
   }
@@ -120,7 +125,7 @@ export class EndpointTracker {
       this.#again = false;
       if (this.#map === undefined) break;
       try {
-        this.#accept(await netcheck(this.#map, { lastDerpActivity }));
+        this.#accept(await netcheck.run(this.#map, { lastDerpActivity }));
       } catch (error) {
         log.warn(`netcheck failed: ${error instanceof Error ? error.message : error}`);
       }

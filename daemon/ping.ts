@@ -1,6 +1,11 @@
 /** `ping`: is a peer there, and by which path. Source: ipnstate.PingResult; wgengine.userspaceEngine.Ping. */
+import { assertNever } from "../base/assert_never.ts";
+import { parseIp } from "../base/ip.ts";
+import type { IpBytes } from "../base/ip.ts";
 import { NodePublic } from "../base/keys.ts";
+import type { Node } from "../control/wire/tailcfg.ts";
 import { regionOf } from "../derp/derp_map.ts";
+import type { PingOutcome } from "../engine/config.ts";
 import type { Engine } from "../engine/engine.ts";
 import { isExpired } from "./router.ts";
 import { addressesOf } from "./node_view.ts";
@@ -33,9 +38,41 @@ export const MAX_PING_SIZE = 65_535 - 20 - 8 - 62 - 16;
 /** How long a ping waits for its pong, ms. The caller may give up earlier. */
 const TIMEOUT_MS = 5_000;
 
+/** What pings need. */
+export interface PingPorts {
+  readonly engine: Pick<Engine, "ping" | "tsmpPing">;
+  /** An ICMP echo through the tunnel, as any program of this machine would send it; ms, undefined when unanswered. */
+  readonly icmpEcho: (ip: IpBytes, timeoutMs: number) => Promise<number | undefined>;
+}
+
+/** What came back, or why nothing did. */
+async function attempt(
+  ports: PingPorts,
+  node: Node,
+  ip: string,
+  type: PingType,
+  size: number,
+): Promise<PingOutcome | string> {
+  const late = `timeout waiting for the answer to a ${type} ping`;
+  switch (type) {
+    case "disco":
+      return await ports.engine.ping(NodePublic.parse(node.Key)?.hex ?? "", size, TIMEOUT_MS) ?? late;
+    case "TSMP":
+      return await ports.engine.tsmpPing(ip, TIMEOUT_MS) ?? late;
+    case "ICMP": {
+      const latencyMs = await ports.icmpEcho(parseIp(ip)!, TIMEOUT_MS);
+      return latencyMs === undefined ? late : { latencyMs, endpoint: "", derp: 0 };
+    }
+    case "peerapi":
+      return "peerapi pings are not implemented in this version";
+    default:
+      assertNever(type);
+  }
+}
+
 /** Pings once. Never rejects: what goes wrong is in `Err`. */
 export async function ping(
-  engine: Engine,
+  ports: PingPorts,
   view: NodeView | undefined,
   ip: string,
   type: PingType,
@@ -58,9 +95,14 @@ export async function ping(
   if (node === view.netmap.self) return { ...result, Err: `${ip} is local Tailscale IP`, IsLocalIP: true };
   const named = { ...result, NodeIP: addressesOf(node)[0] ?? "", NodeName: node.Name.split(".")[0] };
   if (isExpired(node, controlNow)) return { ...named, Err: "peer's node key has expired" };
-  if (type !== "disco") return { ...named, Err: `${type} pings are not implemented in this version; use a disco ping` };
-  const outcome = await engine.ping(NodePublic.parse(node.Key)?.hex ?? "", size, TIMEOUT_MS);
-  if (outcome === undefined) return { ...named, Err: "timeout waiting for a disco pong" };
+  let outcome: PingOutcome | string;
+  try {
+    outcome = await attempt(ports, node, ip, type, size);
+  } catch (cause) {
+    outcome = cause instanceof Error ? cause.message : String(cause);
+  }
+  if (typeof outcome === "string") return { ...named, Err: outcome };
+  if (type !== "disco") return { ...named, LatencySeconds: outcome.latencyMs / 1000 };
   const region = view.netmap.derpMap && regionOf(view.netmap.derpMap, outcome.derp);
   return {
     ...named,

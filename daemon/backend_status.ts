@@ -1,0 +1,76 @@
+/** Asks all parts of the node for what a status, a metric or a notification is made of. */
+import type { EngineStatus } from "../engine/config.ts";
+import { goTime, ZERO_TIME } from "../control/wire/tailcfg.ts";
+import type { Backend } from "./backend.ts";
+import type { MetricsInput } from "./metrics.ts";
+import { controlUrl } from "./prefs.ts";
+import { statusJson } from "./status.ts";
+
+/** An engine that does not answer within this must not make `status` hang too. */
+const ENGINE_TIMEOUT_MS = 2_000;
+
+/** The engine's status, or undefined when it does not answer in time. */
+export async function engineStatus(backend: Backend): Promise<EngineStatus | undefined> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<undefined>((resolve) => timer = setTimeout(() => resolve(undefined), ENGINE_TIMEOUT_MS));
+  try {
+    return await Promise.race([backend.datapath.engine.status(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** `ipnstate.Status` of the node now. */
+export async function backendStatus(backend: Backend, peers: boolean): Promise<Record<string, unknown>> {
+  const engine = await engineStatus(backend);
+  return statusJson({
+    version: backend.version,
+    state: backend.state,
+    authUrl: backend.authUrl,
+    haveNodeKey: backend.prefs.persist?.nodeKey !== undefined,
+    health: backend.healthStrings(),
+    hostname: backend.hostname,
+    view: backend.view,
+    engine,
+    online: backend.online,
+    homeDerp: backend.datapath.homeDerp,
+    endpoints: backend.endpoints.map((endpoint) => endpoint.addr),
+    controlNow: backend.controlNow,
+    tunName: backend.datapath.engine.tunName,
+    controlUrl: controlUrl(backend.prefs),
+  }, peers);
+}
+
+/** What metrics are made of. */
+export async function metricsInput(backend: Backend): Promise<MetricsInput> {
+  const engine = await engineStatus(backend);
+  return {
+    version: backend.version,
+    engine,
+    healthMessages: backend.healthStrings().length,
+    homeDerp: backend.datapath.homeDerp,
+    // Routes are not offered to control in this version.
+    advertisedRoutes: 0,
+    approvedRoutes: 0,
+    peers: engine?.peers.length ?? 0,
+    watchers: backend.bus.size,
+  };
+}
+
+/** Go's `ipn.EngineStatus`: peers with a handshake, and bytes of all. */
+export function engineNotify(engine: EngineStatus, liveDerps: number): Record<string, unknown> {
+  const live = engine.peers.filter((peer) => peer.lastHandshake !== 0);
+  const sum = (field: "rxBytes" | "txBytes") => engine.peers.reduce((total, peer) => total + peer[field], 0);
+  return {
+    RBytes: sum("rxBytes"),
+    WBytes: sum("txBytes"),
+    NumLive: live.length,
+    LiveDERPs: liveDerps,
+    LivePeers: Object.fromEntries(live.map((peer) => [`nodekey:${peer.key}`, {
+      NodeKey: `nodekey:${peer.key}`,
+      TxBytes: peer.txBytes,
+      RxBytes: peer.rxBytes,
+      LastHandshake: peer.lastHandshake === 0 ? ZERO_TIME : goTime(peer.lastHandshake),
+    }])),
+  };
+}

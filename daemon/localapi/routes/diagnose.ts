@@ -1,0 +1,52 @@
+/** Measuring: ping and, our own, netcheck. */
+import { formatIp, parseIp } from "../../../base/ip.ts";
+import { EMPTY_DERP_MAP } from "../../../derp/derp_map.ts";
+import type { Backend } from "../../backend.ts";
+import { isPingType, MAX_PING_SIZE, ping } from "../../ping.ts";
+import type { PingPorts } from "../../ping.ts";
+import { formatReport } from "../../../engine/netcheck/format.ts";
+import { reportToJson } from "../../../engine/netcheck/report.ts";
+import { queryBool } from "./status.ts";
+import { errorText, json, requireMethod } from "../reply.ts";
+import type { Handler } from "../reply.ts";
+
+/** `ping`, `agent/netcheck`. */
+export function diagnoseRoutes(backend: Backend, ports: Pick<PingPorts, "icmpEcho">): Record<string, Handler> {
+  let running: ReturnType<Backend["datapath"]["netcheck"]> | undefined;
+  return {
+    ping: async (request) => {
+      requireMethod(request, "POST", 400, "want POST");
+      const text = request.query.get("ip") ?? "";
+      if (text === "") return errorText(400, "missing 'ip' parameter");
+      const ip = parseIp(text);
+      if (ip === undefined) return errorText(400, "invalid IP");
+      const type = request.query.get("type") ?? "";
+      if (type === "") return errorText(400, "missing 'type' parameter");
+      const sizeText = request.query.get("size") || "0";
+      if (!/^[0-9]{1,9}$/.test(sizeText)) return errorText(400, "invalid 'size' parameter");
+      const size = Number(sizeText);
+      if (size !== 0 && type !== "disco") {
+        return errorText(400, "'size' parameter is only supported with disco pings");
+      }
+      if (size > MAX_PING_SIZE) return errorText(400, `maximum value for 'size' is ${MAX_PING_SIZE}`);
+      if (!isPingType(type)) return errorText(400, `unknown ping type ${JSON.stringify(type)}`);
+      const { engine } = backend.datapath;
+      return json(await ping({ engine, ...ports }, backend.view, formatIp(ip), type, size, backend.controlNow));
+    },
+
+    "agent/netcheck": async (request) => {
+      requireMethod(request, "POST", 400, "want POST");
+      // One at a time; who asks meanwhile gets the same report.
+      const map = backend.view?.netmap.derpMap ?? EMPTY_DERP_MAP;
+      running ??= backend.datapath.netcheck(map);
+      try {
+        const report = await running;
+        if (request.query.get("format") !== "text") return json(reportToJson(report));
+        const text = formatReport(report, map, queryBool(request.query.get("verbose"), false));
+        return { kind: "body", status: 200, type: "text/plain; charset=utf-8", text };
+      } finally {
+        running = undefined;
+      }
+    },
+  };
+}

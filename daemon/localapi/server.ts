@@ -1,0 +1,226 @@
+/**
+ * The LocalAPI: HTTP/1.1 on a unix socket, for the command line and for Tailscale's own tools.
+ *
+ * ```
+ *   accept ─▶ SO_PEERCRED ─▶ Referer, Origin, Host ─▶ path ─▶ handler ─▶ answer
+ *                 │ unknown        │ 403                │ 404
+ *                 └─▶ 403, closed
+ * ```
+ * A browser cannot reach a unix socket, but a proxy somebody puts before it can: hence the header rules (TS-2022-004).
+ * Root and the operator may write, everybody else may read. Source: ipn/localapi/localapi.go, ipn/ipnserver.
+ */
+import { createServer } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { Log } from "../log.ts";
+import { BadRequest, errorText, messageOf } from "./reply.ts";
+import type { ApiRequest, Handler, Reply } from "./reply.ts";
+import { claimSocket } from "./socket_file.ts";
+
+/** Who is at the other end of a connection. */
+export interface Credentials {
+  readonly uid: number;
+  readonly pid: number;
+}
+
+/** What a server needs. */
+export interface LocalApiOptions {
+  /** Path of the socket. */
+  readonly path: string;
+  readonly version: string;
+  readonly capabilityVersion: number;
+  /** Handlers by what follows `/localapi/v0/`. */
+  readonly routes: Readonly<Record<string, Handler>>;
+  /** The caller of an accepted connection; throws when the kernel does not say. */
+  readonly credentials: (socket: Socket) => Credentials;
+  /** Whether this user may change the node. */
+  readonly canWrite: (uid: number) => boolean;
+  readonly log: Log;
+}
+
+/** Largest body taken. Preferences with thousands of routes are far below it. */
+export const MAX_BODY = 4 << 20;
+const PREFIX = "/localapi/v0/";
+/** The Host that Tailscale's clients send (apitype.LocalAPIHost). */
+const HOST = "local-tailscaled.sock";
+
+const HEADERS = {
+  "Content-Security-Policy":
+    "default-src 'none'; frame-ancestors 'none'; script-src 'none'; script-src-elem 'none'; script-src-attr 'none'",
+  "X-Frame-Options": "DENY",
+  "X-Content-Type-Options": "nosniff",
+};
+
+/** Tailscale's answer to whatever may come from a web page. */
+const FORGED = errorText(403, "invalid localapi request");
+
+/** Whether headers are those of a local program and not of a web page. Every spelling and repetition counts. */
+export function isLocalRequest(rawHeaders: readonly string[]): boolean {
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i].toLowerCase();
+    const value = rawHeaders[i + 1];
+    if ((name === "referer" || name === "origin") && value !== "") return false;
+    if (name === "host" && value !== "" && value !== HOST) return false;
+  }
+  return true;
+}
+
+/** The running server. */
+export class LocalApiServer {
+  readonly #options: LocalApiOptions;
+  readonly #server: Server;
+  readonly #callers = new WeakMap<Socket, Credentials>();
+  readonly #sockets = new Set<Socket>();
+
+  private constructor(options: LocalApiOptions) {
+    this.#options = options;
+    this.#server = createServer((request, response) => void this.#serve(request, response));
+    this.#server.on("connection", (socket: Socket) => this.#accept(socket));
+  }
+
+  /** Claims the socket and listens. @throws SocketError when another daemon answers there, or it cannot be made. */
+  static async listen(options: LocalApiOptions): Promise<LocalApiServer> {
+    await claimSocket(options.path);
+    const server = new LocalApiServer(options);
+    await new Promise<void>((resolve, reject) => {
+      server.#server.once("error", reject);
+      server.#server.listen(options.path, () => {
+        server.#server.removeListener("error", reject);
+        resolve();
+      });
+    });
+    // Everybody may connect; who they are decides what they may do.
+    Deno.chmodSync(options.path, 0o666);
+    return server;
+  }
+
+  /** Stops listening, ends all connections and removes the socket. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+    try {
+      Deno.removeSync(this.#options.path);
+    } catch {
+      // Node removes it too.
+    }
+  }
+
+  #accept(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on("close", () => this.#sockets.delete(socket));
+    socket.on("error", () => {});
+    try {
+      this.#callers.set(socket, this.#options.credentials(socket));
+    } catch (cause) {
+      this.#options.log.warn(`refused a caller of the LocalAPI: ${messageOf(cause)}`);
+      socket.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    }
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const gone = new AbortController();
+    response.on("close", () => gone.abort());
+    response.on("error", () => gone.abort());
+    let reply: Reply;
+    try {
+      reply = await this.#answer(request, gone.signal);
+    } catch (cause) {
+      if (cause instanceof BadRequest) reply = errorText(cause.status, cause.message);
+      else {
+        this.#options.log.error(`localapi ${request.url}: ${cause instanceof Error ? cause.stack : cause}`);
+        reply = errorText(500, messageOf(cause));
+      }
+    }
+    if (!gone.signal.aborted) await this.#send(response, reply, gone.signal);
+  }
+
+  async #answer(request: IncomingMessage, signal: AbortSignal): Promise<Reply> {
+    const credentials = this.#callers.get(request.socket);
+    if (credentials === undefined) throw new BadRequest(403, "caller unknown");
+    if (!isLocalRequest(request.rawHeaders)) return FORGED;
+    const target = request.url ?? "";
+    const question = target.indexOf("?");
+    const path = question < 0 ? target : target.slice(0, question);
+    if (path === "/") return { kind: "body", status: 200, type: "text/plain; charset=utf-8", text: "tailscaled\n" };
+    const name = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : "";
+    const { routes, canWrite, log } = this.#options;
+    const handler = Object.hasOwn(routes, name) ? routes[name] : undefined;
+    if (handler === undefined) return errorText(404, "404 page not found");
+    const method = request.method ?? "GET";
+    if (method !== "GET" && method !== "HEAD" && method !== "OPTIONS") {
+      log.debug(`localapi: [${method}] ${PREFIX}${name} by uid ${credentials.uid}`);
+    }
+    const apiRequest: ApiRequest = {
+      method,
+      query: new URLSearchParams(question < 0 ? "" : target.slice(question + 1)),
+      caller: { ...credentials, canWrite: canWrite(credentials.uid) },
+      signal,
+      json: () => readJson(request),
+    };
+    return await handler(apiRequest);
+  }
+
+  async #send(response: ServerResponse, reply: Reply, signal: AbortSignal): Promise<void> {
+    const { version, capabilityVersion } = this.#options;
+    const headers = { ...HEADERS, "Tailscale-Version": version, "Tailscale-Cap": String(capabilityVersion) };
+    try {
+      switch (reply.kind) {
+        case "body":
+          response.writeHead(reply.status, { ...headers, "Content-Type": reply.type });
+          response.end(reply.text);
+          return;
+        case "empty":
+          response.writeHead(reply.status, headers);
+          response.end();
+          return;
+        case "stream":
+          response.writeHead(200, { ...headers, "Content-Type": "application/json" });
+          // The caller takes the headers for the sign that nothing it does from now on is missed.
+          response.flushHeaders();
+          await sendLines(response, reply.lines, signal);
+          response.end();
+      }
+    } catch (cause) {
+      if (!signal.aborted) this.#options.log.debug(`localapi: ${messageOf(cause)}`);
+      response.destroy();
+    }
+  }
+}
+
+async function sendLines(response: ServerResponse, lines: AsyncIterable<string>, signal: AbortSignal): Promise<void> {
+  const iterator = lines[Symbol.asyncIterator]();
+  const hungUp = new Promise<IteratorResult<string>>((resolve) => {
+    const end = () => resolve({ done: true, value: undefined });
+    if (signal.aborted) end();
+    else signal.addEventListener("abort", end, { once: true });
+  });
+  try {
+    for (;;) {
+      const next = await Promise.race([iterator.next(), hungUp]);
+      if (next.done || signal.aborted) return;
+      if (!response.write(next.value)) {
+        await Promise.race([new Promise((resolve) => response.once("drain", resolve)), hungUp]);
+      }
+    }
+  } finally {
+    void iterator.return?.();
+  }
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request) {
+    size += chunk.length;
+    if (size > MAX_BODY) throw new BadRequest(413, `request body is larger than ${MAX_BODY} bytes`);
+    chunks.push(chunk);
+  }
+  const text = new TextDecoder().decode(await new Blob(chunks as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+  if (text.trim() === "") throw new BadRequest(400, "EOF");
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new BadRequest(400, `invalid JSON body: ${messageOf(cause)}`);
+  }
+}

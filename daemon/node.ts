@@ -1,0 +1,109 @@
+/**
+ * Builds a node from its parts. The parts that touch the machine come in as ports, so that a test builds the same node
+ * around an engine and a control server in memory.
+ */
+import { lookup } from "node:dns/promises";
+import type { Scheduler } from "../base/clock.ts";
+import type { RandomBytes } from "../base/keys.ts";
+import { parseIp } from "../base/ip.ts";
+import type { ControlApi } from "../control/client/types.ts";
+import type { DerpDial } from "../derp/stream.ts";
+import { DerpPool } from "../derp/pool.ts";
+import type { Engine } from "../engine/engine.ts";
+import { Netcheck } from "../engine/netcheck/netcheck.ts";
+import { Backend } from "./backend.ts";
+import { Datapath } from "./datapath.ts";
+import type { EngineInbox } from "./engine_inbox.ts";
+import { usableAddresses } from "./endpoints.ts";
+import type { InterfaceAddress } from "./endpoints.ts";
+import type { HostFacts } from "./hostinfo.ts";
+import { httpsLatency } from "./https_latency.ts";
+import { CLOSED_LOCK_FILTER } from "./lock_filter.ts";
+import type { Log } from "./log.ts";
+import { OsRouter } from "./os_router.ts";
+import type { RoutingPort } from "./os_router.ts";
+import { Profiles } from "./profiles.ts";
+import type { StateStore } from "./state_file.ts";
+
+/** What a node is built from. */
+export interface NodeOptions {
+  readonly version: string;
+  readonly store: StateStore;
+  readonly engine: Engine;
+  readonly inbox: EngineInbox;
+  readonly routing: RoutingPort;
+  /** Makes a control client for a URL and the machine's key. @throws ControlError */
+  readonly connect: (serverUrl: string, profiles: Profiles) => ControlApi;
+  readonly dialDerp: DerpDial;
+  readonly interfaces: () => readonly InterfaceAddress[];
+  readonly host: HostFacts;
+  readonly scheduler: Scheduler;
+  readonly random: RandomBytes;
+  readonly log: Log;
+  readonly failed: (error: Error) => void;
+}
+
+async function resolve(host: string, family: 4 | 6): Promise<string[]> {
+  if (parseIp(host) !== undefined) return [host];
+  return (await lookup(host, { family, all: true })).map((found) => found.address);
+}
+
+/** Builds the node; `start` is the caller's to call. @throws StateFileError when the saved state cannot be used. */
+export function buildNode(options: NodeOptions): Backend {
+  const { store, engine, inbox, dialDerp, interfaces, scheduler, random, log } = options;
+  const profiles = new Profiles(store, random, () => scheduler.wall());
+  let datapath: Datapath;
+  const netcheck = new Netcheck({
+    scheduler,
+    random,
+    sendStun: (to, payload) => engine.sendStun(to, payload),
+    onStun: (handler) => datapath.onStun(handler),
+    resolve,
+    httpsLatency: (_region, node, timeoutMs) => httpsLatency(dialDerp, scheduler, node, timeoutMs),
+    localFamilies: () => {
+      const addresses = usableAddresses(interfaces(), engine.tunName);
+      const has = (length: number) => addresses.some((ip) => ip.length === length);
+      return { v4: has(4), v6: has(16), osHasIpv6: options.routing.hasFamily(6) };
+    },
+  });
+  const routing = new OsRouter(options.routing, (text) => {
+    log.error(text);
+    backend.routingProblem(text);
+  });
+  const backend: Backend = new Backend({
+    version: options.version,
+    profiles,
+    ephemeral: store.ephemeral,
+    connect: (serverUrl) => options.connect(serverUrl, profiles),
+    host: options.host,
+    scheduler,
+    random,
+    log,
+    failed: options.failed,
+    datapath: (events) => {
+      datapath = new Datapath({
+        engine,
+        relays: (privateKey, poolEvents) =>
+          new DerpPool({
+            privateKey,
+            scheduler,
+            random,
+            dial: dialDerp,
+            events: poolEvents,
+            log: (line) => log.debug(`derp: ${line}`),
+          }),
+        netcheck,
+        routing,
+        lock: CLOSED_LOCK_FILTER,
+        interfaces,
+        scheduler,
+        random,
+        log,
+        events,
+      });
+      inbox.connect(datapath.engineEvents());
+      return datapath;
+    },
+  });
+  return backend;
+}

@@ -1,0 +1,58 @@
+/** The machine behind the ports: clock, randomness, trusted roots, addresses. */
+import { readFileSync } from "node:fs";
+import { rootCertificates } from "node:tls";
+import type { Scheduler } from "../base/clock.ts";
+import type { RandomBytes } from "../base/keys.ts";
+import { formatIp } from "../base/ip.ts";
+import { localAddresses } from "../ffi/sysinfo.ts";
+import type { InterfaceAddress } from "./endpoints.ts";
+
+/** The real clock. Its timers keep the process alive until they are cancelled. */
+export const systemScheduler: Scheduler = {
+  wall: () => Date.now(),
+  monotonic: () => performance.now(),
+  after(delayMs, run) {
+    const timer = setTimeout(run, delayMs);
+    return { cancel: () => clearTimeout(timer) };
+  },
+};
+
+/** Random bytes of the operating system. */
+export const systemRandom: RandomBytes = (length) => crypto.getRandomValues(new Uint8Array(length));
+
+/** Where Linux distributions keep the roots the administrator trusts. */
+const SYSTEM_ROOTS = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/**
+ * Certificate authorities to trust, PEM: those of the runtime, of the system, of `SSL_CERT_FILE` and of `--ca-file`.
+ * Deno looks at none but its own. @throws Error when a file that was asked for by name cannot be read.
+ */
+export function trustedRoots(caFile: string | undefined): string[] {
+  const roots = [...rootCertificates];
+  for (const path of SYSTEM_ROOTS) {
+    try {
+      roots.push(readFileSync(path, "utf8"));
+      break;
+    } catch {
+      // Another distribution's path.
+    }
+  }
+  for (const path of [Deno.env.get("SSL_CERT_FILE"), caFile]) {
+    if (!path) continue;
+    try {
+      roots.push(readFileSync(path, "utf8"));
+    } catch (cause) {
+      throw new Error(
+        `Cannot read certificate authorities of ${path}: ${cause instanceof Error ? cause.message : cause}`,
+      );
+    }
+  }
+  return roots;
+}
+
+/** Addresses of this machine's interfaces that are up. */
+export function interfaceAddresses(): InterfaceAddress[] {
+  return localAddresses()
+    .filter((local) => local.up)
+    .map((local) => ({ device: local.device, address: formatIp(local.prefix.ip) }));
+}
