@@ -1,0 +1,250 @@
+/**
+ * The daemon from its command line to its end.
+ *
+ * ```
+ *   flags ─▶ socket free? ─▶ state ─▶ engine (TUN, UDP) ─▶ node ─▶ LocalAPI ─▶ … ─▶ signal ─▶ LocalAPI, node, state
+ * ```
+ * Each step can fail with one line and an exit code, and leaves nothing behind. SIGTERM and SIGINT end it in order,
+ * routes restored; SIGHUP looks at the network anew.
+ */
+import { LONG_VERSION } from "../base/version.ts";
+import { ControlClient } from "../control/client/client.ts";
+import { CAPABILITY_VERSION } from "../control/wire/tailcfg.ts";
+import { createDerpDial } from "../derp/dial.ts";
+import type { Engine } from "../engine/engine.ts";
+import { icmpEcho } from "../ffi/icmp.ts";
+import { peerCredentials, socketFd } from "../ffi/peercred.ts";
+import { watchNetwork } from "../ffi/rt_watch.ts";
+import type { NetworkChange, NetworkWatch } from "../ffi/rt_watch.ts";
+import { userByName } from "../ffi/user.ts";
+import type { Backend } from "./backend.ts";
+import { EngineInbox } from "./engine_inbox.ts";
+import { EXIT } from "./exit_codes.ts";
+import { parseDaemonFlags } from "./flags.ts";
+import type { DaemonFlags, InvokedAs } from "./flags.ts";
+import { readHostFacts } from "./hostinfo.ts";
+import { localApiRoutes } from "./localapi/routes.ts";
+import { LocalApiServer } from "./localapi/server.ts";
+import { claimSocket, SocketError } from "./localapi/socket_file.ts";
+import { stderrLog } from "./log.ts";
+import type { Log } from "./log.ts";
+import { cleanUp, netlinkRouting } from "./netlink_routing.ts";
+import { buildNode } from "./node.ts";
+import { ROUTE_TABLE, RULES } from "./os_router.ts";
+import { serverKeyStore } from "./server_keys.ts";
+import { MemoryState, StateFile, StateFileError } from "./state_file.ts";
+import { interfaceAddresses, systemRandom, systemScheduler, trustedRoots } from "./system.ts";
+
+/** Runs the daemon until a signal ends it. Returns the exit code; says why on standard error. */
+export async function runDaemon(args: readonly string[], invokedAs: InvokedAs = "agent"): Promise<number> {
+  const parsed = parseDaemonFlags(args, invokedAs);
+  switch (parsed.kind) {
+    case "help":
+      console.log(parsed.text.trimEnd());
+      return EXIT.ok;
+    case "version":
+      console.log(LONG_VERSION);
+      return EXIT.ok;
+    case "error":
+      console.error(parsed.message);
+      return EXIT.usage;
+    case "run":
+      return await run(parsed.flags);
+  }
+}
+
+async function run(flags: DaemonFlags): Promise<number> {
+  const log = stderrLog(flags.verbose);
+  try {
+    if (flags.cleanup) {
+      for (const line of cleanUp(flags.tun)) log.info(`cleanup: ${line}`);
+      return EXIT.ok;
+    }
+    return await serve(flags, log);
+  } catch (cause) {
+    log.error(cause instanceof Error ? cause.message : String(cause));
+    if (cause instanceof StateFileError) return EXIT.state;
+    if (cause instanceof SocketError) return cause.busy ? EXIT.busy : EXIT.system;
+    return cause instanceof SystemError ? EXIT.system : EXIT.failed;
+  }
+}
+
+/** The machine does not give what a node needs. */
+class SystemError extends Error {
+  override readonly name = "SystemError";
+}
+
+async function openEngine(flags: DaemonFlags, inbox: EngineInbox, log: Log): Promise<Engine> {
+  const { startEngine } = await import("./engine_host.ts");
+  try {
+    return await startEngine({
+      tunName: flags.tun,
+      port: flags.port,
+      events: inbox.events,
+      crypto: Deno.env.get("AGENT_CRYPTO"),
+      onRefusedProvider: (name, failure) => log.warn(`crypto provider ${name} cannot be used: ${failure}`),
+    });
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    const hint = Deno.uid() === 0 ? "" : "; the daemon has to run as root";
+    throw new SystemError(`${text}${hint}`, { cause });
+  }
+}
+
+/** `AGENT_TEST_CAPABILITY_VERSION` lets a test speak to a server that wants one exact number. */
+function capabilityVersion(): number {
+  const text = Deno.env.get("AGENT_TEST_CAPABILITY_VERSION") ?? "";
+  return /^[0-9]{1,4}$/.test(text) ? Number(text) : CAPABILITY_VERSION;
+}
+
+async function serve(flags: DaemonFlags, log: Log): Promise<number> {
+  await using stack = new AsyncDisposableStack();
+  // A signal that comes while we start must not leave a TUN device or a socket behind.
+  const ending = endOnSignal(stack, log);
+
+  // The socket first: a second daemon must notice the first before it touches state or devices.
+  await claimSocket(flags.socket);
+  const roots = trustedRoots(flags.caFile);
+  const store = flags.state.kind === "memory" ? new MemoryState() : StateFile.open(flags.state.path);
+  if (store instanceof StateFile) stack.defer(() => store.close());
+
+  const inbox = new EngineInbox();
+  const engine = await openEngine(flags, inbox, log);
+  // Closing twice is no harm; this one is for a failure between here and the node.
+  stack.defer(() => engine.close());
+  const routing = stack.use(netlinkRouting(engine.tunName));
+
+  const capability = capabilityVersion();
+  const backend = buildNode({
+    version: LONG_VERSION,
+    store,
+    engine,
+    inbox,
+    routing,
+    connect: (serverUrl, profiles) =>
+      new ControlClient({
+        serverUrl,
+        machineKey: profiles.machineKey(),
+        ca: roots,
+        scheduler: systemScheduler,
+        random: systemRandom,
+        log: (level, text) => log.child("control")[level](text),
+        serverKeys: serverKeyStore(store),
+        acceptNewServerKey: flags.acceptNewServerKey,
+        capabilityVersion: capability,
+      }),
+    dialDerp: createDerpDial({ scheduler: systemScheduler, ca: roots }),
+    interfaces: interfaceAddresses,
+    host: readHostFacts(),
+    scheduler: systemScheduler,
+    random: systemRandom,
+    log,
+    failed: (error) => {
+      log.error(`the data plane failed: ${error.message}`);
+      ending.resolve(EXIT.failed);
+    },
+  });
+  stack.defer(() => backend.close());
+
+  const watch = watchLinks(backend, engine.tunName, log);
+  stack.defer(() => watch.stop());
+  const api = await LocalApiServer.listen({
+    path: flags.socket,
+    version: LONG_VERSION,
+    capabilityVersion: capability,
+    routes: localApiRoutes(backend, { icmpEcho: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs }) }),
+    credentials: (socket) => peerCredentials(socketFd(socket) ?? -1),
+    canWrite: (uid) => mayWrite(uid, backend.prefs.OperatorUser, log),
+    log,
+  });
+  stack.defer(() => api.close());
+  onSignal(stack, "SIGHUP", () => backend.networkChanged(true));
+
+  log.info(
+    `agent ${LONG_VERSION} on ${flags.socket}, device ${engine.tunName}, UDP ports ` +
+      `${engine.localPorts.udp4} (IPv4) and ${engine.localPorts.udp6} (IPv6)`,
+  );
+  await backend.start().catch((cause) => log.error(cause instanceof Error ? cause.message : String(cause)));
+  const code = await ending.promise;
+  log.info("stopping");
+  return code;
+}
+
+/** Root, whoever runs the daemon, and the operator. A name is looked up and numbers are compared (TS-2026-006). */
+function mayWrite(uid: number, operator: string, log: Log): boolean {
+  if (uid === 0 || uid === Deno.uid()) return true;
+  if (operator === "") return false;
+  try {
+    return userByName(operator)?.uid === uid;
+  } catch (cause) {
+    log.warn(`cannot look up operator ${operator}: ${cause instanceof Error ? cause.message : cause}`);
+    return false;
+  }
+}
+
+function onSignal(stack: AsyncDisposableStack, signal: Deno.Signal, run: () => void): void {
+  Deno.addSignalListener(signal, run);
+  stack.defer(() => Deno.removeSignalListener(signal, run));
+}
+
+/** Resolves with the exit code. A second signal while the daemon is stopping ends the process at once. */
+function endOnSignal(stack: AsyncDisposableStack, log: Log): PromiseWithResolvers<number> {
+  const ending = Promise.withResolvers<number>();
+  let asked = false;
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    onSignal(stack, signal, () => {
+      if (asked) Deno.exit(EXIT.failed);
+      asked = true;
+      log.info(`got ${signal}`);
+      ending.resolve(EXIT.ok);
+    });
+  }
+  return ending;
+}
+
+/** What the kernel says of links, addresses, routes and rules becomes at most one call a second. */
+function watchLinks(backend: Backend, tunName: string, log: Log): NetworkWatch {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let addresses = snapshot(tunName);
+  let rerouted = false;
+  const settle = () => {
+    timer = undefined;
+    const now = snapshot(tunName);
+    const changed = now !== addresses || rerouted;
+    addresses = now;
+    rerouted = false;
+    backend.networkChanged(changed);
+  };
+  const watch = watchNetwork((changes) => {
+    rerouted ||= changes.some((change) => change.kind === "route" && change.route.destination.bits === 0);
+    if (timer === undefined && changes.some(isRelevant)) timer = setTimeout(settle, SETTLE_MS);
+  });
+  return {
+    stop: async () => {
+      clearTimeout(timer);
+      await watch.stop().catch((cause) => log.debug(`link watch: ${cause}`));
+    },
+  };
+}
+
+const SETTLE_MS = 1_000;
+
+/** Addresses of all interfaces but our own, as text to compare. */
+function snapshot(tunName: string): string {
+  return interfaceAddresses().filter(({ device }) => device !== tunName)
+    .map(({ device, address }) => `${device} ${address}`).sort().join("\n");
+}
+
+/** Links, addresses, default routes; and what somebody took from us: our rules and routes. */
+function isRelevant(change: NetworkChange): boolean {
+  switch (change.kind) {
+    case "link":
+    case "address":
+    case "overflow":
+      return true;
+    case "route":
+      return change.route.table === ROUTE_TABLE ? change.gone : change.route.destination.bits === 0;
+    case "rule":
+      return change.gone && RULES.some((rule) => rule.priority === change.rule.priority);
+  }
+}
