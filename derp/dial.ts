@@ -33,6 +33,8 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const NODE_TIMEOUT_MS = 1_500;
 /** Head start of IPv6. */
 const IPV6_HEAD_START_MS = 200;
+/** Idle time before TCP asks whether the other end is still there. */
+const KEEP_ALIVE_MS = 30_000;
 /** Port of derper in its plain development mode. */
 const PLAIN_HTTP_PORT = 3340;
 
@@ -82,6 +84,7 @@ async function dial(options: DerpDialOptions, node: DERPNode, signal: AbortSigna
   const name = parseIp(node.HostName)?.length === 16 ? `[${node.HostName}]` : node.HostName;
   const host = port === standard ? name : `${name}:${port}`;
   socket.setNoDelay(true);
+  socket.setKeepAlive(true, KEEP_ALIVE_MS);
   if (options.plainHttp) return { duplex: socket, host };
   const tls = await startTls(options, node, socket, signal);
   return { duplex: tls, host, serverKey: tls.getProtocol() === "TLSv1.3" ? serverKeyOf(chainOf(tls)) : undefined };

@@ -11,6 +11,7 @@
  * Health frame. No mesh: a region of ours has one node. Source: derp/derpserver/derpserver.go, handler.go.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { utf8 } from "../base/bytes.ts";
 import type { Scheduler } from "../base/clock.ts";
@@ -21,6 +22,8 @@ import { PeerGoneReason } from "./messages.ts";
 import { ServerClient } from "./server_client.ts";
 
 const DEFAULT_MAX_CONNECTIONS = 10_000;
+/** Idle time before TCP asks whether a client is still there; clients themselves need not say anything. */
+const TCP_KEEP_ALIVE_MS = 30_000;
 /** How long connections may take to end when the server closes. */
 const CLOSE_TIMEOUT_MS = 2_000;
 const DUPLICATE_KEY =
@@ -203,8 +206,11 @@ export class DerpServer {
    */
   accept(duplex: Duplex, remote: string, preface: Uint8Array, head: Uint8Array): void {
     this.#counters.accepts++;
-    (duplex as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
-    (duplex as { setTimeout?: (ms: number) => void }).setTimeout?.(0);
+    const socket = duplex as Partial<Pick<Socket, "setNoDelay" | "setKeepAlive" | "setTimeout">>;
+    socket.setNoDelay?.(true);
+    socket.setKeepAlive?.(true, TCP_KEEP_ALIVE_MS);
+    // The http server's own idle timeout would end clients that only listen.
+    socket.setTimeout?.(0);
     const client = new ServerClient(this.#context, duplex, remote);
     this.#connections.add(client);
     this.#sockets.add(duplex);
