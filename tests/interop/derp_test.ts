@@ -5,6 +5,7 @@ import { parseDerpMap } from "../../derp/derp_map.ts";
 import { createDerpDial } from "../../derp/dial.ts";
 import { DerpPool } from "../../derp/pool.ts";
 import { StunServer } from "../../derp/stun_server.ts";
+import { EMPTY_REPORT, reportToJson } from "../../engine/netcheck/report.ts";
 import { Relay, trueRandom, until } from "../support/derp_relay.ts";
 import { realScheduler } from "../support/real_scheduler.ts";
 import { LabProcess, runLab } from "./support/lab.ts";
@@ -44,6 +45,24 @@ labTest("Tailscale's STUN client is answered by our responder", async (path) => 
     assert.equal(line.mapped, line.local);
   }
   await server.close();
+});
+
+labTest("Tailscale's netcheck measures our relay, and prints the JSON we print", async (path) => {
+  const relay = await Relay.start();
+  const stun = await StunServer.listen({ port: 0, addresses: ["127.0.0.1"] });
+  const region = relay.map.Regions["900"];
+  const file = await Deno.makeTempFile({ suffix: ".json" });
+  for (const stunPort of [stun.port, -1]) {
+    const map = { Regions: { "900": { ...region, Nodes: [{ ...relay.node, STUNPort: stunPort }] } } };
+    await Deno.writeTextFile(file, JSON.stringify(map));
+    const [report] = await runLab<Record<string, unknown>>({ path }, ["netcheck", "--derp-map", file]);
+    assert.equal(report.PreferredDERP, 900, stunPort < 0 ? "by HTTPS" : "by STUN");
+    assert.equal(report.UDP, stunPort >= 0);
+    assert.deepEqual(Object.keys(reportToJson(EMPTY_REPORT)), Object.keys(report));
+  }
+  await Deno.remove(file);
+  await stun.close();
+  await relay.stop();
 });
 
 for (const flags of [[], ["--derp-pin"], ["--derp-pin", "--derp-meta-cert=false"]]) {
