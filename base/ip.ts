@@ -53,7 +53,8 @@ function parseGroups(text: string): number[] | undefined {
 
 function parseIpv6(text: string): IpBytes | undefined {
   const halves = text.split("::");
-  if (halves.length > 2) return undefined;
+  // IPv4 at the end of an address only, so not in front of "::".
+  if (halves.length > 2 || (halves.length === 2 && halves[0].includes("."))) return undefined;
   const head = parseGroups(halves[0]);
   const tail = halves.length === 2 ? parseGroups(halves[1]) : [];
   if (head === undefined || tail === undefined) return undefined;
