@@ -1,6 +1,7 @@
 /** Opening and closing what listens, with errors that name the flag. */
 import type { Server } from "node:net";
-import { joinHostPort } from "./listen_policy.ts";
+import { StunServer } from "../../derp/stun_server.ts";
+import { isUnspecified, joinHostPort } from "./listen_policy.ts";
 import type { ListenAddress } from "./listen_policy.ts";
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -26,4 +27,14 @@ export function closeServer(server: Server & { closeAllConnections?(): void }): 
     server.close(() => resolve());
     server.closeAllConnections?.();
   });
+}
+
+/** Opens the STUN responder, on both families when no address is given. @throws Error that names the flag. */
+export async function listenStun({ host, port }: ListenAddress): Promise<StunServer> {
+  try {
+    return await StunServer.listen({ port, ...(!isUnspecified(host) && { addresses: [host] }) });
+  } catch (cause) {
+    const text = `Cannot use --stun-listen ${joinHostPort(host, port)}: ${(cause as Error).message}`;
+    throw new Error(text, { cause });
+  }
 }

@@ -6,7 +6,7 @@
  *                  GET /health, GET /register/<id>
  *                  /derp (with TLS and no --derp-listen) ─┐
  *   TCP --derp-listen, TLS ───────────────────────────────┴▶ DerpServer
- *   UDP --stun-listen ──────────────────────────────────────▶ STUN
+ *   UDP --stun-listen ──────────────────────────────────────▶ StunServer
  *   unix --socket ─────────────────────────────────────────▶ admin API ─▶ Tailnet
  * ```
  * The store is opened, and so locked, before anything else is touched: of two servers on one state directory the second
@@ -16,75 +16,35 @@ import http from "node:http";
 import https from "node:https";
 import process from "node:process";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Server } from "node:net";
-import type { Scheduler } from "../../base/clock.ts";
 import type { RandomBytes } from "../../base/keys.ts";
+import type { DerpServer } from "../../derp/server.ts";
 import type { DERPMap } from "../wire/tailcfg.ts";
 import { Admin } from "./admin.ts";
 import type { CreatedKey, KeyRequest } from "./admin.ts";
 import { listenAdmin } from "./admin_api.ts";
-import type { PeerUid } from "./admin_api.ts";
+import { checkOptions } from "./coordinator_options.ts";
+import type { CheckedOptions, CoordinatorOptions } from "./coordinator_options.ts";
 import { EphemeralNodes } from "./ephemeral_nodes.ts";
 import { FanOut } from "./fan_out.ts";
-import {
-  checkPlainHttp,
-  OptionError,
-  parseListen,
-  parseServerUrl,
-  urlHost,
-  urlOfListener,
-  urlPort,
-} from "./listen_policy.ts";
-import { closeServer, listenTcp } from "./listeners.ts";
+import { urlHost, urlOfListener, urlPort } from "./listen_policy.ts";
+import { closeServer, listenStun, listenTcp } from "./listeners.ts";
 import { serveMachineRequest } from "./machine_api.ts";
 import { MapBuilder } from "./map_builder.ts";
 import { NoiseServer } from "./noise_server.ts";
 import { servePlain } from "./plain_http.ts";
 import { Presence } from "./presence.ts";
+import { keepKeyExpiry } from "./key_expiry_setting.ts";
 import { Registration } from "./registration.ts";
 import { derpMapOf, listenRelay, makeDerpServer } from "./relay.ts";
 import { openSqliteStore } from "./sqlite_store.ts";
 import { ensureStateDir, loadDerpKey, loadNoiseKey, STATE_FILES } from "./state_dir.ts";
-import { listenStun } from "./stun_listener.ts";
-import { systemScheduler } from "./system_scheduler.ts";
+import { systemRandom, systemScheduler } from "./system.ts";
 import { Tailnet } from "./tailnet.ts";
 
-/** Where everything listens when nothing is said. */
-export const DEFAULTS = {
-  stateDir: "/var/lib/agent/coordinator",
-  listen: "127.0.0.1:8080",
-  derpPort: 8443,
-  stunPort: 3478,
-  magicDnsDomain: "tailnet.internal",
-  keyExpiryMs: 180 * 24 * 3600_000,
-} as const;
-
-/** How a coordinator is to run. Addresses are `host:port`; port 0 takes any free one. */
-export interface CoordinatorOptions {
-  readonly stateDir: string;
-  readonly listen?: string;
-  /** What nodes call it; told from `listen` when that is one address. */
-  readonly serverUrl?: string;
-  /** PEM texts. Both or none. */
-  readonly tlsCert?: string;
-  readonly tlsKey?: string;
-  /** Plain http is fine beyond loopback and private addresses. */
-  readonly insecureHttp?: boolean;
-  /** The relay's own TLS listener. Absent: the coordinator's listener if that speaks TLS, else port 8443 beside it. */
-  readonly derpListen?: string;
-  /** UDP. Absent: port 3478 of the listener's address. "off": no STUN. */
-  readonly stunListen?: string;
-  readonly magicDnsDomain?: string;
-  /** Life of node keys in ms; 0: for ever. */
-  readonly keyExpiryMs?: number;
-  /** Path of the operator's socket; absent: in the state directory. */
-  readonly socket?: string;
-  readonly peerUid?: PeerUid;
-  readonly log?: (line: string) => void;
-  readonly scheduler?: Scheduler;
-  readonly random?: RandomBytes;
-}
+export type { CoordinatorOptions } from "./coordinator_options.ts";
 
 /** A running coordinator. */
 export interface Coordinator {
@@ -93,6 +53,7 @@ export interface Coordinator {
   readonly derpMap: DERPMap;
   /** `mkey:<hex>` of `/key`. */
   readonly publicKey: string;
+  /** Path of the operator's socket. */
   readonly socket: string;
   readonly admin: Admin;
   readonly tailnet: Tailnet;
@@ -102,16 +63,14 @@ export interface Coordinator {
   close(): Promise<void>;
 }
 
-const systemRandom: RandomBytes = (length) => crypto.getRandomValues(new Uint8Array(length));
-
-/** A DNS name of two labels or more, lower case. @throws OptionError */
-function checkDomain(text: string): string {
-  const domain = text.replace(/\.$/, "").toLowerCase();
-  const label = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
-  const labels = domain.split(".");
-  if (labels.length >= 2 && domain.length <= 180 && labels.every((part) => label.test(part))) return domain;
-  throw new OptionError(`Cannot use --magic-dns-domain ${text}: want a name such as ${DEFAULTS.magicDnsDomain}`);
-}
+/** What every node may do, besides reaching all others. */
+const NODE_CAPABILITIES = { "https://tailscale.com/cap/file-sharing": [] };
+/** How long a node stays online after its last poll ended. */
+const PRESENCE_GRACE_MS = 10_000;
+/** Polls hear of changes at most once in this time. */
+const COALESCE_MS = 25;
+/** Pending changes from which on a slow poll gets the whole map instead. */
+const MAX_PENDING = 1000;
 
 /** What has to be undone, last first. */
 class Cleanup {
@@ -126,86 +85,44 @@ class Cleanup {
   }
 }
 
-/** Starts a coordinator; resolves once it serves. Rejects, with everything undone, when any part cannot start. */
+/**
+ * Starts a coordinator; resolves once it serves. Rejects, with everything undone, when any part cannot start.
+ * @throws OptionError, StoreError, or an Error that names the file or flag.
+ */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
+  const checked = checkOptions(options);
   const cleanup = new Cleanup();
   try {
-    return await start(options, cleanup);
+    return await start(options, checked, cleanup);
   } catch (error) {
     await cleanup.run();
     throw error;
   }
 }
 
-async function start(options: CoordinatorOptions, cleanup: Cleanup): Promise<Coordinator> {
+async function start(options: CoordinatorOptions, checked: CheckedOptions, cleanup: Cleanup): Promise<Coordinator> {
   const { stateDir, scheduler = systemScheduler, random = systemRandom, log = () => {} } = options;
-  const listen = parseListen("--listen", options.listen ?? DEFAULTS.listen);
-  if ((options.tlsCert === undefined) !== (options.tlsKey === undefined)) {
-    throw new OptionError("Cannot use one of --tls-cert and --tls-key alone: give both");
-  }
-  const tls = options.tlsCert !== undefined;
-  const givenUrl = options.serverUrl === undefined ? undefined : parseServerUrl(options.serverUrl);
-  checkPlainHttp(tls, listen, givenUrl, options.insecureHttp === true);
-  if (givenUrl === undefined) urlOfListener(tls, listen);
-  const magicDnsDomain = checkDomain(options.magicDnsDomain ?? DEFAULTS.magicDnsDomain);
-  const keyExpiry = options.keyExpiryMs ?? DEFAULTS.keyExpiryMs;
-
+  const { keyExpiryMs } = checked;
   ensureStateDir(stateDir);
   const store = openSqliteStore(join(stateDir, STATE_FILES.database));
   cleanup.add(() => store.close());
   const tailnet = await Tailnet.load(store);
+  await keepKeyExpiry(tailnet, keyExpiryMs);
   const machineKey = loadNoiseKey(stateDir, random);
   const derp = makeDerpServer(tailnet, loadDerpKey(stateDir, random), scheduler, random, log);
-  cleanup.add(() => derp.close());
 
-  // Requests are answered 503 until everything behind them stands.
-  const ready: { serve?: (request: IncomingMessage, response: ServerResponse) => void; noise?: NoiseServer } = {};
-  const onRequest = (request: IncomingMessage, response: ServerResponse) => {
-    if (ready.serve === undefined) response.writeHead(503).end();
-    else ready.serve(request, response);
-  };
-  const server: Server & { closeAllConnections?(): void } = tls
-    ? https.createServer({ cert: options.tlsCert, key: options.tlsKey }, onRequest)
-    : http.createServer(onRequest);
-  const derpHere = tls && options.derpListen === undefined;
-  server.on("upgrade", (request, socket, head) => {
-    if (ready.noise && request.url?.split("?")[0] === "/ts2021") ready.noise.upgrade(request, socket, head);
-    else if (!derpHere || !derp.handleUpgrade(request, socket, head)) socket.destroy();
-  });
-  const port = await listenTcp(server, listen, "--listen");
-  cleanup.add(() => closeServer(server));
-  const url = givenUrl ?? urlOfListener(tls, { host: listen.host, port });
-  const serverUrl = url.href.replace(/\/$/, "");
+  const door = await openFrontDoor(checked, derp);
+  cleanup.add(() => door.close());
+  const serverUrl = door.url.href.replace(/\/$/, "");
+  const derpMap = await openRelay(checked, door, derp, { stateDir, random, now: scheduler.wall(), log }, cleanup);
 
-  const stunListen = parseStun(options.stunListen, listen.host);
-  const stun = stunListen && await listenStun(stunListen);
-  if (stun !== undefined) cleanup.add(() => stun.close());
-  const place = { host: urlHost(url), stunPort: stun?.port ?? -1 };
-  let derpMap: DERPMap;
-  if (derpHere) {
-    derpMap = derpMapOf({ ...place, derpPort: urlPort(url) });
-  } else {
-    const text = options.derpListen;
-    const address = text === undefined
-      ? { host: listen.host, port: DEFAULTS.derpPort }
-      : parseListen("--derp-listen", text);
-    const relay = await listenRelay(derp, address, place.host, stateDir, scheduler.wall(), random);
-    cleanup.add(() => relay.close());
-    derpMap = derpMapOf({ ...place, derpPort: relay.port, certName: relay.certName });
-  }
-
-  const registration = new Registration({
-    tailnet,
-    scheduler,
-    random,
-    serverUrl,
-    keyExpiryMs: keyExpiry === 0 ? undefined : keyExpiry,
-  });
+  const registration = new Registration({ tailnet, scheduler, random, serverUrl, keyExpiryMs });
+  const { magicDnsDomain } = checked;
   const builder = new MapBuilder({ magicDnsDomain, derpMap, nodeCapabilities: NODE_CAPABILITIES });
-  const fanOut = new FanOut({ tailnet, builder, scheduler, coalesceMs: 25, maxPending: 1000 });
+  const fanOut = new FanOut({ tailnet, builder, scheduler, coalesceMs: COALESCE_MS, maxPending: MAX_PENDING });
   const presence = new Presence(tailnet, scheduler, PRESENCE_GRACE_MS);
   const ephemeral = new EphemeralNodes(tailnet, scheduler);
-  const onFailure = (error: unknown) => log(`coordinator: ${(error as Error).message ?? error}`);
+  const onFailure = (error: unknown) => log(`coordinator: ${error instanceof Error ? error.message : error}`);
   const machineApi = { tailnet, builder, fanOut, presence, scheduler, registration, onFailure, jitter: Math.random };
   const noise = new NoiseServer({
     machineKey,
@@ -213,12 +130,6 @@ async function start(options: CoordinatorOptions, cleanup: Cleanup): Promise<Coo
     random,
     onRequest: (stream, headers, machine) => serveMachineRequest(stream, headers, machine, machineApi),
   });
-  const admin = new Admin({ tailnet, registration, scheduler, random });
-  ready.noise = noise;
-  ready.serve = (request, response) => {
-    if (derpHere && derp.handleRequest(request, response)) return;
-    servePlain(request, response, noise, tailnet);
-  };
   // Listeners only close once what came in through them has.
   cleanup.add(async () => {
     fanOut.close();
@@ -227,9 +138,14 @@ async function start(options: CoordinatorOptions, cleanup: Cleanup): Promise<Coo
     noise.close();
     await derp.close();
   });
+  const admin = new Admin({ tailnet, registration, scheduler, random });
   const socket = options.socket ?? join(stateDir, STATE_FILES.socket);
   cleanup.add(await listenAdmin({ path: socket, admin, peerUid: options.peerUid, ownUid: process.getuid?.() ?? 0 }));
-  log(`coordinator: serving ${serverUrl}, ${tailnet.nodes.size} nodes, relay on port ${portsOf(derpMap)}`);
+  door.open({
+    upgrade: (request, socket, head) => noise.upgrade(request, socket, head),
+    request: (request, response) => servePlain(request, response, noise, tailnet),
+  });
+  log(`coordinator: serving ${serverUrl}, ${tailnet.nodes.size} nodes, ${relayText(derpMap)}`);
   return {
     url: serverUrl,
     derpMap,
@@ -242,17 +158,66 @@ async function start(options: CoordinatorOptions, cleanup: Cleanup): Promise<Coo
   };
 }
 
-/** What every node may do, besides reaching all others. */
-const NODE_CAPABILITIES = { "https://tailscale.com/cap/file-sharing": [] };
-/** How long a node stays online after its last poll ended. */
-const PRESENCE_GRACE_MS = 10_000;
-
-function parseStun(text: string | undefined, host: string): ReturnType<typeof parseListen> | undefined {
-  if (text === "off") return undefined;
-  return text === undefined ? { host, port: DEFAULTS.stunPort } : parseListen("--stun-listen", text);
+interface Visitors {
+  upgrade(request: IncomingMessage, socket: Duplex, head: Uint8Array): void;
+  request(request: IncomingMessage, response: ServerResponse): void;
 }
 
-function portsOf(map: DERPMap): string {
-  return Object.values(map.Regions ?? {}).flatMap((region) => region.Nodes ?? [])
-    .map((node) => `${node.DERPPort}, STUN ${node.STUNPort === -1 ? "off" : node.STUNPort}`).join();
+/** The listener nodes know. Before `open()` everything is answered 503. */
+interface FrontDoor {
+  readonly url: URL;
+  open(visitors: Visitors): void;
+  close(): Promise<void>;
+}
+
+async function openFrontDoor(checked: CheckedOptions, derp: DerpServer): Promise<FrontDoor> {
+  const { tls, listen } = checked;
+  const derpHere = checked.derpListen === undefined;
+  let visitors: Visitors | undefined;
+  const onRequest = (request: IncomingMessage, response: ServerResponse) => {
+    if (derpHere && derp.handleRequest(request, response)) return;
+    if (visitors === undefined) response.writeHead(503).end();
+    else visitors.request(request, response);
+  };
+  const server: Server = tls ? https.createServer(tls, onRequest) : http.createServer(onRequest);
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Uint8Array) => {
+    if (visitors !== undefined && request.url?.split("?")[0] === "/ts2021") visitors.upgrade(request, socket, head);
+    else if (!derpHere || !derp.handleUpgrade(request, socket, head)) socket.destroy();
+  });
+  const port = await listenTcp(server, listen, "--listen");
+  return {
+    url: checked.serverUrl ?? urlOfListener(tls !== undefined, { host: listen.host, port }),
+    open: (those) => visitors = those,
+    close: () => closeServer(server),
+  };
+}
+
+interface RelayNeeds {
+  readonly stateDir: string;
+  readonly random: RandomBytes;
+  readonly now: number;
+  readonly log: (line: string) => void;
+}
+
+/** Opens STUN and, where the relay has one, its own listener; the map says where both are. */
+async function openRelay(
+  { derpListen, stunListen }: CheckedOptions,
+  door: FrontDoor,
+  derp: DerpServer,
+  { stateDir, random, now, log }: RelayNeeds,
+  cleanup: Cleanup,
+): Promise<DERPMap> {
+  const stun = stunListen && await listenStun(stunListen);
+  if (stun !== undefined) cleanup.add(() => stun.close());
+  for (const failure of stun?.failures ?? []) log(`coordinator: no STUN on ${failure}`);
+  const place = { host: urlHost(door.url), stunPort: stun?.port ?? -1 };
+  if (derpListen === undefined) return derpMapOf({ ...place, derpPort: urlPort(door.url) });
+  const relay = await listenRelay(derp, derpListen, place.host, stateDir, now, random);
+  cleanup.add(() => relay.close());
+  return derpMapOf({ ...place, derpPort: relay.port, certName: relay.certName });
+}
+
+function relayText(map: DERPMap): string {
+  const [node] = Object.values(map.Regions ?? {})[0].Nodes ?? [];
+  return `relay on port ${node.DERPPort}, STUN ${node.STUNPort === -1 ? "off" : `on ${node.STUNPort}`}`;
 }

@@ -1,5 +1,6 @@
-/** The machine's own time. */
+/** The machine's own time and randomness, for whoever puts a coordinator together. */
 import type { Scheduler } from "../../base/clock.ts";
+import type { RandomBytes } from "../../base/keys.ts";
 
 /** Real clocks and timers. */
 export const systemScheduler: Scheduler = {
@@ -10,3 +11,6 @@ export const systemScheduler: Scheduler = {
     return { cancel: () => clearTimeout(timer) };
   },
 };
+
+/** The kernel's randomness. */
+export const systemRandom: RandomBytes = (length) => crypto.getRandomValues(new Uint8Array(length));

@@ -1,0 +1,36 @@
+/** `agent coordinator`: runs the coordinator, or manages its keys and nodes. The only verb that loads it. */
+import { CliError, EXIT_FAILED, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
+import { print, printError } from "./terminal.ts";
+
+type SubVerb = (args: readonly string[]) => Promise<number>;
+
+const SUB_VERBS: Readonly<Record<string, () => Promise<SubVerb>>> = {
+  keys: async () => (await import("./coordinator/keys.ts")).runKeys,
+  nodes: async () => (await import("./coordinator/nodes.ts")).runNodes,
+};
+
+/** Runs with the arguments behind `coordinator`; resolves to the exit code. Failures are printed as one line. */
+export async function run(args: readonly string[]): Promise<number> {
+  try {
+    const [name, ...rest] = args;
+    if (name !== undefined && Object.hasOwn(SUB_VERBS, name)) return await (await SUB_VERBS[name]())(rest);
+    const { HELP, serve } = await import("./coordinator/serve.ts");
+    if (args.some((arg) => /^--?(h|help)$/.test(arg)) || name === "help") {
+      print(HELP);
+      return EXIT_OK;
+    }
+    return await serve(args);
+  } catch (error) {
+    const { code, message } = error as { code?: unknown; message: string };
+    // Errors of the coordinator have texts for operators; a mistake of ours has a stack that is worth more.
+    if (error instanceof CliError || isOperatorError(error)) {
+      printError(`agent coordinator: ${message}\n`);
+      return typeof code === "number" ? code : (error as Error).name === "OptionError" ? EXIT_USAGE : EXIT_FAILED;
+    }
+    throw error;
+  }
+}
+
+function isOperatorError(error: unknown): boolean {
+  return error instanceof Error && (error.name === "OptionError" || error.message.startsWith("Cannot "));
+}
