@@ -17,32 +17,32 @@ import { DiscoPublic } from "../base/keys.ts";
 import { fromHex } from "../base/bytes.ts";
 import type { Scheduler, Timer } from "../base/clock.ts";
 import { Secret } from "../base/secret.ts";
-import type { ControlError } from "../control/client/errors.ts";
-import type { Netmap } from "../control/client/netmap.ts";
+import { ControlError } from "../control/client/errors.ts";
+import type { Netmap, NetmapChange } from "../control/client/netmap.ts";
 import type { ControlApi, PollState } from "../control/client/types.ts";
 import type { Hostinfo } from "../control/wire/tailcfg.ts";
 import type { LocalEndpoint } from "../engine/config.ts";
 import { isDown, nextState, STATE_NUMBER } from "./backend_state.ts";
 import type { BackendState } from "./backend_state.ts";
-import { Bus } from "./bus.ts";
+import { Bus, WATCH } from "./bus.ts";
 import { checkPrefs } from "./check_prefs.ts";
 import { ControlSession } from "./control_session.ts";
 import type { Datapath, DatapathEvents } from "./datapath.ts";
-import { updateRelayHealth } from "./derp_health.ts";
+import { ExpiryTimer } from "./expiry_timer.ts";
 import { Health } from "./health.ts";
 import { buildHostinfo } from "./hostinfo.ts";
 import type { HostFacts } from "./hostinfo.ts";
 import type { Log } from "./log.ts";
 import { isLoginUrl } from "./login_url.ts";
+import { updateNodeHealth } from "./node_health.ts";
 import { NodeView } from "./node_view.ts";
+import { peerNotice } from "./peer_notices.ts";
 import { EMPTY_PERSIST } from "./persist.ts";
 import type { Persist } from "./persist.ts";
 import { applyChange, change, changedPrefs, controlUrl, publicPrefs } from "./prefs.ts";
 import type { MaskedPrefs, Prefs } from "./prefs.ts";
 import type { Profiles } from "./profiles.ts";
 import { isExpired } from "./router.ts";
-import type { Routed } from "./router.ts";
-import { settingsWithoutEffect } from "./unimplemented.ts";
 
 /** What a backend is made of. */
 export interface BackendOptions {
@@ -75,10 +75,6 @@ export class BackendError extends Error {
 
 /** A login URL older than this has expired at the server (7 days) or is about to. */
 const AUTH_URL_LIFE_MS = 7 * 24 * 3_600_000 - 3_600_000;
-/** Keys are looked at again this long after the next expiry. */
-const EXPIRY_SLACK_MS = 10_000;
-/** Longest single timer; a later expiry is reached in several. */
-const LONGEST_TIMER_MS = 24 * 3_600_000;
 /** How often time alone is allowed to change the health. */
 const HEALTH_INTERVAL_MS = 5_000;
 /** How long a logout may take at the end of an ephemeral node. */
@@ -102,7 +98,7 @@ export class Backend {
   #online = false;
   #sawLive = false;
   #clockDelta = 0;
-  #expiryTimer: Timer | undefined;
+  readonly #expiry: ExpiryTimer;
   #healthTimer: Timer | undefined;
   #updateQueued = false;
   #serial: Promise<void> = Promise.resolve();
@@ -111,6 +107,7 @@ export class Backend {
   constructor(options: BackendOptions) {
     this.#options = options;
     this.#backendLogId = toHex(options.random(32));
+    this.#expiry = new ExpiryTimer(options.scheduler, () => this.#lookAtExpiry());
     this.datapath = options.datapath({
       live: () => {
         this.#sawLive = true;
@@ -231,7 +228,13 @@ export class Backend {
         await this.#session?.logout(signal);
       } catch (cause) {
         const text = cause instanceof Error ? cause.message : String(cause);
-        throw new BackendError(`Cannot log out: the control server could not be told (${text}); try again`, { cause });
+        if (!(cause instanceof ControlError) || cause.status !== 200) {
+          throw new BackendError(`Cannot log out: the control server could not be told (${text}); try again`, {
+            cause,
+          });
+        }
+        // It was told and would not have it: it knows us no more, and we shall not know the key.
+        this.#options.log.warn(text);
       }
       await this.#session?.close();
       this.#session = undefined;
@@ -260,7 +263,7 @@ export class Backend {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#expiryTimer?.cancel();
+    this.#expiry.cancel();
     this.#healthTimer?.cancel();
     await this.#serial.catch(() => {});
     const session = this.#session;
@@ -344,8 +347,8 @@ export class Backend {
         persistChanged: (persist) => this.#savePrefs({ ...this.prefs, persist }),
         authUrl: (url) => this.#gotAuthUrl(url),
         loggedIn: () => this.#loggedIn(),
-        loginFailed: (text) => this.#loginFailed(text),
-        netmap: (netmap) => this.#gotNetmap(netmap),
+        loginFailed: (text, passing) => this.#loginFailed(text, passing),
+        netmap: (netmap, change) => this.#gotNetmap(netmap, change),
         pollState: (state) => this.#gotPollState(state),
         refused: (error) => this.#refused(error),
         progress: () => this.#updateSoon(),
@@ -365,7 +368,7 @@ export class Backend {
 
   #gotAuthUrl(url: string): void {
     if (!isLoginUrl(url, controlUrl(this.prefs))) {
-      this.#loginFailed(`the control server sent a login URL that is not to be trusted: ${url}`);
+      this.#loginFailed(`the control server sent a login URL that is not to be trusted: ${url}`, false);
       return;
     }
     this.#authUrl = url;
@@ -403,10 +406,11 @@ export class Backend {
     if (finished) this.bus.send({ LoginFinished: {} });
   }
 
-  #loginFailed(text: string): void {
+  /** @param passing a matter of the network, that may mend itself: `up` goes on waiting. */
+  #loginFailed(text: string, passing: boolean): void {
     this.#options.log.warn(`login: ${text}`);
     this.health.warn("login-state", this.now, { error: text });
-    this.bus.send({ ErrMessage: text });
+    if (!passing) this.bus.send({ ErrMessage: text });
     this.#update();
   }
 
@@ -434,21 +438,26 @@ export class Backend {
     this.datapath.setControlOnline(online);
   }
 
-  #gotNetmap(netmap: Netmap): void {
+  #gotNetmap(netmap: Netmap, netmapChange: NetmapChange): void {
+    const oldView = this.#view;
     const first = this.#netmap === undefined;
     const selfChanged = this.#netmap?.self !== netmap.self;
     this.#netmap = netmap;
     this.#keepLogin(netmap);
     const wasExpired = this.#keyExpired;
     this.#keyExpired = isExpired(netmap.self, this.controlNow);
-    // The administrator extended the key.
-    if (wasExpired && !this.#keyExpired && this.#authUrl === "") this.#blocked = false;
+    // An administrator extended the key.
+    if (wasExpired && !this.#keyExpired) this.#blocked = false;
     this.health.setControlMessages(netmap.displayMessages);
     if (first) this.#options.log.info(`netmap: ${netmap.peers.size} peers, tailnet ${netmap.domain}`);
     if (isDown(this.#state)) this.#view = new NodeView(netmap, this.#acceptedWhileDown(netmap));
     this.#update();
     this.#reconfigure();
     if (selfChanged) this.bus.send({ SelfChange: netmap.self });
+    const peerBits = WATCH.peerChanges | WATCH.peerPatches;
+    if (this.#view === undefined || !this.bus.wants(peerBits)) return;
+    const notice = peerNotice(oldView, this.#view, netmapChange);
+    if (notice !== undefined) this.bus.send(notice, peerBits);
   }
 
   /** A node that is down shows its peers all the same; the lock decides which, as always. */
@@ -490,20 +499,14 @@ export class Backend {
     const { lockProblem } = routed;
     this.health.set("agent-tailnet-lock", lockProblem !== undefined, this.now, { error: lockProblem ?? "" });
     this.health.set("agent-accept-routes-off", routed.routesOffered && !this.prefs.RouteAll, this.now);
-    this.#armExpiry(routed);
+    this.#expiry.arm(routed.nextExpiry === undefined ? undefined : routed.nextExpiry - this.controlNow);
   }
 
-  #armExpiry({ nextExpiry }: Routed): void {
-    this.#expiryTimer?.cancel();
-    this.#expiryTimer = undefined;
-    if (nextExpiry === undefined) return;
-    const delay = Math.min(Math.max(nextExpiry - this.controlNow, 0) + EXPIRY_SLACK_MS, LONGEST_TIMER_MS);
-    this.#expiryTimer = this.#options.scheduler.after(delay, () => {
-      if (this.#netmap === undefined) return;
-      this.#keyExpired = isExpired(this.#netmap.self, this.controlNow);
-      this.#update();
-      this.#reconfigure();
-    });
+  #lookAtExpiry(): void {
+    if (this.#netmap === undefined) return;
+    this.#keyExpired = isExpired(this.#netmap.self, this.controlNow);
+    this.#update();
+    this.#reconfigure();
   }
 
   #updateSoon(): void {
@@ -546,11 +549,12 @@ export class Backend {
     if (isDown(next)) {
       if (next === "NeedsLogin") this.#blocked = true;
       this.#sawLive = false;
-      this.#expiryTimer?.cancel();
+      this.#expiry.cancel();
       this.datapath.down();
-    } else if (isDown(old)) {
-      this.#reconfigure();
+      return;
     }
+    if (next === "Running") this.#authUrl = "";
+    if (isDown(old)) this.#reconfigure();
   }
 
   #healthTick(): void {
@@ -565,22 +569,13 @@ export class Backend {
   }
 
   #updateHealth(): void {
-    const { health, now, prefs } = this;
-    const up = !isDown(this.#state);
-    health.set("wantrunning-false", !prefs.WantRunning && prefs.persist?.nodeKey !== undefined, now);
-    health.set("agent-key-expired", this.#keyExpired && prefs.WantRunning, now);
-    health.set("no-udp4-bind", up && this.datapath.engine.localPorts.udp4 === 0, now);
-    if (!prefs.WantRunning || this.#session === undefined) health.clear("not-in-map-poll");
-    else if (!this.#online && up) health.warnOnce("not-in-map-poll", now);
-    const settings = settingsWithoutEffect(prefs);
-    health.set("agent-not-implemented", settings !== "" && prefs.WantRunning, now, { settings });
-    const { regions, complaints } = this.datapath.relayStatus();
-    updateRelayHealth(health, {
-      wanted: up && this.#online,
-      map: this.#netmap?.derpMap,
-      home: this.datapath.homeDerp,
-      regions,
-      complaints,
-    }, now);
+    updateNodeHealth(this.health, {
+      state: this.#state,
+      prefs: this.prefs,
+      keyExpired: this.#keyExpired,
+      online: this.#online,
+      udp4: this.datapath.engine.localPorts.udp4 !== 0,
+      relays: { map: this.#netmap?.derpMap, home: this.datapath.homeDerp, ...this.datapath.relayStatus() },
+    }, this.now);
   }
 }

@@ -21,6 +21,7 @@ import type { Secret } from "../base/secret.ts";
 import { assertNever } from "../base/assert_never.ts";
 import { Backoff } from "../control/client/backoff.ts";
 import { ControlError } from "../control/client/errors.ts";
+import type { ControlErrorCode } from "../control/client/errors.ts";
 import type { Netmap, NetmapChange } from "../control/client/netmap.ts";
 import type { ControlApi, EndpointInput, NodeState, PollState, RegisterOutcome } from "../control/client/types.ts";
 import type { Hostinfo } from "../control/wire/tailcfg.ts";
@@ -35,8 +36,8 @@ export interface SessionEvents {
   authUrl(url: string): void;
   /** The login succeeded. */
   loggedIn(): void;
-  /** The login failed for now; it is tried again unless `final`. */
-  loginFailed(text: string, final: boolean): void;
+  /** The login failed for now. `passing` when it is a matter of the network, which may mend itself. */
+  loginFailed(text: string, passing: boolean): void;
   netmap(netmap: Netmap, change: NetmapChange): void;
   /** The poll's connection; "ended" when none runs. */
   pollState(state: PollState | { readonly kind: "ended" }): void;
@@ -69,6 +70,9 @@ export interface SessionOptions {
 const BROKEN_LOOP_MS = 1_000;
 /** A poll that lasted this long was a good one. */
 const LASTING_POLL_MS = 30_000;
+
+/** Errors that a network coming up makes go away. */
+const PASSING: ReadonlySet<ControlErrorCode> = new Set(["unreachable", "connection-lost", "timeout", "closed"]);
 
 /** What the login loop is after. */
 interface Goal {
@@ -288,7 +292,7 @@ export class ControlSession {
   async #loginError(error: unknown, signal: AbortSignal): Promise<void> {
     const text = error instanceof Error ? error.message : String(error);
     const final = error instanceof ControlError && !error.retryable && error.code !== "http";
-    this.#options.events.loginFailed(text, final);
+    this.#options.events.loginFailed(text, error instanceof ControlError && PASSING.has(error.code));
     if (final) {
       this.#options.events.refused(error);
       return await aborted(signal);

@@ -136,7 +136,7 @@ export class Datapath {
       this.#key = policy.privateKey;
       if (changed) this.#relays.privateKeyChanged();
     }
-    const map = netmap.derpMap ?? EMPTY_DERP_MAP;
+    const map = sameMap(netmap.derpMap, this.#map) ? this.#map : netmap.derpMap ?? EMPTY_DERP_MAP;
     if (map !== this.#map) {
       this.#map = map;
       this.#relays.setMap(map);
@@ -277,4 +277,9 @@ export class Datapath {
     if (this.#last !== undefined) this.#apply(this.#last.netmap, this.#last.policy);
     this.#options.events.relaysChanged();
   }
+}
+
+/** Some servers send the relay map with every message, though nothing in it changed. */
+function sameMap(next: DERPMap | undefined, current: DERPMap): boolean {
+  return next === current || JSON.stringify(next) === JSON.stringify(current);
 }

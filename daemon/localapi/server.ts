@@ -167,7 +167,11 @@ export class LocalApiServer {
     try {
       switch (reply.kind) {
         case "body":
-          response.writeHead(reply.status, { ...headers, "Content-Type": reply.type });
+          response.writeHead(reply.status, {
+            ...headers,
+            "Content-Type": reply.type,
+            "Content-Length": new TextEncoder().encode(reply.text).length,
+          });
           response.end(reply.text);
           return;
         case "empty":
