@@ -93,7 +93,9 @@ export async function ping(
   };
   if (view === undefined || node === undefined) return { ...result, Err: "no matching peer" };
   if (node === view.netmap.self) return { ...result, Err: `${ip} is local Tailscale IP`, IsLocalIP: true };
-  const named = { ...result, NodeIP: addressesOf(node)[0] ?? "", NodeName: node.Name.split(".")[0] };
+  // A disco ping asks the node, the others ask the address.
+  const nodeIp = type === "disco" ? addressesOf(node)[0] ?? "" : ip;
+  const named = { ...result, NodeIP: nodeIp, NodeName: node.Name.split(".")[0] };
   if (isExpired(node, controlNow)) return { ...named, Err: "peer's node key has expired" };
   let outcome: PingOutcome | string;
   try {
