@@ -1,0 +1,60 @@
+/** `get`: preferences under the names `set` knows. Source: cmd/tailscale/cli/get.go. */
+import { EXIT_OK, UsageError } from "./exit_codes.ts";
+import { flagHelp, parseFlags } from "./flags.ts";
+import type { Prefs, Status } from "./local_types.ts";
+import { PREF_FLAGS, prefValues, SET_ONLY_FLAGS } from "./pref_flags.ts";
+import { columns, print } from "./terminal.ts";
+import type { Verb } from "./verb.ts";
+
+const FLAGS = {
+  json: { type: "boolean", help: "print as JSON" },
+  "set-flags": { type: "boolean", help: "print as flags of 'set'" },
+} as const;
+
+const HIDDEN: ReadonlySet<string> = new Set(
+  Object.entries({ ...PREF_FLAGS, ...SET_ONLY_FLAGS }).filter(([, spec]) => "hidden" in spec).map(([name]) => name),
+);
+
+/** A setting and its value. */
+export type Setting = readonly [name: string, value: string | boolean];
+
+/** The settings asked for: one by name, or all that are not hidden. @throws UsageError for a name there is not. */
+export function chooseSettings(prefs: Prefs, status: Status, name: string | undefined): Setting[] {
+  const all = Object.entries(prefValues(prefs, status)).sort(([a], [b]) => a < b ? -1 : 1);
+  if (name === undefined || name === "all") return all.filter(([flag]) => !HIDDEN.has(flag));
+  const found = all.filter(([flag]) => flag === name);
+  if (found.length === 0) throw new UsageError(`unknown setting "${name}"; 'set --help' lists the settings`);
+  return found;
+}
+
+/** A value as a word of a POSIX shell. */
+function quoted(text: string): string {
+  return /^[\w@%+=:,./-]*$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/** A setting as a flag of `set`. */
+export function asFlag([name, value]: Setting): string {
+  return value === true ? `--${name}` : `--${name}=${quoted(String(value))}`;
+}
+
+export const get: Verb = {
+  help: `Usage: {program} get [flags] [setting | all]
+
+Prints one setting, or all. The names are those of the flags of '{program} set'.
+
+${flagHelp(FLAGS)}
+`,
+  async run(args, { client }) {
+    const { values, rest } = parseFlags(FLAGS, args);
+    if (rest.length > 1) throw new UsageError("too many arguments, expected at most one setting");
+    const prefs = await client.json<Prefs>("GET", "prefs");
+    // Peers are needed only to name an exit node that is known by its ID.
+    const status = await client.json<Status>("GET", prefs.ExitNodeID === "" ? "status?peers=false" : "status");
+    const settings = chooseSettings(prefs, status, rest[0]);
+    if (values.json) print(`${JSON.stringify(Object.fromEntries(settings), null, 2)}\n`);
+    else if (values["set-flags"]) print(`${settings.map(asFlag).join(" ")}\n`);
+    else if (rest.length === 1 && rest[0] !== "all") print(`${settings[0][1]}\n`);
+    else print(`${columns([["NAME", "VALUE"], ...settings.map(([name, value]) => [name, String(value)])])}\n`);
+    return EXIT_OK;
+  },
+};

@@ -1,0 +1,114 @@
+/** The command line's frame: finds the verb, imports only it, prints failures as one line, returns the exit code. */
+import { LONG_VERSION } from "../base/version.ts";
+import { CliError, EXIT_OK, EXIT_USAGE, UsageError } from "./exit_codes.ts";
+import { LocalClient } from "./local_client.ts";
+import type { Program } from "./local_client.ts";
+import { print, printError } from "./terminal.ts";
+import type { Verb } from "./verb.ts";
+
+const SOCKETS: Readonly<Record<Program, string>> = {
+  agent: "/run/agent/agent.sock",
+  tailscale: "/var/run/tailscale/tailscaled.sock",
+};
+
+interface Entry {
+  readonly summary: string;
+  readonly load: () => Promise<Verb>;
+}
+
+/** Verbs that talk to the daemon, in the order of the help. */
+const VERBS: Readonly<Record<string, Entry>> = {
+  up: { summary: "Connect to the tailnet, logging in if needed", load: async () => (await import("./up.ts")).up },
+  down: { summary: "Disconnect from the tailnet", load: async () => (await import("./down.ts")).down },
+  set: { summary: "Change the named preferences", load: async () => (await import("./set.ts")).set },
+  get: { summary: "Print one preference or all", load: async () => (await import("./get.ts")).get },
+  login: { summary: "Log in anew", load: async () => (await import("./up.ts")).login },
+  logout: { summary: "Disconnect and expire this login", load: async () => (await import("./logout.ts")).logout },
+  status: {
+    summary: "Show the state of the node and its peers",
+    load: async () => (await import("./status.ts")).status,
+  },
+  ip: { summary: "Print Tailscale addresses", load: async () => (await import("./ip.ts")).ip },
+  ping: { summary: "Ping a peer and show the path", load: async () => (await import("./ping.ts")).ping },
+  netcheck: {
+    summary: "Analyse the network around this node",
+    load: async () => (await import("./netcheck.ts")).netcheck,
+  },
+  whois: { summary: "Tell who has a Tailscale address", load: async () => (await import("./whois.ts")).whois },
+  wait: { summary: "Wait until the node is connected", load: async () => (await import("./wait.ts")).wait },
+  version: { summary: "Print the version", load: async () => (await import("./version.ts")).version },
+};
+
+/** Verbs that are servers and parse everything themselves. */
+const SERVERS: Readonly<Record<string, { readonly summary: string; run(args: string[]): Promise<number> }>> = {
+  daemon: {
+    summary: "Run the node (as root)",
+    run: async (args) => await (await import("./daemon.ts")).run(args),
+  },
+  coordinator: {
+    summary: "Run a coordinator, or manage its keys and nodes",
+    run: async (args) => await (await import("./coordinator.ts")).run(args),
+  },
+};
+
+function usage(program: Program): string {
+  const rows = [...Object.entries(VERBS), ...(program === "agent" ? Object.entries(SERVERS) : [])];
+  return `${program} ${LONG_VERSION}: a node of your tailnet
+
+Usage: ${program} [--socket PATH] COMMAND [flags]
+
+${rows.map(([name, { summary }]) => `  ${name.padEnd(13)}${summary}`).join("\n")}
+
+  --socket PATH  the daemon's socket (default ${SOCKETS[program]})
+
+'${program} COMMAND --help' tells more of one command.
+Exit codes: 0 done, 1 failed (the reason is on standard error), 2 the command line was not understood.
+`;
+}
+
+/** Runs one command line. */
+export async function runCommandLine(args: readonly string[], program: Program): Promise<number> {
+  try {
+    return await dispatch(args, program);
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    printError(`${error.message}\n`);
+    return error.code;
+  }
+}
+
+async function dispatch(args: readonly string[], program: Program): Promise<number> {
+  let socket = SOCKETS[program];
+  let at = 0;
+  for (; at < args.length; at++) {
+    const match = /^--?socket(?:=(.*))?$/.exec(args[at]);
+    if (match === null) break;
+    const value = match[1] ?? args[++at];
+    if (value === undefined || value === "") throw new UsageError("flag needs an argument: --socket");
+    socket = value;
+  }
+  const [name, ...rest] = args.slice(at);
+  if (name === undefined || name === "help" || /^--?(h|help)$/.test(name)) {
+    if (name === "help" && rest.length > 0 && rest[0] in VERBS) return await dispatch([rest[0], "--help"], program);
+    print(usage(program));
+    return name === undefined ? EXIT_USAGE : EXIT_OK;
+  }
+  if (/^--?version$/.test(name)) return await dispatch(["version", ...rest], program);
+  const server = program === "agent" && Object.hasOwn(SERVERS, name) ? SERVERS[name] : undefined;
+  if (server !== undefined) return await server.run(rest);
+  const entry = Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
+  if (entry === undefined) {
+    throw new UsageError(`Unknown command "${name}". '${program} --help' lists the commands.`);
+  }
+  const verb = await entry.load();
+  if (rest.some((arg) => /^--?(h|help)$/.test(arg))) {
+    print(verb.help.replaceAll("{program}", program));
+    return EXIT_OK;
+  }
+  try {
+    return await verb.run(rest, { program, client: new LocalClient(socket, program) });
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new CliError(`${error.message}\n'${program} ${name} --help' lists the flags.`, EXIT_USAGE);
+  }
+}

@@ -1,0 +1,17 @@
+/** What a verb is, and what it is given. */
+import type { LocalClient, Program } from "./local_client.ts";
+
+/** What every verb works with. */
+export interface VerbContext {
+  /** How to name the program in texts: `agent`, or `tailscale` under that name. */
+  readonly program: Program;
+  readonly client: LocalClient;
+}
+
+/** One command. */
+export interface Verb {
+  /** The verb's whole help text. */
+  readonly help: string;
+  /** Runs with the arguments behind the verb; resolves to the exit code. */
+  run(args: readonly string[], context: VerbContext): Promise<number>;
+}
