@@ -25,6 +25,8 @@ const LOGIN_TIMEOUT_MS = 10_000;
 const MAX_LOGIN_BODY = 16_384;
 const KEEP_ALIVE_MS = 60_000;
 const KEEP_ALIVE_JITTER_MS = 5_000;
+/** Bytes a client may send ahead while it is being verified. */
+const MAX_AHEAD = 262_144;
 /** A client that takes nothing for this long is gone; its queue has been dropping since long before. */
 const WRITE_TIMEOUT_MS = 30_000;
 /** Bytes that may wait for a client. */
@@ -40,7 +42,8 @@ const NOT_HERE_PER_SECOND = 1;
 const NOT_HERE_BURST = 3;
 
 type State =
-  | { readonly kind: "login" | "verifying" | "closed" }
+  | { readonly kind: "login" | "closed" }
+  | { readonly kind: "verifying"; readonly ahead: Uint8Array[]; aheadBytes: number }
   | { readonly kind: "serving"; readonly key: NodePublic };
 
 /** One client connection. */
@@ -139,8 +142,16 @@ export class ServerClient {
 
   #received(chunk: Uint8Array): void {
     if (this.#state.kind === "closed") return;
+    if (this.#state.kind === "verifying") return this.#keepAhead(this.#state, chunk);
     this.#reader.push(chunk);
     this.#drain();
+  }
+
+  /** Keeps what comes before the verdict. Deno reads a paused TLS socket all the same, so the bound must be here. */
+  #keepAhead(state: Extract<State, { kind: "verifying" }>, chunk: Uint8Array): void {
+    state.aheadBytes += chunk.length;
+    if (state.aheadBytes > MAX_AHEAD) return this.#violation(`it sent over ${MAX_AHEAD} bytes before it was admitted`);
+    state.ahead.push(new Uint8Array(chunk));
   }
 
   #drain(): void {
@@ -170,10 +181,10 @@ export class ServerClient {
     void this.#verify(login.key);
   }
 
-  /** Asks whether to let the client in; reads nothing more meanwhile. */
+  /** Asks whether to let the client in; handles none of its frames meanwhile. */
   async #verify(key: NodePublic): Promise<void> {
-    this.#state = { kind: "verifying" };
-    this.#duplex.pause();
+    const ahead: Uint8Array[] = [];
+    this.#state = { kind: "verifying", ahead, aheadBytes: 0 };
     let admitted = false;
     try {
       admitted = await this.#context.verify(key, this.remote);
@@ -195,7 +206,7 @@ export class ServerClient {
     this.#context.serving(this, key);
     this.#queue.control(info);
     this.#drain();
-    if (!this.#isClosed()) this.#duplex.resume();
+    for (const chunk of ahead) this.#received(chunk);
   }
 
   #isClosed(): boolean {

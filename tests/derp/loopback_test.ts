@@ -1,10 +1,14 @@
 /** Pool and server against each other over real sockets and TLS on the loopback. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { DropCounters } from "../../base/drops.ts";
 import { NodePrivate } from "../../base/keys.ts";
+import { DerpClient } from "../../derp/client.ts";
 import { createDerpDial } from "../../derp/dial.ts";
 import { DerpPool } from "../../derp/pool.ts";
+import { DerpServer } from "../../derp/server.ts";
 import { Relay, trueRandom, until } from "../support/derp_relay.ts";
 import { realScheduler } from "../support/real_scheduler.ts";
 
@@ -132,6 +136,60 @@ Deno.test("20 MB each way at once arrive whole and in order", async () => {
   assert.equal(relay.server.counters().droppedQueue, 0);
   for (const peer of peers) peer.pool.close();
   await relay.stop();
+});
+
+Deno.test("W10: a client whose TCP takes nothing makes the relay drop, not buffer", async () => {
+  // Plain HTTP, because Deno reads a paused TLS socket all the same and the client would not be stuck.
+  const server = new DerpServer({
+    privateKey: NodePrivate.generate(trueRandom),
+    scheduler: realScheduler,
+    random: trueRandom,
+    log: () => {},
+  });
+  const http = createServer();
+  http.on("upgrade", (request, socket, head) => server.handleUpgrade(request, socket, head));
+  await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", () => resolve()));
+  const node = { Name: "1a", RegionID: 1, HostName: "127.0.0.1", DERPPort: (http.address() as AddressInfo).port };
+  const dial = createDerpDial({ scheduler: realScheduler, plainHttp: true });
+  const connect = async (key: NodePrivate, stuck: boolean) => {
+    const { duplex, host } = await dial(node, new AbortController().signal);
+    const ignore = () => {};
+    const client = new DerpClient({
+      duplex,
+      host,
+      privateKey: key,
+      scheduler: realScheduler,
+      random: trueRandom,
+      events: {
+        ready: () => stuck && duplex.pause(),
+        packet: ignore,
+        peerGone: ignore,
+        health: ignore,
+        restarting: ignore,
+        closed: ignore,
+        dropped: ignore,
+      },
+    });
+    client.start();
+    await until(() => server.has(key.public), "the login");
+    return client;
+  };
+  const stuckKey = NodePrivate.generate(trueRandom);
+  const stuck = await connect(stuckKey, true);
+  const sender = await connect(NodePrivate.generate(trueRandom), false);
+  const total = 50_000;
+  for (let sent = 0; sent < total;) {
+    for (let i = 0; i < 500; i++, sent++) assert.equal(sender.send(stuckKey.public.hex, new Uint8Array(1280)), true);
+    await until(() => server.counters().packetsIn === sent, "the packets at the relay");
+  }
+  const { droppedQueue } = server.counters();
+  console.log(`the relay kept ${((total - droppedQueue) * 1280 / 1e6).toFixed(1)} of ${total * 1280 / 1e6} MB`);
+  assert.ok((total - droppedQueue) * 1280 < 16e6, "its own queue and what the kernel takes");
+  stuck.close("end");
+  sender.close("end");
+  const closed = new Promise<void>((resolve) => http.close(() => resolve()));
+  await server.close();
+  await closed;
 });
 
 Deno.test("clients come back after a relay restarts, and notice its new key (W10: server key changed under us)", async () => {

@@ -249,6 +249,15 @@ Deno.test("W10: the server ends connections that send frames over the limit, mes
   await bench.end();
 });
 
+Deno.test("W10: a client that sends without end before it is admitted is closed", async () => {
+  const bench = new Bench(() => new Promise(() => {}));
+  const flood = await bench.connected();
+  for (let i = 0; i < 10; i++) await flood.write(encodeFrame(FrameType.sendPacket, new Uint8Array(60_000)));
+  assert.equal(flood.closed, true);
+  assert.match(bench.logs.join("\n"), /over 262144 bytes before it was admitted/);
+  await bench.end();
+});
+
 Deno.test("W10: a client that does not read costs a bounded queue, drops the oldest, and is closed in time", async () => {
   const bench = new Bench();
   const alice = await bench.connected();
