@@ -44,6 +44,8 @@ export class Keypair {
   readonly replay: ReplayWindow = new ReplayWindow();
   /** Counter of the next packet sent; who seals takes it and adds one. At most `COUNTER_LIMIT`. */
   nextCounter = 0;
+  /** True once it left the peer's three places: its AEAD handles are freed and must not be used. */
+  dropped = false;
 
   constructor(fields: KeypairFields) {
     this.peer = fields.peer;
@@ -55,9 +57,12 @@ export class Keypair {
     this.isInitiator = fields.isInitiator;
   }
 
-  /** Older than `REJECT_AFTER_TIME`: neither sends nor receives. A packet for it is dropped as "keypair-expired". */
+  /**
+   * Dropped, or older than `REJECT_AFTER_TIME`: neither sends nor receives. A packet for it is dropped as
+   * "keypair-expired". Who keeps a keypair across calls into the device asks this before using its handles.
+   */
   expired(now: number): boolean {
-    return now - this.created >= REJECT_AFTER_TIME;
+    return this.dropped || now - this.created >= REJECT_AFTER_TIME;
   }
 
   /** How many more packets it may seal. */

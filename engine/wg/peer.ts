@@ -90,6 +90,7 @@ export class Peer {
     this.#timers = new PeerTimers(context.jitter);
     this.#cookies = new CookieGenerator(publicKey);
     this.#keypairs = new Keypairs((keypair) => {
+      keypair.dropped = true;
       context.indices.release(keypair.localIndex);
       context.effects.freeKey(keypair.sendKey);
       context.effects.freeKey(keypair.receiveKey);

@@ -232,6 +232,19 @@ Deno.test("Tunnel: a keypair neither sends nor receives 180 s after its handshak
   assert.equal(t.b.peer.keypairForSend(t.now), undefined);
 });
 
+Deno.test("Tunnel: a keypair that was dropped counts as expired for whoever still holds it", () => {
+  const t = connected();
+  const first = t.a.peer.keypairForSend(t.now)!;
+  for (const at of [130, 260]) {
+    assert.equal(first.expired(t.now), false);
+    t.at(at);
+    t.a.peer.wantHandshake(t.now);
+    t.at(at + 1);
+  }
+  assert.equal(t.a.device.keypairByIndex(first.localIndex), undefined);
+  assert.equal(first.expired(0), true);
+});
+
 Deno.test("Tunnel: all keys of both sides are freed 540 s after the last handshake, and no timer is left", () => {
   const t = connected();
   t.at(539);
