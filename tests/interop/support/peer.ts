@@ -2,6 +2,9 @@
 
 import { flagArgs, type GoJson } from "./control.ts";
 import { type LabOptions, LabProcess } from "./lab.ts";
+import type { Listen, TrafficEnd, Transfer, UdpResult } from "./traffic.ts";
+
+export type { Listen, Transfer } from "./traffic.ts";
 
 export interface PeerFlags {
   /** The coordination server's URL. */
@@ -30,26 +33,6 @@ export interface PeerReady {
   readonly authURL: string;
 }
 
-/** What went both ways on one TCP connection. Hashes are hex; compare with seededSha256(). */
-export interface Transfer {
-  readonly id: number;
-  readonly kind: string;
-  readonly local: string;
-  readonly remote: string;
-  readonly sent: number;
-  readonly sentSha256: string;
-  readonly received: number;
-  readonly receivedSha256: string;
-  readonly ms: number;
-  readonly error?: string;
-}
-
-/** What a peer serves on a tailnet port; see listenOrder in traffic.go. */
-export type Listen =
-  | { readonly kind: "echo" | "sink" | "udpecho"; readonly port: number }
-  | { readonly kind: "source" | "duplex"; readonly port: number; readonly seed: number; readonly bytes: number }
-  | { readonly kind: "http"; readonly port: number; readonly body: string };
-
 /** ipnstate.PingResult. */
 export interface PingResult {
   readonly IP: string;
@@ -64,7 +47,7 @@ export interface PingResult {
 }
 
 /** A running `lab peer`. */
-export class LabPeer implements AsyncDisposable {
+export class LabPeer implements TrafficEnd, AsyncDisposable {
   readonly process: LabProcess<PeerReady>;
 
   private constructor(process: LabProcess<PeerReady>) {
@@ -116,7 +99,7 @@ export class LabPeer implements AsyncDisposable {
   /** Sends numbered datagrams to a UDP echo and counts what comes back. */
   udp(
     order: { addr: string; count: number; size: number; intervalMs?: number; waitMs?: number },
-  ): Promise<{ sent: number; received: number; repeated: number; damaged: number; loss: number }> {
+  ): Promise<UdpResult> {
     return this.process.send("POST /udp", order);
   }
   /** A tailnet ping; it fails when no answer came in time. */
