@@ -114,7 +114,7 @@ ${flagHelp(FLAGS)}
 `,
   async run(args, { client, program }) {
     const { values, rest } = parseFlags(FLAGS, args);
-    if (values.web) throw new UsageError("--web is not offered: use --json, or a browser on the coordinator");
+    if (values.web) throw new UsageError("--web is not offered: use --json");
     if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
     const text = await client.text("GET", values.peers ? "status" : "status?peers=false");
     const current = JSON.parse(text) as Status;
