@@ -4,6 +4,8 @@
  * - A GET with a body (all of Tailnet Lock's calls) needs `{ endStream: false }`: without it the stream is ended at
  *   once and writing the body throws.
  * - A session over a Duplex of ours is a server's by `performServerHandshake`, which has no HTTP/1 fallback.
+ * - The session is not reentrant: a Duplex whose answer arrives within a write loses bytes. Sockets never do that; a
+ *   pair in memory must wait a turn (`tests/support/socket_pair.ts`).
  */
 import http2 from "node:http2";
 import type {
