@@ -27,6 +27,8 @@ export class PlanePeer {
   derp = 0;
   /** The keypair that sealed something this turn, for the timers at its end. */
   sealedWith: Keypair | undefined;
+  /** Some of it was data, not a keepalive. */
+  sealedData = false;
   #staged: Uint8Array[] = [];
   #stagedBytes = 0;
 

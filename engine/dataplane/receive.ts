@@ -12,7 +12,7 @@
 import type { DropCounters } from "../../base/drops.ts";
 import { NodePublic } from "../../base/keys.ts";
 import { to16 } from "../../base/ip.ts";
-import { concat } from "../../base/bytes.ts";
+import { concat, toHex } from "../../base/bytes.ts";
 import type { Filter } from "../filter/filter.ts";
 import { classify } from "../magicsock/classify.ts";
 import type { Magicsock } from "../magicsock/magicsock.ts";
@@ -29,6 +29,11 @@ import type { Layout } from "./layout.ts";
 import type { PlanePeer } from "./plane_peer.ts";
 
 const EMSGSIZE = 90;
+
+/** What handshakes are rate-limited by: an IPv4 address, or the /64 that one IPv6 subscriber commonly has to itself. */
+function rateKey(ip: Uint8Array): string {
+  return toHex(ip.length === 4 ? ip : ip.subarray(0, 8));
+}
 
 /** The relay a datagram came by, for those that did. */
 export interface Relay {
@@ -152,11 +157,13 @@ export class Receive {
 
   #handshake(message: Uint8Array, source: AddrId, relay: Relay | undefined, now: number): void {
     const { addrs, wg, drops, magicsock } = this.#options;
+    // A handshake may retire the keypair that the batch used so far.
+    this.#lastKeypair = undefined;
     const from: AnswerableSource = relay === undefined
       ? {
         id: addrs.pin(source),
         bytes: concat(to16(addrs.ip(source)), Uint8Array.of(addrs.port(source) >> 8, addrs.port(source) & 0xff)),
-        rateKey: addrs.text(source).replace(/:\d+$/, ""),
+        rateKey: rateKey(addrs.ip(source)),
         relay,
       }
       : { id: 0, bytes: relay.peer.bytes, rateKey: relay.peer.hex, relay };

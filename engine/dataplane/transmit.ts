@@ -93,8 +93,10 @@ export class Transmit {
     while (this.#touched.length > 0) {
       const peer = this.#touched.pop()!;
       const keypair = peer.sealedWith!;
+      const isData = peer.sealedData;
       peer.sealedWith = undefined;
-      peer.wg.sent(keypair, now, true);
+      peer.sealedData = false;
+      peer.wg.sent(keypair, now, isData);
     }
   }
 
@@ -157,9 +159,9 @@ export class Transmit {
     arena.u32[word + 3] = high;
     provider.seal(keypair.sendKey, at + DATA_HEADER, padded, low, high);
     sender.commit(peer, at, padded + DATA_OVERHEAD);
-    if (length > 0 && peer.sealedWith !== keypair) {
-      if (peer.sealedWith === undefined) this.#touched.push(peer);
-      peer.sealedWith = keypair;
-    }
+    if (length > 0) peer.sealedData = true;
+    if (peer.sealedWith === keypair) return;
+    if (peer.sealedWith === undefined) this.#touched.push(peer);
+    peer.sealedWith = keypair;
   }
 }

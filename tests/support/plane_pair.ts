@@ -42,6 +42,8 @@ export class PlaneNode {
   readonly derpSent: DerpPacket[] = [];
   readonly address: string;
   readonly endpoint: string;
+  /** Changes a packet after every check and before it is sealed, as a peer with evil code would. */
+  tamper: ((plaintext: Uint8Array) => void) | undefined;
   readonly #commands = Ring.allocate(1 << 20);
   readonly #events = Ring.allocate(1 << 20);
   readonly #wake = memoryWake();
@@ -62,6 +64,12 @@ export class PlaneNode {
     const ip = parseIp(`192.0.2.${number}`)!;
     this.#socket = new MemoryUdp({ arena, addrs, network, ip, port: 41641, fd: 4, parse });
     this.endpoint = this.#socket.address;
+    const provider = memoryProvider(arena);
+    const seal = provider.seal;
+    provider.seal = (key, offset, length, low, high) => {
+      this.tamper?.(arena.u8.subarray(offset, offset + length));
+      seal(key, offset, length, low, high);
+    };
     this.plane = new Plane({
       arena,
       addrs,
@@ -69,7 +77,7 @@ export class PlaneNode {
       openSockets: () => ({ udp4: this.#socket, udp6: undefined }),
       poll: memoryPoll(() => this.#ready()),
       wake: this.#wake,
-      provider: memoryProvider(arena),
+      provider,
       commands: this.#commands,
       events: this.#events,
       drops: this.drops,

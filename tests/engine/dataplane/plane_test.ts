@@ -78,15 +78,29 @@ Deno.test("Plane goes from relay to direct by disco, and back to the relay when 
   assert.equal(new Set(texts(pair.b)).size - before, 10, "the relay carries all again");
 });
 
+Deno.test("W3: Plane pads to 16 bytes, and checks the inner length against what was decrypted", () => {
+  const pair = joined();
+  for (let size = 1; size < 40; size++) pair.a.tun.toRead.push(packet(pair.a, pair.b, "x".repeat(size)));
+  pair.advance(200);
+  assert.equal(pair.b.tun.written.length, 39);
+  const data = pair.network.log.filter(({ payload }) => payload[0] === 4);
+  assert.ok(data.length > 0);
+  for (const { payload } of data) assert.equal((payload.length - 32) % 16, 0);
+  for (const [i, written] of pair.b.tun.written.entries()) assert.equal(written.length, VIRTIO_LENGTH + 28 + i + 1);
+  pair.a.tamper = (plaintext) =>
+    new DataView(plaintext.buffer, plaintext.byteOffset).setUint16(2, plaintext.length + 1);
+  pair.a.tun.toRead.push(packet(pair.a, pair.b, "longer than it is"));
+  pair.settle();
+  assert.equal(pair.b.drops.get("inner-length"), 1);
+  assert.equal(pair.b.tun.written.length, 39);
+});
+
 Deno.test("W4: Plane drops an inner source that is not the peer's, and counts it", () => {
   const pair = joined();
   pair.a.tun.toRead.push(packet(pair.a, pair.b, "hello"));
   pair.settle();
-  const forged = packet(pair.b, pair.a, "spoofed");
-  const ip = forged.subarray(VIRTIO_LENGTH);
-  ip.set(parseIp("100.64.0.99")!, 12);
-  ip.set(parseIp(pair.b.address)!, 16);
-  pair.a.tun.toRead.push(forged);
+  pair.a.tamper = (plaintext) => plaintext.set(parseIp("100.64.0.99")!, 12);
+  pair.a.tun.toRead.push(packet(pair.a, pair.b, "spoofed"));
   pair.settle();
   assert.deepEqual(texts(pair.b), ["hello"]);
   assert.equal(pair.b.drops.get("source-not-allowed"), 1);
