@@ -6,7 +6,7 @@
  * A crash releases it. A durable transaction syncs the file, because an auth key that was used must stay used after a
  * power cut; a relaxed one (endpoints, last seen) does not.
  */
-import { chmodSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import type { StatementSync } from "node:sqlite";
 import { MIGRATIONS } from "./sqlite_schema.ts";
@@ -173,8 +173,9 @@ function migrate(database: DatabaseSync, path: string): void {
 function open(path: string): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
+    // SQLite would make it readable for others for a moment; its companions take the mode of the file.
+    if (path !== ":memory:") closeSync(openSync(path, "a", 0o600));
     database = new DatabaseSync(path, { timeout: 250 });
-    if (path !== ":memory:") chmodSync(path, 0o600);
     database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL");
     database.exec("PRAGMA foreign_keys = ON; BEGIN EXCLUSIVE; COMMIT");
     migrate(database, path);
