@@ -82,7 +82,12 @@ class ResponseReader {
   async #more(): Promise<boolean> {
     if (this.#ended) return false;
     const chunk = new Uint8Array(64 << 10);
-    const count = await this.#connection.read(chunk);
+    let count: number | null;
+    try {
+      count = await this.#connection.read(chunk);
+    } catch (cause) {
+      throw new CliError("the connection to the daemon broke; it may have been stopped", undefined, { cause });
+    }
     if (count === null) {
       this.#ended = true;
       return false;

@@ -3,7 +3,6 @@ import { EXIT_FAILED, EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
 import { formatAgo } from "./duration.ts";
 import type { PeerStatus, Status } from "./local_types.ts";
-import { baseName } from "./peer_names.ts";
 import { colourWanted, columns, paint, print } from "./terminal.ts";
 import type { Verb } from "./verb.ts";
 
@@ -18,70 +17,107 @@ const FLAGS = {
   browser: { type: "boolean", help: "", hidden: true },
 } as const;
 
-/** What a peer's path and traffic look like in one column. */
+/** How long ago something was seen: at least a minute, in whole minutes, hours or days; "" for never. */
+function lastSeen(text: string, now: number): string {
+  const seen = Date.parse(text);
+  // Go's zero time is in the year 1.
+  return seen > 0 ? `, last seen ${formatAgo(Math.max(60_000, now - seen))}` : "";
+}
+
+function pathWords(peer: PeerStatus): string {
+  if (peer.CurAddr !== "") return `direct ${peer.CurAddr}`;
+  if (peer.PeerRelay) return `peer-relay ${peer.PeerRelay}`;
+  return peer.Relay === "" ? "" : `relay "${peer.Relay}"`;
+}
+
+/** What a node's path and traffic look like in one column. */
 export function peerWords(peer: PeerStatus, now: number): string {
-  if (peer.ShareeNode) return "shared-to node";
-  const words: string[] = [];
-  const seen = Date.parse(peer.LastSeen);
-  const ago = seen > 0 ? `, last seen ${formatAgo(now - seen)}` : "";
+  const traffic = peer.RxBytes !== 0 || peer.TxBytes !== 0;
   const exit = peer.ExitNode ? "exit node" : peer.ExitNodeOption ? "offers exit node" : "";
-  if (!peer.Active) {
-    if (peer.ExitNode) words.push("idle; exit node");
-    else if (exit !== "") words.push(`idle; ${exit}`);
-    else if (peer.RxBytes + peer.TxBytes > 0 && peer.Online) words.push("idle");
-    else if (peer.Online) words.push("-");
-    if (!peer.Online) words.push(`offline${ago}`);
-  } else {
-    words.push("active");
-    if (exit !== "") words.push(exit);
-    if (peer.PeerRelay) words.push(`peer-relay ${peer.PeerRelay}`);
-    else if (peer.CurAddr !== "") words.push(`direct ${peer.CurAddr}`);
-    else if (peer.Relay !== "") words.push(`relay "${peer.Relay}"`);
-    if (!peer.Online) words.push(`offline${ago}`);
-  }
-  if (peer.Expired) words.push("expired");
-  const traffic = peer.RxBytes + peer.TxBytes > 0 ? `, tx ${peer.TxBytes} rx ${peer.RxBytes}` : "";
-  return words.join("; ") + traffic;
+  const offline = peer.Online ? "" : `offline${lastSeen(peer.LastSeen, now)}`;
+  const words = peer.Active
+    ? ["active", exit, pathWords(peer), offline]
+    : exit !== "" || traffic
+    ? ["idle", exit, offline]
+    : [offline || "-"];
+  const text = words.filter((word) => word !== "").join("; ");
+  return traffic ? `${text}, tx ${peer.TxBytes} rx ${peer.RxBytes}` : text;
+}
+
+/** The node's name below the tailnet's suffix, all of it for a node of another tailnet, else its host name. */
+function shownName(status: Status, peer: PeerStatus): string {
+  const full = peer.DNSName.replace(/\.$/, "");
+  const suffix = `.${status.MagicDNSSuffix.replace(/^\.|\.$/g, "")}`;
+  const name = suffix.length > 1 && full.endsWith(suffix) ? full.slice(0, -suffix.length) : full;
+  return name !== "" ? name : `("${hostLabel(peer.HostName)}")`;
+}
+
+/** A host name as a DNS label (dnsname.SanitizeHostname). */
+function hostLabel(hostname: string): string {
+  const label = hostname.replace(/\.(local|localdomain|lan)$/, "").slice(0, 63);
+  return label.replace(/^[^A-Za-z0-9]+|[^A-Za-z0-9]+$/g, "").replace(/[ .@_]/g, "-").replace(/[^\w-]/g, "")
+    .toLowerCase();
 }
 
 function owner(status: Status, peer: PeerStatus): string {
-  if (peer.Tags !== undefined && peer.Tags !== null && peer.Tags.length > 0) return "tagged-devices";
-  const login = status.User?.[String(peer.UserID)]?.LoginName ?? "";
-  return login === "" ? "-" : login.includes("@") ? `${login.split("@")[0]}@` : login;
+  const id = peer.AltSharerUserID || peer.UserID;
+  if (id === 0) return "-";
+  const login = status.User?.[String(id)]?.LoginName;
+  if (login === undefined) return (peer.Tags ?? []).length > 0 ? "tagged-devices" : String(id);
+  return login.includes("@") ? login.slice(0, login.indexOf("@") + 1) : login;
 }
 
-function rows(status: Status, flags: { active: boolean; self: boolean; peers: boolean }): PeerStatus[] {
-  const peers = Object.values(status.Peer ?? {}).filter((peer) => !flags.active || peer.Active);
-  peers.sort((a, b) => baseName(a) < baseName(b) ? -1 : baseName(a) > baseName(b) ? 1 : 0);
-  return [...(flags.self && status.Self !== null ? [status.Self] : []), ...(flags.peers ? peers : [])];
+/** By DNS name, then host name, then address, as ipnstate.SortPeers. */
+function byName(a: PeerStatus, b: PeerStatus): number {
+  const key = (peer: PeerStatus) => [peer.DNSName, peer.HostName, peer.TailscaleIPs?.[0] ?? "", peer.PublicKey];
+  const [left, right] = [key(a), key(b)];
+  const at = left.findIndex((part, i) => part !== right[i]);
+  return at < 0 ? 0 : left[at] < right[at] ? -1 : 1;
+}
+
+/** What the table shows. */
+export interface StatusFlags {
+  readonly active: boolean;
+  readonly self: boolean;
+  readonly peers: boolean;
+  readonly header: boolean;
+}
+
+const HEADER = ["IP", "Hostname", "Owner", "OS", "Status"];
+/** Tailscale's Mullvad nodes are hundreds; they are shown only when used. */
+const MULLVAD = "mullvad.ts.net.";
+
+function rows(status: Status, flags: StatusFlags): PeerStatus[] {
+  const peers = Object.values(status.Peer ?? {}).filter((peer) =>
+    (!flags.active || peer.Active) && !peer.ShareeNode &&
+    (peer.ExitNode || !peer.ExitNodeOption || !peer.DNSName.endsWith(MULLVAD))
+  );
+  return [...(flags.self && status.Self !== null ? [status.Self] : []), ...(flags.peers ? peers.sort(byName) : [])];
+}
+
+function healthLines(health: readonly string[], colour: boolean): string[] {
+  return ["# Health check:", ...health.map((text) => paint(`#     - ${text}`, "yellow", colour))];
 }
 
 /** The table, the header when asked for, and the health lines. */
-export function formatStatus(
-  status: Status,
-  flags: { active: boolean; self: boolean; peers: boolean; header: boolean },
-  now: number,
-  colour: boolean,
-): string {
+export function formatStatus(status: Status, flags: StatusFlags, now: number, colour: boolean): string {
   const cells = rows(status, flags).map((peer) => [
     peer.TailscaleIPs?.[0] ?? "",
-    baseName(peer),
+    shownName(status, peer),
     owner(status, peer),
     peer.OS,
-    peer === status.Self ? "-" : peerWords(peer, now),
+    peerWords(peer, now),
   ]);
-  if (flags.header) cells.unshift(["IP", "Hostname", "Owner", "OS", "Status"]);
+  if (flags.header) cells.unshift(HEADER, HEADER.map((title) => "-".repeat(title.length)));
   const lines = cells.length === 0 ? [] : columns(cells).split("\n").map((line) => tint(line, colour));
   const health = status.Health ?? [];
-  if (health.length > 0) {
-    lines.push("", "# Health check:", ...health.map((text) => paint(`#     - ${text}`, "yellow", colour)));
-  }
+  if (health.length > 0) lines.push("", ...healthLines(health, colour));
   return lines.length === 0 ? "" : `${lines.join("\n")}\n`;
 }
 
 function tint(line: string, colour: boolean): string {
   if (/ active; .*direct /.test(line)) return paint(line, "green", colour);
-  if (/ offline/.test(line)) return paint(line, "dim", colour);
+  if (/[ ;] offline/.test(line)) return paint(line, "dim", colour);
   return line;
 }
 
@@ -128,8 +164,10 @@ ${flagHelp(FLAGS)}
     }
     const stopped = notRunningText(current, program);
     if (stopped !== undefined) {
-      const health = (current.Health ?? []).map((line) => `#     - ${line}\n`).join("");
-      print(`${health === "" ? "" : `# Health check:\n${health}\n`}${stopped}\n`);
+      // In this one state the health may tell why; in the others the state says it all.
+      const health = current.BackendState === "NoState" ? current.Health ?? [] : [];
+      const lines = health.length > 0 ? [...healthLines(health, colourWanted()), ""] : [];
+      print(`${[...lines, stopped].join("\n")}\n`);
       return EXIT_FAILED;
     }
     print(formatStatus(current, values, Date.now(), colourWanted()));

@@ -33,7 +33,18 @@ export function printError(text: string): void {
   write(Deno.stderr, text);
 }
 
+/**
+ * Text without control characters but line breaks, tabs and our own colours: names, health and errors come from the
+ * network, and a terminal would obey them.
+ */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, (character, at: number) => {
+    if (character === "\n" || character === "\t") return character;
+    return character === "\x1b" && /^\[[0-9;]*m/.test(text.slice(at + 1, at + 12)) ? character : "?";
+  });
+}
+
 function write(to: { writeSync(bytes: Uint8Array): number }, text: string): void {
-  const bytes = new TextEncoder().encode(text);
+  const bytes = new TextEncoder().encode(printable(text));
   for (let at = 0; at < bytes.length;) at += to.writeSync(bytes.subarray(at));
 }
