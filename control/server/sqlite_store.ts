@@ -170,11 +170,22 @@ function migrate(database: DatabaseSync, path: string): void {
   }
 }
 
+/**
+ * Makes the file with mode 0600, which its companions take over. A file that exists is not opened, not even to look:
+ * closing it again would drop this process's POSIX locks on it (fcntl(2)), and with them those of an open store.
+ */
+function create(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o600));
+  } catch (error) {
+    if ((error as { code?: string }).code !== "EEXIST") throw error;
+  }
+}
+
 function open(path: string): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
-    // SQLite would make it readable for others for a moment; its companions take the mode of the file.
-    if (path !== ":memory:") closeSync(openSync(path, "a", 0o600));
+    if (path !== ":memory:") create(path);
     database = new DatabaseSync(path, { timeout: 250 });
     database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL");
     database.exec("PRAGMA foreign_keys = ON; BEGIN EXCLUSIVE; COMMIT");
