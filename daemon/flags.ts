@@ -129,7 +129,7 @@ export function parseDaemonFlags(args: readonly string[], invokedAs: InvokedAs =
     ({ values } = parseArgs({ args: normalise(args), options: OPTIONS, strict: true, allowPositionals: false }));
   } catch (cause) {
     const text = cause instanceof Error ? cause.message : String(cause);
-    return error(`${text.split(". ")[0]}; --help lists the flags`);
+    return error(`${text.split(/\. |\n/)[0].replace(/\.$/, "")}; --help lists the flags`);
   }
   if (values.help) return { kind: "help", text: usage(invokedAs) };
   if (values.version) return { kind: "version" };

@@ -113,8 +113,10 @@ export class StateFile implements StateStore {
 
   #store(state: ReadonlyMap<string, Uint8Array>): void {
     const temporary = `${this.path}.tmp${Deno.pid}`;
+    let made = false;
     try {
       const file = Deno.openSync(temporary, { write: true, create: true, truncate: true, mode: 0o600 });
+      made = true;
       try {
         // A leftover of a crashed process could have had another mode.
         Deno.chmodSync(temporary, 0o600);
@@ -132,11 +134,7 @@ export class StateFile implements StateStore {
         directory.close();
       }
     } catch (cause) {
-      try {
-        Deno.removeSync(temporary);
-      } catch {
-        // It was never made.
-      }
+      if (made) removeQuietly(temporary);
       throw new StateFileError(
         `Cannot write state file ${this.path}: ${reason(cause)}; free space or fix permissions`,
         {
@@ -159,6 +157,14 @@ export class MemoryState implements StateStore {
   write(key: string, value: Uint8Array | undefined): void {
     if (value === undefined) this.#state.delete(key);
     else this.#state.set(key, value.slice());
+  }
+}
+
+function removeQuietly(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch {
+    // It was renamed already, or its disk is gone; the error being reported says more.
   }
 }
 
