@@ -9,7 +9,6 @@
  * ```
  * Whatever table 52 does not know goes on to the system's own tables. Source: osrouter/router_linux.go (baseIPRules).
  */
-import { formatPrefix, parsePrefix, prefixContains, TAILSCALE_ULA } from "../base/ip.ts";
 
 /** A policy rule, for both address families. */
 export interface PolicyRule {
@@ -63,20 +62,6 @@ export const RULES: readonly PolicyRule[] = [
   { priority: 5270, marked: false, table: ROUTE_TABLE },
 ];
 
-const ULA_ROUTE = formatPrefix(TAILSCALE_ULA);
-
-/** One route for all peers' Tailscale IPv6 addresses in place of one each, as Tailscale does (ipnlocal.peerRoutes). */
-export function foldRoutes(routes: readonly string[]): string[] {
-  const folded = new Set<string>();
-  for (const route of routes) {
-    const prefix = parsePrefix(route);
-    if (prefix === undefined) continue;
-    const single = prefix.bits === 128 && prefixContains(TAILSCALE_ULA, prefix.ip);
-    folded.add(single ? ULA_ROUTE : route);
-  }
-  return [...folded];
-}
-
 function familyOf(prefix: string): 4 | 6 {
   return prefix.includes(":") ? 6 : 4;
 }
@@ -98,7 +83,7 @@ export class OsRouter {
   set(config: RoutingConfig): void {
     const usable = (prefix: string) => this.#port.hasFamily(familyOf(prefix));
     const addresses = new Set(config.addresses.filter(usable));
-    const routes = new Set(foldRoutes(config.routes).filter(usable));
+    const routes = new Set(config.routes.filter(usable));
     if (addresses.size > 0 && !this.#up) this.#bringUp();
     // New before old, so that a change of address never leaves the device without one.
     for (const prefix of difference(addresses, this.#addresses)) this.#try(() => this.#port.addAddress(prefix));

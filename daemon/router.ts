@@ -20,6 +20,8 @@ import type { Node } from "../control/wire/tailcfg.ts";
 import type { EngineConfig, PeerConfig } from "../engine/config.ts";
 import { compileRules } from "./filter_rules.ts";
 import type { LockFilter } from "./lock_filter.ts";
+import { mergeRoutes, systemRoutes } from "./system_routes.ts";
+import type { SystemRoutes } from "./system_routes.ts";
 
 /** What the configuration depends on besides the netmap. */
 export interface RouterPolicy {
@@ -61,9 +63,15 @@ export const DOWN: EngineConfig = {
   homeDerp: 0,
 };
 
+/** A peer and what the system must route for it. */
+interface RoutedPeer {
+  readonly peer: PeerConfig;
+  readonly routes: SystemRoutes;
+}
+
 interface Converted {
-  readonly withRoutes: PeerConfig;
-  readonly withoutRoutes: PeerConfig;
+  readonly withRoutes: RoutedPeer;
+  readonly withoutRoutes: RoutedPeer;
   readonly offersRoutes: boolean;
   /** Unix milliseconds, Infinity for never. */
   readonly expiry: number;
@@ -108,10 +116,13 @@ function convert(node: Node): Converted | string {
     addresses: addresses.flatMap((prefix) => singleAddress(prefix) ?? []),
     cap: node.Cap ?? 0,
   };
+  const withoutRoutes = { peer, routes: systemRoutes(direct) };
   const offersRoutes = direct.length !== allowed.length;
   return {
-    withoutRoutes: peer,
-    withRoutes: offersRoutes ? { ...peer, allowedIps: allowed } : peer,
+    withoutRoutes,
+    withRoutes: offersRoutes
+      ? { peer: { ...peer, allowedIps: allowed }, routes: systemRoutes(allowed) }
+      : withoutRoutes,
     offersRoutes,
     expiry: fromGoTime(node.KeyExpiry) ?? Infinity,
   };
@@ -134,7 +145,7 @@ export class Router {
   /** The engine's configuration for a netmap. Never throws; what cannot be used is left out and named. */
   route(netmap: Netmap, policy: RouterPolicy): Routed {
     const verdict = this.#lock.filter(netmap);
-    const peers: PeerConfig[] = [];
+    const routed: RoutedPeer[] = [];
     const visible: Node[] = [];
     const usable: Node[] = [];
     const problems: string[] = [];
@@ -154,7 +165,7 @@ export class Router {
       nextExpiry = Math.min(nextExpiry, converted.expiry);
       routesOffered ||= converted.offersRoutes;
       usable.push(node);
-      peers.push(policy.routeAll ? converted.withRoutes : converted.withoutRoutes);
+      routed.push(policy.routeAll ? converted.withRoutes : converted.withoutRoutes);
     }
     const compiled = compileRules(netmap.packetFilter, usable);
     const local = netmap.self.Addresses ?? [];
@@ -162,11 +173,11 @@ export class Router {
       config: {
         privateKey: toHex(policy.privateKey.reveal()),
         addresses: local.flatMap((prefix) => singleAddress(prefix) ?? []),
-        peers,
+        peers: routed.map(({ peer }) => peer),
         filter: { rules: compiled.rules, local, shieldsUp: policy.shieldsUp },
         homeDerp: policy.homeDerp,
       },
-      routes: routesOf(peers),
+      routes: mergeRoutes(routed.map(({ routes }) => routes)),
       nextExpiry: nextExpiry === Infinity ? undefined : nextExpiry,
       visible,
       rejected: verdict.rejected,
@@ -184,18 +195,4 @@ export class Router {
     }
     return converted;
   }
-}
-
-/** Beyond this many peers one route for all of 100.64.0.0/10 takes the place of one for each (ipnlocal.routerConfig). */
-const MANY_PEERS = 10_000;
-
-function routesOf(peers: readonly PeerConfig[]): string[] {
-  const routes = new Set<string>();
-  for (const peer of peers) for (const prefix of peer.allowedIps) routes.add(prefix);
-  if (peers.length < MANY_PEERS) return [...routes];
-  const rest = [...routes].filter((route) => {
-    const prefix = parsePrefix(route)!;
-    return prefix.ip.length === 16 || !isTailscaleIp(prefix.ip);
-  });
-  return ["100.64.0.0/10", ...rest];
 }

@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { OsRouter, RULES } from "../../daemon/os_router.ts";
+import type { RoutingPort } from "../../daemon/os_router.ts";
+
+/** A system in memory that refuses what a kernel would. */
+class FakeSystem implements RoutingPort {
+  readonly addresses = new Set<string>();
+  readonly routes = new Set<string>();
+  readonly rules = new Set<string>();
+  readonly steps: string[] = [];
+  mtu = 0;
+  foreign = 0;
+  refuse: string | undefined;
+
+  linkUp(mtu: number): void {
+    this.mtu = mtu;
+  }
+  addAddress(prefix: string): void {
+    this.#step(`+${prefix}`);
+    this.addresses.add(prefix);
+  }
+  deleteAddress(prefix: string): void {
+    this.#step(`-${prefix}`);
+    this.addresses.delete(prefix);
+  }
+  addRoute(prefix: string): void {
+    if (this.addresses.size === 0) throw new Error("a route needs a device that is up");
+    this.#step(`+route ${prefix}`);
+    this.routes.add(prefix);
+  }
+  deleteRoute(prefix: string): void {
+    this.#step(`-route ${prefix}`);
+    this.routes.delete(prefix);
+  }
+  hasFamily(): boolean {
+    return true;
+  }
+  addRule(family: 4 | 6, rule: { priority: number }): void {
+    this.rules.add(`${family}:${rule.priority}`);
+  }
+  deleteRule(family: 4 | 6, rule: { priority: number }): void {
+    this.rules.delete(`${family}:${rule.priority}`);
+  }
+  foreignRoutes(): number {
+    return this.foreign;
+  }
+  #step(step: string): void {
+    if (this.refuse !== undefined && step.includes(this.refuse)) throw new Error(`refused ${step}`);
+    this.steps.push(step);
+  }
+}
+
+const CONFIG = { addresses: ["100.64.0.1/32", "fd7a:115c:a1e0::1/128"], routes: ["100.64.0.2/32", "10.0.0.0/8"] };
+
+Deno.test("OsRouter.set() brings the device up once and leaves nothing behind after down()", () => {
+  const system = new FakeSystem();
+  const router = new OsRouter(system, (text) => assert.fail(text));
+  router.set(CONFIG);
+  assert.equal(system.mtu, 1280);
+  assert.equal(system.rules.size, 2 * RULES.length);
+  assert.deepEqual([...system.addresses], CONFIG.addresses);
+  assert.deepEqual([...system.routes], CONFIG.routes);
+  router.down();
+  assert.deepEqual([system.addresses.size, system.routes.size, system.rules.size], [0, 0, 0]);
+  router.set(CONFIG);
+  assert.equal(system.rules.size, 2 * RULES.length);
+});
+
+Deno.test("OsRouter.set() changes only what differs, and never leaves the device without an address", () => {
+  const system = new FakeSystem();
+  const router = new OsRouter(system, (text) => assert.fail(text));
+  router.set(CONFIG);
+  system.steps.length = 0;
+  router.set({ addresses: ["100.64.0.9/32", CONFIG.addresses[1]], routes: ["100.64.0.3/32", "10.0.0.0/8"] });
+  assert.deepEqual(system.steps, ["+100.64.0.9/32", "-route 100.64.0.2/32", "+route 100.64.0.3/32", "-100.64.0.1/32"]);
+});
+
+Deno.test("OsRouter.set() tells of a failure and does the rest", () => {
+  const system = new FakeSystem();
+  const problems: string[] = [];
+  system.refuse = "10.0.0.0/8";
+  new OsRouter(system, (text) => problems.push(text)).set(CONFIG);
+  assert.deepEqual([...system.routes], ["100.64.0.2/32"]);
+  assert.equal(problems.length, 1);
+});
+
+Deno.test("OsRouter.repair() puts back what another program took away", () => {
+  const system = new FakeSystem();
+  const router = new OsRouter(system, (text) => assert.fail(text));
+  router.repair();
+  assert.equal(system.rules.size, 0);
+  router.set(CONFIG);
+  system.rules.clear();
+  system.routes.clear();
+  router.repair();
+  assert.equal(system.rules.size, 2 * RULES.length);
+  assert.deepEqual([...system.routes], CONFIG.routes);
+});
+
+Deno.test("OsRouter.down() leaves the rules to another such program in the same namespace", () => {
+  const system = new FakeSystem();
+  const router = new OsRouter(system, (text) => assert.fail(text));
+  router.set(CONFIG);
+  system.foreign = 1;
+  router.down();
+  assert.equal(system.rules.size, 2 * RULES.length);
+});
