@@ -240,7 +240,7 @@ export class LocalClient {
 
   /** The JSON of a successful request. */
   async json<T>(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<T> {
-    return JSON.parse(await this.text(method, path, body, options)) as T;
+    return parse<T>(await this.text(method, path, body, options));
   }
 
   /**
@@ -265,6 +265,14 @@ export class LocalClient {
   }
 }
 
+function parse<T>(text: string): T {
+  try {
+    return JSON.parse(text) as T;
+  } catch (cause) {
+    throw new CliError("the daemon's answer is not JSON; is it a daemon of this program?", undefined, { cause });
+  }
+}
+
 async function* lines<T>(
   body: AsyncIterable<Uint8Array>,
   close: () => void,
@@ -278,7 +286,7 @@ async function* lines<T>(
       for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
         const line = text.slice(0, end).trim();
         text = text.slice(end + 1);
-        if (line !== "") yield JSON.parse(line) as T;
+        if (line !== "") yield parse<T>(line);
       }
     }
   } catch (error) {

@@ -152,8 +152,7 @@ ${flagHelp(FLAGS)}
     const { values, rest } = parseFlags(FLAGS, args);
     if (values.web) throw new UsageError("--web is not offered: use --json");
     if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
-    const text = await client.text("GET", values.peers ? "status" : "status?peers=false");
-    const current = JSON.parse(text) as Status;
+    const current = await client.json<Status>("GET", values.peers ? "status" : "status?peers=false");
     if (values.json) {
       const peers = values.active
         ? Object.fromEntries(Object.entries(current.Peer ?? {}).filter(([, peer]) => peer.Active))
