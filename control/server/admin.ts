@@ -208,7 +208,7 @@ export class Admin implements AdminOperations {
   async approveLogin(request: ApproveRequest): Promise<NodeSummary> {
     const user = checkUser(request.user ?? DEFAULT_USER);
     // People paste what they were shown, which is the whole URL.
-    const id = request.id.split("/").at(-1)!;
+    const id = String(request.id).split("/").at(-1)!;
     const record = await this.#options.registration.approve(id, { user, tags: checkTags(request.tags ?? []) });
     return this.#node({ record, online: false });
   }

@@ -79,7 +79,9 @@ async function serve(request: IncomingMessage, response: ServerResponse, options
     const bytes = await readBody(request, MAX_BODY);
     if (bytes === undefined) return answer(response, 413, { error: `request over ${MAX_BODY} bytes` });
     const body = bytes.length === 0 ? {} : JSON.parse(fromUtf8(bytes) ?? "");
-    if (typeof body !== "object" || body === null) return answer(response, 400, { error: "want a JSON object" });
+    if (typeof body !== "object" || body === null || Array.isArray(body)) {
+      return answer(response, 400, { error: "want a JSON object" });
+    }
     answer(response, 200, await operation(options.admin, body));
   } catch (error) {
     answer(response, 400, { error: (error as Error).message });

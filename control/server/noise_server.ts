@@ -14,11 +14,11 @@ import { clamp, X25519Private } from "../../base/x25519.ts";
 import { MachinePrivate } from "../../base/keys.ts";
 import type { RandomBytes } from "../../base/keys.ts";
 import type { Scheduler, Timer } from "../../base/clock.ts";
-import { concat, fromBase64, toHex } from "../../base/bytes.ts";
+import { concat, fromBase64, toHex, utf8 } from "../../base/bytes.ts";
 import { encodeEarlyPayload } from "../wire/early_payload.ts";
 import { http2Server } from "../wire/h2.ts";
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "../wire/h2.ts";
-import { answerHandshake, isRefused } from "../wire/handshake.ts";
+import { answerHandshake, errorMessage, isRefused } from "../wire/handshake.ts";
 import { NoiseDuplex } from "../wire/noise_duplex.ts";
 import { ZERO_MACHINE_KEY } from "../wire/tailcfg.ts";
 import type { OverTLSPublicKeyResponse } from "../wire/tailcfg.ts";
@@ -29,6 +29,10 @@ export const UPGRADE = "tailscale-control-protocol";
 const EARLY_PAYLOAD_VERSION = 49;
 /** A connection without a request for so long is closed; clients dial again when they need one. */
 const IDLE_MS = 180_000;
+
+const SWITCHING = utf8(
+  `HTTP/1.1 101 Switching Protocols\r\nUpgrade: ${UPGRADE}\r\nConnection: upgrade\r\n\r\n`,
+);
 
 export interface NoiseServerOptions {
   readonly machineKey: MachinePrivate;
@@ -79,9 +83,9 @@ export class NoiseServer {
     const initiation = fromBase64(String(request.headers["x-tailscale-handshake"] ?? ""));
     if (initiation === undefined) return refuse(socket, "invalid tailscale handshake header");
     const answer = answerHandshake(machineKey, initiation, MachinePrivate.generate(random));
-    if (isRefused(answer)) return refuse(socket, `handshake refused: ${answer.refused}`);
-    const hello = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: ${UPGRADE}\r\nConnection: upgrade\r\n\r\n`;
-    socket.write(concat(new TextEncoder().encode(hello), answer.response));
+    // Inside the upgrade, where clients expect it: a key that does not fit makes them ask for `/key` again.
+    if (isRefused(answer)) return void socket.end(concat(SWITCHING, errorMessage(answer.refused)));
+    socket.write(concat(SWITCHING, answer.response));
     const noise = new NoiseDuplex(socket, answer.session, { head });
     if (answer.session.version >= EARLY_PAYLOAD_VERSION) {
       const challenge = new X25519Private(clamp(random(32))).publicKey;
