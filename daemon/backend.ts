@@ -75,6 +75,8 @@ export class BackendError extends Error {
 
 /** A login URL older than this has expired at the server (7 days) or is about to. */
 const AUTH_URL_LIFE_MS = 7 * 24 * 3_600_000 - 3_600_000;
+/** A control clock before this, January 2023, is wrong: our own is taken then (expiry.go flagExpiredPeersEpoch). */
+const EARLIEST_CONTROL_TIME = 1_673_373_066_000;
 /** How often time alone is allowed to change the health. */
 const HEALTH_INTERVAL_MS = 5_000;
 /** How long a logout may take at the end of an ephemeral node. */
@@ -145,12 +147,13 @@ export class Backend {
   get hostname(): string {
     return this.prefs.Hostname || this.#options.host.hostname;
   }
-  /** Unix milliseconds by our clock, and by control's. */
+  /** Unix milliseconds by our clock, and by control's where that can be true. */
   get now(): number {
     return this.#options.scheduler.wall();
   }
   get controlNow(): number {
-    return this.now + this.#clockDelta;
+    const theirs = this.now + this.#clockDelta;
+    return theirs < EARLIEST_CONTROL_TIME ? this.now : theirs;
   }
   get endpoints(): readonly LocalEndpoint[] {
     return this.datapath.endpoints;
