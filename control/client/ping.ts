@@ -82,7 +82,7 @@ export class PingAnswerer {
   async #answerC2n(request: C2nRequest, answers: Answers): Promise<C2nResponse> {
     if (request.path.split("?")[0] === "/echo") return { status: 200, body: request.body };
     try {
-      return await answers.c2n?.(request) ?? c2nText(404, "unknown c2n path");
+      return await answers.c2n?.(request) ?? c2nText(400, "unknown c2n path");
     } catch (error) {
       this.#options.log("warn", `could not answer control's request for ${request.path}: ${(error as Error).message}`);
       return c2nText(500, "internal error");

@@ -179,7 +179,7 @@ labTest("ControlClient answers pings and c2n requests of testcontrol", async (pa
   const answer = await control.c2n("delta", { method: "POST", path: "/echo", body: "hello" });
   assert.equal(answer.status, 200);
   assert.equal(answer.body, "hello");
-  assert.equal((await control.c2n("delta", { path: "/nothing" })).status, 404);
+  assert.equal((await control.c2n("delta", { path: "/nothing" })).status, 400);
 });
 
 labTest("ControlClient follows raw deltas and survives cuts and restarts of testcontrol", async (path) => {
