@@ -60,16 +60,16 @@ function peerUid(socket: Socket): number | undefined {
   }
 }
 
-/** Resolves at SIGINT or SIGTERM. */
-function stopped(): Promise<void> {
-  return new Promise((resolve) => {
-    const signals = ["SIGINT", "SIGTERM"] as const;
-    const onSignal = () => {
-      for (const signal of signals) Deno.removeSignalListener(signal, onSignal);
-      resolve();
-    };
-    for (const signal of signals) Deno.addSignalListener(signal, onSignal);
-  });
+/** SIGINT and SIGTERM, listened to from the start on so that none is missed. */
+function stopSignals(): Disposable & { readonly received: Promise<void> } {
+  const signals = ["SIGINT", "SIGTERM"] as const;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const onSignal = () => resolve();
+  for (const signal of signals) Deno.addSignalListener(signal, onSignal);
+  return {
+    received: promise,
+    [Symbol.dispose]: () => signals.forEach((signal) => Deno.removeSignalListener(signal, onSignal)),
+  };
 }
 
 const given = (text: string): string | undefined => text === "" ? undefined : text;
@@ -79,6 +79,7 @@ export async function serve(args: readonly string[]): Promise<number> {
   const { values, rest } = parseFlags(FLAGS, args);
   if (rest.length > 0) throw new UsageError(`unknown command "${rest[0]}": want keys, nodes, or flags alone`);
   const log = stderrLog(0);
+  using stop = stopSignals();
   const coordinator = await startCoordinator({
     stateDir: values.statedir,
     listen: given(values.listen),
@@ -94,7 +95,7 @@ export async function serve(args: readonly string[]): Promise<number> {
     peerUid,
     log: (line) => log.info(line),
   });
-  await stopped();
+  await stop.received;
   await coordinator.close();
   return EXIT_OK;
 }

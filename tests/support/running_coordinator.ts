@@ -18,16 +18,16 @@ export class RunningCoordinator implements AsyncDisposable {
 
   /** Starts one on free ports. */
   static async start(more: Partial<CoordinatorOptions> = {}): Promise<RunningCoordinator> {
-    const stateDir = await Deno.makeTempDir({ prefix: "agent-coordinator-" });
+    const stateDir = more.stateDir ?? await Deno.makeTempDir({ prefix: "agent-coordinator-" });
     const log: string[] = [];
     const any = "127.0.0.1:0";
     const options: CoordinatorOptions = {
-      stateDir,
       log: (line) => void log.push(line),
       listen: any,
       stunListen: any,
       ...(more.tlsCert === undefined && { derpListen: any }),
       ...more,
+      stateDir,
     };
     try {
       return new RunningCoordinator(stateDir, log, options, await startCoordinator(options));
