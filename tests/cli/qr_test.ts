@@ -29,7 +29,8 @@ Deno.test("qrText() draws the same modules in every format", () => {
     return [cells.map((cell) => !"▀█".includes(cell)), cells.map((cell) => !"▄█".includes(cell))];
   });
   assert.deepEqual(halves.slice(0, dark.length), dark);
-  assert.match(qrText(LOGIN, "small", true), /^\x1b\[97;40m[█▀▄ ]+\x1b\[0m\n/);
+  const [first] = qrText(LOGIN, "small", true).split("\n");
+  assert.equal(first, `\x1b[97;40m${small[0]}\x1b[0m`);
 });
 
 Deno.test("qrDataUrl() is a PNG of the same modules", () => {
