@@ -86,7 +86,7 @@ export class MapPoll {
   }
 
   async #session(): Promise<SessionEnd> {
-    const { transport, capabilityVersion, nodeKey, state, scheduler, random } = this.#options;
+    const { transport, capabilityVersion, nodeKey, state, scheduler, random, stats } = this.#options;
     const late = new AbortController();
     const watchdog = new Watchdog(scheduler, () => {
       late.abort(new ControlError("timeout", `Cannot poll the map: no message for ${WATCHDOG / 1000} s`));
@@ -115,7 +115,10 @@ export class MapPoll {
     } catch (error) {
       if (this.#signal.aborted) return { end: { kind: "aborted" } };
       if (late.signal.aborted) return { error: late.signal.reason };
-      if (error instanceof ControlError) return { error };
+      if (error instanceof ControlError) {
+        if (error.code === "malformed") stats.malformed++;
+        return { error };
+      }
       if (handling) throw error;
       const message = `Cannot poll the map: ${(error as Error).message}`;
       return { error: new ControlError("connection-lost", message, { cause: error }) };
@@ -133,7 +136,6 @@ export class MapPoll {
     const json = decompressMapFrame(body);
     const decoded = "malformed" in json ? json : decodeMapResponse(json);
     if (isMalformed(decoded)) {
-      stats.malformed++;
       throw new ControlError("malformed", `Cannot use the map: ${decoded.malformed}`);
     }
     const response = decoded.value;
@@ -149,10 +151,7 @@ export class MapPoll {
     }
     await this.#debug(response, signal);
     const applied = applyMapResponse(this.#state, response, scheduler.wall());
-    if ("failed" in applied) {
-      stats.malformed++;
-      throw new ControlError("malformed", applied.failed);
-    }
+    if ("failed" in applied) throw new ControlError("malformed", applied.failed);
     for (const note of applied.notes) log("debug", `netmap: ${note}`);
     const first = this.#state === undefined;
     this.#state = applied.state;

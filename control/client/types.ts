@@ -120,7 +120,7 @@ export interface PollHandlers {
   dialPlan?(plan: ControlDialPlan): void;
   /**
    * Answers an HTTP request of control to this node ("c2n"), other than `/echo`, which the client answers.
-   * Undefined is 404.
+   * Undefined is 400, as Tailscale answers an unknown path.
    */
   c2n?(request: C2nRequest): Promise<C2nResponse | undefined>;
   /** TSMP, disco, ICMP and peerapi pings; the answer is what is POSTed to the request's URL as JSON. */

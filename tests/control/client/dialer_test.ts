@@ -87,12 +87,15 @@ class Network {
   async dial(): Promise<{ dialled: string[]; outcome: string }> {
     this.dialled.length = 0;
     const started = this.scheduler.monotonic();
+    let over = false;
     const done = this.dialer.dial(SERVER.public, never).then(() => "connected", (error) => error);
-    for (let i = 0; i < 24; i++) {
+    done.then(() => over = true);
+    for (let i = 0; i < 24 && !over; i++) {
       for (let turns = 0; turns < 10; turns++) await this.scheduler.settle();
       await this.scheduler.advance(500);
     }
     const outcome = await done;
+    await this.scheduler.advance(1000);
     return {
       dialled: this.dialled.map(({ at, where }) => `${where}@${at - started}`),
       outcome: outcome instanceof ControlError ? outcome.code : String(outcome),
