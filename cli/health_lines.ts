@@ -1,4 +1,4 @@
-/** Which lines of the daemon's health a command repeats after it has changed something. */
+/** Which lines of the daemon's health a command repeats. */
 
 /** Source: cmd/tailscale/cli/up.go upWorthyWarning. */
 const ALWAYS =
@@ -10,4 +10,12 @@ export function worthSaying(health: readonly string[], given: ReadonlySet<string
     ALWAYS.test(line) || /update available: /i.test(line) ||
     [...given].some((flag) => new RegExp(`--${flag}(?![\\w-])`).test(line))
   );
+}
+
+/** Lines that say no more than that the node is not connected, or have no part in it. */
+const NO_REASON = /^You are logged out\.$|^This node is stopped\.$|not implemented in this version/;
+
+/** Why a node that is waited for may not get there: the first line of health with a reason. */
+export function trouble(health: readonly string[]): string | undefined {
+  return health.find((line) => !NO_REASON.test(line))?.replace(/^You are logged out\. /, "");
 }

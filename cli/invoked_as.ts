@@ -5,14 +5,12 @@
  * Deno hides argv[0], so it comes from `AGENT_ARGV0` (set by the self-extracting file and by anyone who runs from
  * source) or, for a compiled executable, from the kernel.
  */
-import { basename } from "node:path";
-
 /** What to behave as. */
 export type InvokedAs = "agent" | "tailscale" | "tailscaled";
 
 /** @param argv0 the first word of the command line, with or without its path. */
 export function invokedAs(argv0: string | undefined): InvokedAs {
-  const name = basename(argv0 ?? "");
+  const name = argv0?.split("/").at(-1);
   return name === "tailscale" || name === "tailscaled" ? name : "agent";
 }
 

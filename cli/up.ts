@@ -3,7 +3,7 @@ import { ACCEPT_RISK_FLAG, askRisk, isSshOverTailscale } from "./accept_risk.ts"
 import { refuseWorkloadIdentity, resolveAuthKey } from "./auth_key.ts";
 import { CliError, EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
-import { worthSaying } from "./health_lines.ts";
+import { trouble, worthSaying } from "./health_lines.ts";
 import { LocalApiError } from "./local_client.ts";
 import type { LocalClient } from "./local_client.ts";
 import type { Notify, Prefs, Status } from "./local_types.ts";
@@ -43,6 +43,9 @@ const LOGIN_VERB_FLAGS = {
   ...LOGIN_FLAGS,
   ...PREF_FLAGS,
 } as const;
+
+/** A wait of this long is explained, when the daemon knows why. */
+const EXPLAIN_MS = 2500;
 
 /** Bit of the watch mask: the first notification has the state (ipn.NotifyInitialState). */
 const INITIAL_STATE = 2;
@@ -109,6 +112,9 @@ async function carryOut(plan: UpPlan, client: LocalClient, authKey: string): Pro
   if (plan.kind !== "edit" && plan.login) await client.text("POST", "login-interactive");
 }
 
+/** The wait was given up, not the login. */
+class GaveUp extends CliError {}
+
 /** Runs `wait` with a signal for the bus; time and Ctrl-C end it. A login that waits goes on waiting in the daemon. */
 async function withinTime(
   timeoutMs: number,
@@ -116,7 +122,7 @@ async function withinTime(
   wait: (signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const end = new AbortController();
-  const stop = (message: string) => () => end.abort(new CliError(message));
+  const stop = (message: string) => () => end.abort(new GaveUp(message));
   const interrupted = stop(`interrupted; a login that waits stays open, '${program} up' goes on with it`);
   const late = 'timeout waiting for Tailscale service to enter a Running state; check health with "tailscale status"';
   const timer = timeoutMs > 0 ? setTimeout(stop(late.replace("tailscale status", `${program} status`)), timeoutMs) : 0;
@@ -144,6 +150,28 @@ async function sayHealth(client: LocalClient, asked: Asked): Promise<void> {
   }
 }
 
+/** Runs `wait`, saying on standard error what keeps the node from connecting, each reason once. */
+async function explained(client: LocalClient, wait: () => Promise<void>): Promise<void> {
+  let said = "";
+  const explain = async () => {
+    const status = await client.json<Status>("GET", "status?peers=false").catch(() => undefined);
+    // A login that waits for a person is no trouble.
+    const reason = status === undefined || status.AuthURL !== "" ? undefined : trouble(status.Health ?? []);
+    if (reason === undefined || reason === said) return;
+    said = reason;
+    printError(`Still waiting: ${reason}\n`);
+  };
+  const timer = setInterval(explain, EXPLAIN_MS);
+  try {
+    await wait();
+  } catch (error) {
+    if (error instanceof GaveUp) await explain();
+    throw error;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
 async function connect(asked: Asked, { client, program }: VerbContext): Promise<number> {
   const { values, given } = asked;
   const authKey = resolveAuthKey(values["auth-key"]);
@@ -168,7 +196,7 @@ async function connect(asked: Asked, { client, program }: VerbContext): Promise<
   if (plan.kind === "edit") {
     await carryOut(plan, client, "");
   } else {
-    await withinTime(values.timeout, program, async (signal) => {
+    const wait = async (signal: AbortSignal) => {
       // The bus first: what happens in answer to the next requests must not be missed.
       const mask = plan.kind === "resume" ? INITIAL_STATE : 0;
       const notifies = await client.stream<Notify>(`watch-ipn-bus?mask=${mask}`, signal);
@@ -180,7 +208,8 @@ async function connect(asked: Asked, { client, program }: VerbContext): Promise<
         backendState: status.BackendState,
         oldNodeKey: values["force-reauth"] ? status.Self?.PublicKey ?? "" : "",
       }, voiceOf(asked));
-    });
+    };
+    await explained(client, () => withinTime(values.timeout, program, wait));
   }
   await sayHealth(client, asked);
   return EXIT_OK;

@@ -176,6 +176,18 @@ Deno.test("up --timeout ends with 1, and so does Ctrl-C, which leaves the login 
   assert.deepEqual(ran.asked.filter((request) => /logout/.test(request)), []);
 });
 
+Deno.test("up that gives up says why the node did not connect", async () => {
+  const Health = [
+    "--ssh is set but not implemented in this version.",
+    "You are logged out. The last login error was: no.",
+  ];
+  const { code, err } = await up(["up", "--timeout=200ms"], {
+    status: { BackendState: "NeedsLogin", HaveNodeKey: false, Health },
+  });
+  assert.equal(code, 1);
+  assert.match(err, /^Still waiting: The last login error was: no\.\ntimeout waiting [^\n]*\n$/);
+});
+
 Deno.test("up fails when the daemon goes away, or refuses the preferences", async () => {
   const ended = await up(["up"], {
     status: { BackendState: "Stopped" },

@@ -58,6 +58,11 @@ Deno.test("status exits with 1 and a text when the node is not connected; --json
   const { ran: [text, json] } = await runAll(["status", "status --json"], stopped);
   assert.deepEqual([text.code, text.out, text.err], [1, "Tailscale is stopped.\n", ""]);
   assert.deepEqual([json.code, JSON.parse(json.out).BackendState], [0, "Stopped"]);
+  const why = ["You are logged out. The last login error was: no."];
+  const failed = await runAll(["status"], {
+    "GET status": () => answer(status({ BackendState: "NeedsLogin", Health: why })),
+  });
+  assert.equal(failed.ran[0].out, `# Health check:\n#     - ${why[0]}\n\nLogged out.\nLog in with: agent up\n`);
   const { ran: [table, active], seen } = await runAll(["status --peers=false", "status --json --active"]);
   assert.equal(table.code, 0);
   assert.equal(seen[0].path, "status?peers=false");
