@@ -1,0 +1,109 @@
+/** Plain HTTP and TLS over loopback. Needs --allow-net. */
+import assert from "node:assert/strict";
+import http from "node:http";
+import https from "node:https";
+import type { AddressInfo } from "node:net";
+import { connectWith } from "../../../control/client/dialer.ts";
+import { ControlError } from "../../../control/client/errors.ts";
+import { type FetchOptions, httpFetch } from "../../../control/client/http_fetch.ts";
+import { testCertificates } from "../../support/test_ca.ts";
+
+const never = new AbortController().signal;
+const { ca, cert, key } = await testCertificates(["control.example"], ["127.0.0.1"]);
+const options: FetchOptions = { ca: [ca], signal: never, limit: 1000 };
+
+/** Runs `use` with the port of a server that answers by `onRequest`. */
+async function serving(secure: boolean, onRequest: http.RequestListener, use: (port: number) => Promise<void>) {
+  const server = secure ? https.createServer({ cert, key }, onRequest) : http.createServer(onRequest);
+  server.on("tlsClientError", () => {});
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
+  try {
+    await use((server.address() as AddressInfo).port);
+  } finally {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  }
+}
+
+async function failure(promise: Promise<unknown>): Promise<ControlError> {
+  const error = await promise.then(() => undefined, (error) => error);
+  assert.ok(error instanceof ControlError, String(error));
+  return error;
+}
+
+Deno.test("httpFetch() over http and https: status, headers, body, HEAD and POST", async () => {
+  for (const secure of [false, true]) {
+    await serving(secure, (request, response) => {
+      let body = "";
+      request.on("data", (chunk) => body += chunk);
+      request.on(
+        "end",
+        () => response.writeHead(201, { location: "/x" }).end(`${request.method} ${request.url} ${body}`),
+      );
+    }, async (port) => {
+      const url = new URL(`${secure ? "https" : "http"}://127.0.0.1:${port}/key?v=1`);
+      const got = await httpFetch("GET", url, options);
+      assert.deepEqual([got.status, got.headers.location], [201, "/x"]);
+      assert.equal(new TextDecoder().decode(got.body), "GET /key?v=1 ");
+      assert.equal((await httpFetch("HEAD", url, options)).body.length, 0);
+      const posted = await httpFetch("POST", url, options, new TextEncoder().encode("{}"));
+      assert.equal(new TextDecoder().decode(posted.body), "POST /key?v=1 {}");
+    });
+  }
+});
+
+Deno.test("httpFetch(): a certificate that is not trusted is told with subject, issuer and what to do", async () => {
+  await serving(true, (_, response) => response.end(), async (port) => {
+    const error = await failure(httpFetch("GET", new URL(`https://127.0.0.1:${port}/`), { ...options, ca: [] }));
+    assert.equal(error.code, "tls");
+    assert.match(
+      error.message,
+      /^Cannot trust control server 127\.0\.0\.1:\d+: it shows a certificate for "control\.example" issued by "Test Root"; .*--ca-file or SSL_CERT_FILE/,
+    );
+  });
+});
+
+Deno.test("httpFetch(): a certificate for another name is refused", async () => {
+  await serving(true, (_, response) => response.end(), async (port) => {
+    const error = await failure(httpFetch("GET", new URL(`https://localhost:${port}/`), options));
+    assert.equal(error.code, "tls");
+    assert.match(error.message, /localhost/);
+  });
+});
+
+Deno.test("W11 httpFetch() bounds the body", async () => {
+  await serving(false, (_, response) => response.end("x".repeat(5000)), async (port) => {
+    const error = await failure(httpFetch("GET", new URL(`http://127.0.0.1:${port}/`), options));
+    assert.match(error.message, /more than 1000 bytes/);
+  });
+});
+
+Deno.test("httpFetch(): refused, unknown name, aborted", async () => {
+  const refused = await failure(httpFetch("GET", new URL("http://127.0.0.1:1/"), options));
+  assert.match(refused.message, /^Cannot reach control server 127\.0\.0\.1:1: the connection was refused/);
+  await serving(false, () => {}, async (port) => {
+    const stop = new AbortController();
+    const hung = httpFetch("GET", new URL(`http://127.0.0.1:${port}/`), { ...options, signal: stop.signal });
+    setTimeout(() => stop.abort(new Error("enough")), 20);
+    await assert.rejects(hung, /enough/);
+  });
+});
+
+Deno.test("connectWith() takes any certificate for the Noise stream, but says when it is not trusted", async () => {
+  await serving(true, () => {}, async (port) => {
+    const warnings: string[] = [];
+    const endpoint = { host: "control.example", address: "127.0.0.1", port, tls: true };
+    const trusted = await connectWith([ca], (text) => warnings.push(text))(endpoint, never);
+    trusted.destroy();
+    assert.equal(warnings.length, 0);
+    const untrusted = await connectWith([], (text) => warnings.push(text))(endpoint, never);
+    untrusted.destroy();
+    const other = await connectWith([ca], (text) => warnings.push(text))(
+      { ...endpoint, host: "other.example" },
+      never,
+    );
+    other.destroy();
+    assert.equal(warnings.length, 2);
+    assert.match(warnings[0], /^certificate of control\.example:\d+ is not trusted: /);
+  });
+});
