@@ -15,7 +15,7 @@ export function worthSaying(health: readonly string[], given: ReadonlySet<string
 /** Lines that say no more than that the node is not connected, or have no part in it. */
 const NO_REASON = /^You are logged out\.$|^This node is stopped\.$|not implemented in this version/;
 
-/** Why a node that is waited for may not get there: the first line of health with a reason. */
-export function trouble(health: readonly string[]): string | undefined {
-  return health.find((line) => !NO_REASON.test(line))?.replace(/^You are logged out\. /, "");
+/** Why a node may not get to where it is waited for: the lines of health with a reason. */
+export function troubles(health: readonly string[]): string[] {
+  return health.filter((line) => !NO_REASON.test(line)).map((line) => line.replace(/^You are logged out\. /, ""));
 }

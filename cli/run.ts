@@ -89,7 +89,7 @@ async function dispatch(args: readonly string[], program: Program): Promise<numb
   }
   const [name, ...rest] = args.slice(at);
   if (name === undefined || name === "help" || /^--?(h|help)$/.test(name)) {
-    if (name === "help" && rest.length > 0 && rest[0] in VERBS) return await dispatch([rest[0], "--help"], program);
+    if (name === "help" && rest.length > 0) return await dispatch([rest[0], "--help"], program);
     print(usage(program));
     return name === undefined ? EXIT_USAGE : EXIT_OK;
   }

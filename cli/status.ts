@@ -2,7 +2,7 @@
 import { EXIT_FAILED, EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
 import { formatAgo } from "./duration.ts";
-import { trouble } from "./health_lines.ts";
+import { troubles } from "./health_lines.ts";
 import type { PeerStatus, Status } from "./local_types.ts";
 import { colourWanted, columns, paint, print } from "./terminal.ts";
 import type { Verb } from "./verb.ts";
@@ -164,8 +164,8 @@ ${flagHelp(FLAGS)}
     }
     const stopped = notRunningText(current, program);
     if (stopped !== undefined) {
-      // That it is stopped, or logged out, the state says; why it cannot connect, only the health.
-      const health = trouble(current.Health ?? []) === undefined ? [] : current.Health ?? [];
+      // That it is stopped, or waits for a login, the state says; why it cannot connect, only the health.
+      const health = current.AuthURL === "" ? troubles(current.Health ?? []) : [];
       const lines = health.length > 0 ? [...healthLines(health, colourWanted()), ""] : [];
       print(`${[...lines, stopped].join("\n")}\n`);
       return EXIT_FAILED;

@@ -23,12 +23,15 @@ export function columns(rows: readonly (readonly string[])[]): string {
   ).join("\n");
 }
 
-/** Prints text as it is to standard output. */
+/** 128 and SIGPIPE, as a shell reports a program that the signal ended. */
+const EXIT_PIPE = 141;
+
+/** Prints text to standard output. */
 export function print(text: string): void {
   write(Deno.stdout, text);
 }
 
-/** Prints text as it is to standard error. */
+/** Prints text to standard error. */
 export function printError(text: string): void {
   write(Deno.stderr, text);
 }
@@ -46,5 +49,11 @@ export function printable(text: string): string {
 
 function write(to: { writeSync(bytes: Uint8Array): number }, text: string): void {
   const bytes = new TextEncoder().encode(printable(text));
-  for (let at = 0; at < bytes.length;) at += to.writeSync(bytes.subarray(at));
+  try {
+    for (let at = 0; at < bytes.length;) at += to.writeSync(bytes.subarray(at));
+  } catch (error) {
+    // The reader has seen enough (`status | head -1`): end as other programs do, without a word.
+    if (error instanceof Deno.errors.BrokenPipe) Deno.exit(EXIT_PIPE);
+    throw error;
+  }
 }

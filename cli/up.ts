@@ -3,7 +3,7 @@ import { ACCEPT_RISK_FLAG, askRisk, isSshOverTailscale } from "./accept_risk.ts"
 import { refuseWorkloadIdentity, resolveAuthKey } from "./auth_key.ts";
 import { CliError, EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
-import { trouble, worthSaying } from "./health_lines.ts";
+import { troubles, worthSaying } from "./health_lines.ts";
 import { LocalApiError } from "./local_client.ts";
 import type { LocalClient } from "./local_client.ts";
 import type { Notify, Prefs, Status } from "./local_types.ts";
@@ -156,7 +156,7 @@ async function explained(client: LocalClient, wait: () => Promise<void>): Promis
   const explain = async () => {
     const status = await client.json<Status>("GET", "status?peers=false").catch(() => undefined);
     // A login that waits for a person is no trouble.
-    const reason = status === undefined || status.AuthURL !== "" ? undefined : trouble(status.Health ?? []);
+    const reason = status === undefined || status.AuthURL !== "" ? undefined : troubles(status.Health ?? [])[0];
     if (reason === undefined || reason === said) return;
     said = reason;
     printError(`Still waiting: ${reason}\n`);

@@ -1,7 +1,7 @@
 /** `main.ts` as a process: names it is called by, help, exit codes, and a daemon that is not there. */
 import assert from "node:assert/strict";
 import { invokedAs } from "../../cli/invoked_as.ts";
-import { run } from "./fake_local_api.ts";
+import { program, run } from "./fake_local_api.ts";
 
 const VERBS = [
   "up",
@@ -64,6 +64,8 @@ Deno.test("without a command, and with one that is not there, it exits with 2", 
   assert.equal((await run(["--socket"])).code, 2);
   const help = await run(["help", "ping"]);
   assert.deepEqual([help.code, /^Usage: agent ping/.test(help.out)], [0, true]);
+  assert.match((await run(["help", "daemon"])).out, /^Usage: agent daemon/);
+  assert.equal((await run(["help", "toString"])).code, 2);
   for (const verb of VERBS) assert.match(none.out, new RegExp(`^  ${verb} `, "m"));
 });
 
@@ -117,4 +119,12 @@ Deno.test("invokedAs() knows the names by their last part", () => {
     [undefined, "agent"],
   ];
   for (const [argv0, name] of cases) assert.equal(invokedAs(argv0), name);
+});
+
+Deno.test("a reader that leaves early gets no complaint", async () => {
+  const child = program(["--help"]);
+  await child.stdout.cancel();
+  const [{ code }, err] = await Promise.all([child.status, new Response(child.stderr).text()]);
+  assert.ok(code === 0 || code === 141);
+  assert.equal(err, "");
 });

@@ -62,7 +62,10 @@ Deno.test("status exits with 1 and a text when the node is not connected; --json
   const failed = await runAll(["status"], {
     "GET status": () => answer(status({ BackendState: "NeedsLogin", Health: why })),
   });
-  assert.equal(failed.ran[0].out, `# Health check:\n#     - ${why[0]}\n\nLogged out.\nLog in with: agent up\n`);
+  assert.equal(
+    failed.ran[0].out,
+    `# Health check:\n#     - The last login error was: no.\n\nLogged out.\nLog in with: agent up\n`,
+  );
   const { ran: [table, active], seen } = await runAll(["status --peers=false", "status --json --active"]);
   assert.equal(table.code, 0);
   assert.equal(seen[0].path, "status?peers=false");
