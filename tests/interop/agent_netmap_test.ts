@@ -103,7 +103,7 @@ sceneTest(
     await patch({ KeyExpiry: goTime(Date.now() - 60_000) });
     await shows(agent, theirs, "expired", (shown) => shown.Expired === true);
     await notReached(joined, "a peer with an expired key answers");
-    await patch({ KeyExpiry: expiry });
+    await patch({ KeyExpiry: expiry, DERPRegion: 1 });
     await shows(agent, theirs, "no longer expired", (shown) => shown.Expired === undefined);
     await reached(joined, "a peer whose key was extended answers");
 

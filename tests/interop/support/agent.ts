@@ -3,6 +3,7 @@
 import { LocalClient } from "../../../cli/local_client.ts";
 import type { LabNamespace, RunResult } from "../../netlab/lab.ts";
 import type { GoJson } from "./control.ts";
+import { RunningCommand } from "./running_command.ts";
 import { KernelTraffic } from "./traffic.ts";
 
 const MAIN = new URL("../../../main.ts", import.meta.url).pathname;
@@ -77,6 +78,15 @@ export class AgentNode implements AsyncDisposable {
   /** Runs a command of ours in the node's namespace, to its end, whatever its exit code. */
   command(...args: string[]): Promise<RunResult> {
     return this.namespace.run(agentArgv("--socket", this.socket, ...args), { timeout: 60_000 });
+  }
+
+  /** Begins a command that waits for something, as `up` does for a login. */
+  begin(...args: string[]): RunningCommand {
+    const argv = agentArgv("--socket", this.socket, ...args);
+    return new RunningCommand(
+      this.namespace.spawn(argv, { stdin: "null", stdout: "piped", stderr: "piped" }),
+      `agent ${args.join(" ")}`,
+    );
   }
 
   /** As `command`. @returns what it printed. @throws Error for an exit code other than 0, with the end of the log. */
