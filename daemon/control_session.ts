@@ -36,7 +36,7 @@ export interface SessionEvents {
   authUrl(url: string): void;
   /** The login succeeded. */
   loggedIn(): void;
-  /** The login failed for now. `passing` when it is a matter of the network, which may mend itself. */
+  /** The login failed for now. `passing` when it may mend itself, as a matter of the network. */
   loginFailed(text: string, passing: boolean): void;
   netmap(netmap: Netmap, change: NetmapChange): void;
   /** The poll's connection; "ended" when none runs. */
@@ -71,8 +71,14 @@ const BROKEN_LOOP_MS = 1_000;
 /** A poll that lasted this long was a good one. */
 const LASTING_POLL_MS = 30_000;
 
-/** Errors that a network coming up makes go away. */
-const PASSING: ReadonlySet<ControlErrorCode> = new Set(["unreachable", "connection-lost", "timeout", "closed"]);
+/** Errors that go away by themselves: a network comes up, a rate limit ends. */
+const PASSING: ReadonlySet<ControlErrorCode> = new Set([
+  "unreachable",
+  "connection-lost",
+  "timeout",
+  "rate-limited",
+  "closed",
+]);
 
 /** What the login loop is after. */
 interface Goal {
