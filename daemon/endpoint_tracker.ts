@@ -123,9 +123,9 @@ export class EndpointTracker {
     this.#publish();
     do {
       this.#again = false;
-      if (this.#map === undefined) break;
+      if (!this.#hasRelays()) break;
       try {
-        this.#accept(await netcheck.run(this.#map, { lastDerpActivity }));
+        this.#accept(await netcheck.run(this.#map!, { lastDerpActivity }));
       } catch (error) {
         log.warn(`netcheck failed: ${error instanceof Error ? error.message : error}`);
       }
@@ -135,8 +135,13 @@ export class EndpointTracker {
     this.#timer = this.#options.scheduler.after(this.#pause(), () => this.want("it is time"));
   }
 
+  #hasRelays(): boolean {
+    return this.#map !== undefined && Object.keys(this.#map.Regions).length > 0;
+  }
+
   #pause(): number {
     const { scheduler, random } = this.#options;
+    if (!this.#hasRelays()) return IDLE_INTERVAL_MS;
     if ((this.#report?.preferredDerp ?? 0) === 0) return HOMELESS_INTERVAL_MS;
     const active = scheduler.monotonic() - this.#lastWanted < ACTIVE_MS;
     return active ? ACTIVE_INTERVAL_MS + random(1)[0] / 255 * ACTIVE_SPREAD_MS : IDLE_INTERVAL_MS;

@@ -19,7 +19,7 @@ export interface ApiRequest {
   json(): Promise<unknown>;
 }
 
-/** An answer. A stream is sent line by line, as lines come, until it ends or the caller hangs up. */
+/** An answer. A stream is sent line by line, as lines come; it must end when the request's signal fires. */
 export type Reply =
   | { readonly kind: "body"; readonly status: number; readonly type: string; readonly text: string }
   | { readonly kind: "empty"; readonly status: number }

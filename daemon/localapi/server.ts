@@ -154,7 +154,7 @@ export class LocalApiServer {
     const apiRequest: ApiRequest = {
       method,
       query: new URLSearchParams(question < 0 ? "" : target.slice(question + 1)),
-      caller: { ...credentials, canWrite: canWrite(credentials.uid) },
+      caller: { uid: credentials.uid, pid: credentials.pid, canWrite: canWrite(credentials.uid) },
       signal,
       json: () => readJson(request),
     };
@@ -169,6 +169,8 @@ export class LocalApiServer {
         case "body":
           response.writeHead(reply.status, {
             ...headers,
+            // What is left of a body nobody reads must not be taken for the next request.
+            ...(reply.status >= 400 && { "Connection": "close" }),
             "Content-Type": reply.type,
             "Content-Length": new TextEncoder().encode(reply.text).length,
           });
@@ -192,32 +194,35 @@ export class LocalApiServer {
   }
 }
 
+/** The source ends by itself when the signal fires, or is told so at its next line. */
 async function sendLines(response: ServerResponse, lines: AsyncIterable<string>, signal: AbortSignal): Promise<void> {
-  const iterator = lines[Symbol.asyncIterator]();
-  const hungUp = new Promise<IteratorResult<string>>((resolve) => {
-    const end = () => resolve({ done: true, value: undefined });
-    if (signal.aborted) end();
-    else signal.addEventListener("abort", end, { once: true });
-  });
-  try {
-    for (;;) {
-      const next = await Promise.race([iterator.next(), hungUp]);
-      if (next.done || signal.aborted) return;
-      if (!response.write(next.value)) {
-        await Promise.race([new Promise((resolve) => response.once("drain", resolve)), hungUp]);
-      }
-    }
-  } finally {
-    void iterator.return?.();
+  for await (const line of lines) {
+    if (signal.aborted) return;
+    if (!response.write(line)) await drained(response);
   }
 }
 
+/** Resolves when there is room again, or nobody is left to read. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      response.removeListener("drain", done);
+      response.removeListener("close", done);
+      resolve();
+    };
+    response.on("drain", done);
+    response.on("close", done);
+  });
+}
+
 async function readJson(request: IncomingMessage): Promise<unknown> {
+  const tooLarge = new BadRequest(413, `request body is larger than ${MAX_BODY} bytes`);
+  if (Number(request.headers["content-length"] ?? 0) > MAX_BODY) throw tooLarge;
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of request) {
     size += chunk.length;
-    if (size > MAX_BODY) throw new BadRequest(413, `request body is larger than ${MAX_BODY} bytes`);
+    if (size > MAX_BODY) throw tooLarge;
     chunks.push(chunk);
   }
   const text = new TextDecoder().decode(await new Blob(chunks as Uint8Array<ArrayBuffer>[]).arrayBuffer());

@@ -1,0 +1,211 @@
+import assert from "node:assert/strict";
+import { peerCredentials, socketFd } from "../../../ffi/peercred.ts";
+import { createLog } from "../../../daemon/log.ts";
+import { isLocalRequest, LocalApiServer, MAX_BODY } from "../../../daemon/localapi/server.ts";
+import type { LocalApiOptions } from "../../../daemon/localapi/server.ts";
+import { BadRequest, json, requireWrite } from "../../../daemon/localapi/reply.ts";
+import { SocketError } from "../../../daemon/localapi/socket_file.ts";
+import { unixHttp, UnixStream } from "../../support/unix_http.ts";
+
+const QUIET = createLog({ verbose: 0, wall: () => 0, write: () => {} });
+
+async function withServer(options: Partial<LocalApiOptions>, run: (path: string) => Promise<void>): Promise<void> {
+  const directory = Deno.makeTempDirSync({ prefix: "agent-api-" });
+  const path = `${directory}/sub/a.sock`;
+  const server = await LocalApiServer.listen({
+    path,
+    version: "1.2.3",
+    capabilityVersion: 113,
+    routes: { echo: async (request) => json({ method: request.method, body: await request.json() }) },
+    credentials: () => ({ uid: 0, pid: 1 }),
+    canWrite: (uid) => uid === 0,
+    log: QUIET,
+    ...options,
+  });
+  try {
+    await run(path);
+  } finally {
+    await server.close();
+    Deno.removeSync(directory, { recursive: true });
+  }
+}
+
+Deno.test("LocalApiServer serves its socket to everybody and says its version", () =>
+  withServer({}, async (path) => {
+    assert.equal(Deno.statSync(path).mode! & 0o777, 0o666);
+    const root = await unixHttp(path, { path: "/" });
+    assert.deepEqual([root.status, root.body], [200, "tailscaled\n"]);
+    assert.equal(root.headers.get("tailscale-version"), "1.2.3");
+    assert.equal(root.headers.get("tailscale-cap"), "113");
+    assert.equal(root.headers.get("x-frame-options"), "DENY");
+    const answer = await unixHttp(path, { method: "POST", path: "/localapi/v0/echo?x=1", body: '{"a":1}' });
+    assert.deepEqual(JSON.parse(answer.body), { method: "POST", body: { a: 1 } });
+    for (
+      const unknown of ["/localapi/v0/nothing", "/localapi/v0/", "/other", "/localapi/v0/toString", "/localapi/v1/echo"]
+    ) {
+      assert.equal((await unixHttp(path, { path: unknown })).status, 404, unknown);
+    }
+  }));
+
+Deno.test("LocalApiServer refuses what may come from a web page (TS-2022-004)", () =>
+  withServer({}, async (path) => {
+    const status = async (headers: string[], host?: string | undefined) =>
+      (await unixHttp(path, { path: "/", headers, ...(host !== undefined && { host }) })).status;
+    assert.equal(await status([]), 200);
+    assert.equal(await status([], ""), 200);
+    assert.equal(await status(["Referer: http://evil/"]), 403);
+    assert.equal(await status(["rEFERER: x"]), 403);
+    assert.equal(await status(["Origin: null"]), 403);
+    assert.equal(await status([], "localhost:41112"), 403);
+    assert.equal(await status([], "evil.example.com"), 403);
+    assert.equal(await status([], "local-tailscaled.sock.evil.com"), 403);
+    const body = (await unixHttp(path, { path: "/", headers: ["Origin: http://x"] })).body;
+    assert.equal(body, "invalid localapi request\n");
+  }));
+
+Deno.test("isLocalRequest() looks at every spelling and repetition of a header", () => {
+  const local = ["Host", "local-tailscaled.sock"];
+  assert.ok(isLocalRequest(local));
+  assert.ok(isLocalRequest([]));
+  assert.ok(isLocalRequest([...local, "Origin", ""]));
+  assert.ok(!isLocalRequest([...local, "HOST", "evil"]));
+  assert.ok(!isLocalRequest([...local, "Origin", "", "origin", "x"]));
+});
+
+Deno.test("LocalApiServer refuses a caller the kernel does not name", () =>
+  withServer({
+    credentials: () => {
+      throw new Error("no credentials");
+    },
+  }, async (path) => {
+    assert.equal((await unixHttp(path, { path: "/" })).status, 403);
+  }));
+
+Deno.test("LocalApiServer knows its caller by SO_PEERCRED", async () => {
+  let seen: unknown;
+  await withServer({
+    credentials: (socket) => peerCredentials(socketFd(socket) ?? -1),
+    routes: {
+      who: ({ caller }) => {
+        seen = caller;
+        return json({});
+      },
+    },
+  }, async (path) => {
+    assert.equal((await unixHttp(path, { path: "/localapi/v0/who" })).status, 200);
+  });
+  assert.deepEqual(seen, { uid: Deno.uid(), pid: Deno.pid, canWrite: Deno.uid() === 0 });
+});
+
+Deno.test("LocalApiServer answers with the status of a refusal, and 500 for what nobody foresaw", () =>
+  withServer({
+    credentials: () => ({ uid: 1000, pid: 1 }),
+    routes: {
+      write: (request) => {
+        requireWrite(request, "write access denied");
+        return json({});
+      },
+      broken: () => {
+        throw new Error("it broke");
+      },
+      refused: () => {
+        throw new BadRequest(400, "want POST");
+      },
+    },
+  }, async (path) => {
+    const get = (name: string) => unixHttp(path, { path: `/localapi/v0/${name}` });
+    assert.deepEqual([(await get("write")).status, (await get("write")).body], [403, "write access denied\n"]);
+    assert.deepEqual([(await get("broken")).status, (await get("refused")).status], [500, 400]);
+  }));
+
+Deno.test("LocalApiServer limits bodies and names malformed ones", () =>
+  withServer({}, async (path) => {
+    const post = async (body: string) =>
+      (await unixHttp(path, { method: "POST", path: "/localapi/v0/echo", body })).status;
+    assert.equal(await post("{"), 400);
+    assert.equal(await post(""), 400);
+    assert.equal(await post(`"${"x".repeat(MAX_BODY)}"`), 413);
+  }));
+
+Deno.test("LocalApiServer survives 300 malformed requests (TS-2026-008)", () =>
+  withServer({}, async (path) => {
+    for (let i = 0; i < 300; i++) {
+      using connection = await Deno.connect({ transport: "unix", path });
+      const bytes = crypto.getRandomValues(new Uint8Array(i % 90));
+      const texts = [
+        "GET ",
+        "GET /%%% HTTP/1.1\r\n\r\n",
+        "POST / HTTP/9\r\n",
+        "GET /localapi/v0/echo?%ff%00 HTTP/1.1\r\n\r\n",
+      ];
+      await connection.write(i % 2 === 0 ? bytes : new TextEncoder().encode(texts[i % texts.length]));
+    }
+    assert.equal((await unixHttp(path, { path: "/" })).status, 200);
+  }));
+
+Deno.test("LocalApiServer streams lines at once and ends its source when the caller hangs up", async () => {
+  const ended = Promise.withResolvers<void>();
+  async function* source() {
+    try {
+      for (let n = 0;; n++) {
+        yield `{"n":${n}}\n`;
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    } finally {
+      ended.resolve();
+    }
+  }
+  await withServer({ routes: { stream: () => ({ kind: "stream", lines: source() }) } }, async (path) => {
+    {
+      using stream = await UnixStream.open(path, { path: "/localapi/v0/stream" });
+      assert.deepEqual([await stream.next(), await stream.next()], [{ n: 0 }, { n: 1 }]);
+    }
+    await ended.promise;
+  });
+});
+
+Deno.test("LocalApiServer.listen() refuses a socket another daemon answers on, a file, and a path too long", () =>
+  withServer({}, async (path) => {
+    const busy = (error: unknown) => error instanceof SocketError && error.busy && /another daemon/.test(error.message);
+    await assert.rejects(LocalApiServer.listen(quietOptions(path)), busy);
+    assert.equal((await unixHttp(path, { path: "/" })).status, 200);
+    Deno.writeTextFileSync(`${path}.file`, "precious");
+    await assert.rejects(LocalApiServer.listen(quietOptions(`${path}.file`)), /something else is there/);
+    assert.equal(Deno.readTextFileSync(`${path}.file`), "precious");
+    await assert.rejects(LocalApiServer.listen(quietOptions(`/tmp/${"x".repeat(110)}`)), /longer than 107/);
+  }));
+
+Deno.test("LocalApiServer.listen() takes over a socket file that nobody answers on", async () => {
+  const directory = Deno.makeTempDirSync({ prefix: "agent-api-" });
+  const path = `${directory}/a.sock`;
+  // A process that is killed leaves its socket file behind.
+  const script = `Deno.listen({ transport: "unix", path: ${JSON.stringify(path)} }); Deno.kill(Deno.pid, "SIGKILL");`;
+  await new Deno.Command(Deno.execPath(), { args: ["eval", script], stderr: "null" }).output();
+  assert.ok(Deno.lstatSync(path).isSocket);
+  const server = await LocalApiServer.listen(quietOptions(path));
+  assert.equal((await unixHttp(path, { path: "/" })).status, 200);
+  await server.close();
+  assert.ok(!exists(path));
+  Deno.removeSync(directory, { recursive: true });
+});
+
+function quietOptions(path: string): LocalApiOptions {
+  return {
+    path,
+    version: "",
+    capabilityVersion: 0,
+    routes: {},
+    credentials: () => ({ uid: 0, pid: 0 }),
+    canWrite: () => true,
+    log: QUIET,
+  };
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
