@@ -163,7 +163,7 @@ interface Visitors {
   request(request: IncomingMessage, response: ServerResponse): void;
 }
 
-/** The listener nodes know. Before `open()` everything is answered 503. */
+/** The listener nodes know. What comes before `open()` waits for it. */
 interface FrontDoor {
   readonly url: URL;
   open(visitors: Visitors): void;
@@ -173,21 +173,19 @@ interface FrontDoor {
 async function openFrontDoor(checked: CheckedOptions, derp: DerpServer): Promise<FrontDoor> {
   const { tls, listen } = checked;
   const derpHere = checked.derpListen === undefined;
-  let visitors: Visitors | undefined;
-  const onRequest = (request: IncomingMessage, response: ServerResponse) => {
-    if (derpHere && derp.handleRequest(request, response)) return;
-    if (visitors === undefined) response.writeHead(503).end();
-    else visitors.request(request, response);
+  const opened = Promise.withResolvers<Visitors>();
+  const onRequest = async (request: IncomingMessage, response: ServerResponse) => {
+    if (!derpHere || !derp.handleRequest(request, response)) (await opened.promise).request(request, response);
   };
   const server: Server = tls ? https.createServer(tls, onRequest) : http.createServer(onRequest);
-  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Uint8Array) => {
-    if (visitors !== undefined && request.url?.split("?")[0] === "/ts2021") visitors.upgrade(request, socket, head);
+  server.on("upgrade", async (request: IncomingMessage, socket: Duplex, head: Uint8Array) => {
+    if (request.url?.split("?")[0] === "/ts2021") (await opened.promise).upgrade(request, socket, head);
     else if (!derpHere || !derp.handleUpgrade(request, socket, head)) socket.destroy();
   });
   const port = await listenTcp(server, listen, "--listen");
   return {
     url: checked.serverUrl ?? urlOfListener(tls !== undefined, { host: listen.host, port }),
-    open: (those) => visitors = those,
+    open: opened.resolve,
     close: () => closeServer(server),
   };
 }

@@ -3,50 +3,16 @@
  * through its maps, and move packets through its relay and directly.
  */
 import assert from "node:assert/strict";
-import { startCoordinator } from "../../control/server/server.ts";
-import type { Coordinator } from "../../control/server/server.ts";
+import { makeSelfSigned } from "../../derp/self_signed.ts";
+import { RunningCoordinator, until } from "../support/running_coordinator.ts";
 import type { GoJson } from "./support/control.ts";
 import { runLab } from "./support/lab.ts";
 import { labTest } from "./support/lab_test_case.ts";
 import { LabPeer } from "./support/peer.ts";
 import { seededSha256 } from "./support/seeded_bytes.ts";
 
-interface Running extends AsyncDisposable {
-  readonly coordinator: Coordinator;
-  readonly log: string[];
-  /** Stops it and starts it again on the same state and ports. */
-  restart(): Promise<void>;
-}
-
-async function running(): Promise<Running> {
-  const stateDir = await Deno.makeTempDir({ prefix: "agent-coordinator-" });
-  const log: string[] = [];
-  const options = { stateDir, log: (line: string) => void log.push(line) };
-  const any = "127.0.0.1:0";
-  const world = {
-    coordinator: await startCoordinator({ ...options, listen: any, derpListen: any, stunListen: any }),
-    log,
-    async restart() {
-      const { url, derpMap } = world.coordinator;
-      const [node] = derpMap.Regions!["900"].Nodes!;
-      await world.coordinator.close();
-      world.coordinator = await startCoordinator({
-        ...options,
-        listen: new URL(url).host,
-        derpListen: `127.0.0.1:${node.DERPPort}`,
-        stunListen: `127.0.0.1:${node.STUNPort}`,
-      });
-    },
-    async [Symbol.asyncDispose]() {
-      await world.coordinator.close();
-      await Deno.remove(stateDir, { recursive: true });
-    },
-  };
-  return world;
-}
-
 labTest("coordinator: control/tsp registers, updates and reads its map", async (path) => {
-  await using world = await running();
+  await using world = await RunningCoordinator.start();
   const { url, createKey } = world.coordinator;
   const { key } = await createKey({ tags: ["tag:lab"], user: "alice" });
   const args = ["tsp", "-server", url, "-authkey", key, "-hostname", "Tsp Box.local", "-update", "-count", "1"];
@@ -69,7 +35,7 @@ labTest("coordinator: control/tsp registers, updates and reads its map", async (
 for (const derpOnly of [true, false]) {
   const way = derpOnly ? "through our relay" : "directly";
   labTest(`coordinator: two tsnet nodes ping and move 4 MB each way ${way}`, async (path) => {
-    await using world = await running();
+    await using world = await RunningCoordinator.start();
     const { key } = await world.coordinator.createKey({ reusable: true });
     const join = { control: world.coordinator.url, authkey: key, derpOnly };
     const [one, two] = await Promise.all(
@@ -79,7 +45,10 @@ for (const derpOnly of [true, false]) {
     await using _two = two;
     await Promise.all([one.awaitPeer(two.ips[0]), two.awaitPeer(one.ips[0])]);
     // A node is Running before its peers know where to send to it; WireGuard would try again only after 5 s.
-    await until(async () => (await peer(one))?.Relay === "agent" && (await peer(two))?.Relay === "agent");
+    await until(
+      async () => (await peer(one))?.Relay === "agent" && (await peer(two))?.Relay === "agent",
+      "home regions",
+    );
 
     for (const ip of two.ips) {
       const pong = await one.ping(ip, "TSMP");
@@ -106,7 +75,7 @@ for (const derpOnly of [true, false]) {
 }
 
 labTest("coordinator: changes reach tsnet nodes: rename, restart, expiry, removal, logout", async (path) => {
-  await using world = await running();
+  await using world = await RunningCoordinator.start();
   const { key } = await world.coordinator.createKey({ reusable: true, ephemeral: true });
   const join = { control: world.coordinator.url, authkey: key };
   const [one, two] = await Promise.all(
@@ -117,40 +86,62 @@ labTest("coordinator: changes reach tsnet nodes: rename, restart, expiry, remova
   await one.awaitPeer(two.ips[0]);
 
   await two.editPrefs({ HostnameSet: true, Hostname: "Two Renamed" });
-  await until(async () => (await peer(one))?.DNSName === "two-renamed.tailnet.internal.");
+  await until(async () => (await peer(one))?.DNSName === "two-renamed.tailnet.internal.", "the new name");
 
   const before = await world.coordinator.admin.listNodes();
+  // A Go client that finds the port closed waits 10 s before it tries again.
   await world.restart();
-  await until(async () => (await world.coordinator.admin.listNodes()).every(({ online }) => online));
+  await until(
+    async () => (await world.coordinator.admin.listNodes()).every(({ online }) => online),
+    "both nodes",
+    25_000,
+  );
   const after = await world.coordinator.admin.listNodes();
   assert.deepEqual(after.map(stable), before.map(stable));
   assert.equal((await one.ping(two.ips[0], "TSMP")).Err, "");
 
   await world.coordinator.admin.expireNode("two-renamed");
   await two.await("NeedsLogin");
-  await until(async () => (await peer(one))?.Expired === true);
+  await until(async () => (await peer(one))?.Expired === true, "the expiry");
 
   await world.coordinator.admin.deleteNode("two-renamed");
-  await until(async () => await peer(one) === undefined);
+  await until(async () => await peer(one) === undefined, "the removal");
 
   await one.logout();
-  await until(async () => (await world.coordinator.admin.listNodes()).length === 0);
+  await until(async () => (await world.coordinator.admin.listNodes()).length === 0, "the logout");
 });
 
 labTest("coordinator: interactive login of a tsnet node is approved by an operator", async (path) => {
-  await using world = await running();
+  await using world = await RunningCoordinator.start();
   const { admin, url } = world.coordinator;
   await using node = await LabPeer.start({ path }, { control: url, hostname: "asks", wait: "0" });
   await node.login();
-  await until(async () => (await admin.listLogins()).length === 1);
+  await until(async () => (await admin.listLogins()).length === 1, "the login");
   const [login] = await admin.listLogins();
   assert.equal(login.hostname, "asks");
-  await until(async () => (await node.status()).AuthURL === `${url}/register/${login.id}`);
+  await until(async () => (await node.status()).AuthURL === `${url}/register/${login.id}`, "the URL");
   const page = await fetch(`${url}/register/${login.id}`);
   assert.match(await page.text(), new RegExp(`agent coordinator nodes approve ${login.id}`));
   await admin.approveLogin({ id: login.id, user: "alice" });
   await node.await("Running");
   assert.deepEqual((await admin.listNodes()).map(({ name, user }) => [name, user]), [["asks", "alice"]]);
+});
+
+labTest("coordinator: a tsnet node joins over TLS, with the relay on the same listener", async (path) => {
+  const random = (length: number) => crypto.getRandomValues(new Uint8Array(length));
+  const pair = await makeSelfSigned(["127.0.0.1"], Date.now(), random);
+  await using world = await RunningCoordinator.start({ tlsCert: pair.certPem, tlsKey: pair.keyPem });
+  const caFile = `${world.stateDir}/ca.pem`;
+  await Deno.writeTextFile(caFile, pair.certPem);
+  const { key } = await world.coordinator.createKey({ reusable: true });
+  const join = { control: world.url, authkey: key, caFile, derpOnly: true };
+  const [one, two] = await Promise.all(
+    ["one", "two"].map((hostname) => LabPeer.start({ path }, { ...join, hostname })),
+  );
+  await using _one = one;
+  await using _two = two;
+  await until(async () => (await peer(one))?.Relay === "agent" && (await peer(two))?.Relay === "agent", "home regions");
+  assert.equal((await one.ping(two.ips[0], "TSMP")).Err, "");
 });
 
 /** The only peer in a node's status. */
@@ -161,12 +152,4 @@ async function peer(node: LabPeer): Promise<GoJson | undefined> {
 function stable(node: { id: number; stableId: string; name: string; addresses: readonly string[]; nodeKey: string }) {
   const { id, stableId, name, addresses, nodeKey } = node;
   return { id, stableId, name, addresses, nodeKey };
-}
-
-async function until(condition: () => Promise<boolean>, timeoutMs = 20_000): Promise<void> {
-  const end = performance.now() + timeoutMs;
-  while (!await condition()) {
-    if (performance.now() > end) throw new Error("Cannot wait any longer for what the test expects");
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
