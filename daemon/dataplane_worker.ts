@@ -7,6 +7,7 @@ import { DropCounters } from "../base/drops.ts";
 import { DiscoPrivate } from "../base/keys.ts";
 import type { RandomBytes } from "../base/keys.ts";
 import type { WorkerFacts } from "../engine/dataplane/host.ts";
+import { createKernels } from "../engine/dataplane/packet_kernels.ts";
 import { Plane } from "../engine/dataplane/plane.ts";
 import { Ring } from "../engine/dataplane/ring.ts";
 import type { UdpPort } from "../engine/ports.ts";
@@ -75,6 +76,7 @@ function start(options: WorkerStart): void {
   };
   const plane = new Plane({
     arena,
+    kernels: createKernels(arena, arena.memory),
     addrs,
     tun,
     openSockets,

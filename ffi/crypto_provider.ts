@@ -9,6 +9,7 @@ import { CHECK_SCRATCH, checkAead } from "./aead_check.ts";
 import { createLibcrypto } from "./aead_libcrypto.ts";
 import { createLibcryptoFast } from "./aead_libcrypto_fast.ts";
 import { createNoble } from "./aead_noble.ts";
+import { createWasm } from "./aead_wasm.ts";
 import type { FfiArena } from "./arena.ts";
 
 type Name = AeadProvider["name"];
@@ -16,9 +17,7 @@ type Name = AeadProvider["name"];
 const ORDER: readonly [Name, (arena: FfiArena) => AeadProvider][] = [
   ["libcrypto-fast", createLibcryptoFast],
   ["libcrypto", createLibcrypto],
-  ["wasm", () => {
-    throw new Error("not built in");
-  }],
+  ["wasm", createWasm],
   ["noble", createNoble],
 ];
 

@@ -8,7 +8,9 @@ import { createArena } from "../ffi/arena.ts";
 import { selectProvider } from "../ffi/crypto_provider.ts";
 import { Coalescer } from "../engine/dataplane/coalesce.ts";
 import { ARENA_BYTES, DATA_HEADER, DATA_OVERHEAD, reserveLayout } from "../engine/dataplane/layout.ts";
-import { describe, SuperPacket, writeSegment } from "../engine/dataplane/segment.ts";
+import { createKernels, PlainKernels } from "../engine/dataplane/packet_kernels.ts";
+import type { Kernels } from "../engine/dataplane/packet_kernels.ts";
+import { describe, SuperPacket } from "../engine/dataplane/segment.ts";
 import { GSO_TCPV4, NEEDS_CSUM, VIRTIO_LENGTH } from "../engine/dataplane/virtio.ts";
 import type { AeadProvider, TunPort } from "../engine/ports.ts";
 import { tcpPacket } from "../tests/support/packets.ts";
@@ -39,7 +41,7 @@ function measure(units: number, run: () => void): number {
 function row(name: string, ns: number, bare: number): void {
   const gbit = (PACKET * 8 / ns).toFixed(2);
   console.log(
-    `${name.padEnd(34)}${ns.toFixed(0).padStart(7)} ns${gbit.padStart(8)} Gb/s${(ns / bare).toFixed(2).padStart(8)}`,
+    `${name.padEnd(38)}${ns.toFixed(0).padStart(7)} ns${gbit.padStart(8)} Gb/s${(ns / bare).toFixed(2).padStart(8)}`,
   );
 }
 
@@ -86,8 +88,8 @@ function superPacket(): number {
   return VIRTIO_LENGTH + packet.length;
 }
 
-console.log(`${PACKET}-byte packets, one core, medians of ${ROUNDS}\n${" ".repeat(56)}ratio`);
-for (const force of ["libcrypto-fast", "libcrypto", "noble"]) {
+console.log(`${PACKET}-byte packets, one core, medians of ${ROUNDS}\n${" ".repeat(60)}ratio`);
+for (const force of ["libcrypto-fast", "libcrypto", "wasm", "noble"]) {
   const { provider } = selectProvider({ arena, force });
   if (provider.name !== force) console.log(`${force}: not available here`);
   else benchProvider(provider);
@@ -101,25 +103,6 @@ const bare = measure(SEGMENTS, () => {
 const bytes = superPacket();
 const packet = new SuperPacket();
 describe(arena, layout.tunRead, bytes, packet);
-const wire = PACKET + DATA_OVERHEAD;
-row(
-  "segment and checksum",
-  measure(SEGMENTS, () => {
-    for (let i = 0; i < packet.count; i++) writeSegment(arena, packet, i, layout.tx + i * wire + DATA_HEADER);
-  }),
-  bare,
-);
-row(
-  `segment, checksum and seal (${provider.name})`,
-  measure(SEGMENTS, () => {
-    for (let i = 0; i < packet.count; i++) {
-      const at = layout.tx + i * wire + DATA_HEADER;
-      const length = writeSegment(arena, packet, i, at);
-      provider.seal(key, at, length, i, 0);
-    }
-  }),
-  bare,
-);
 const sink: TunPort = {
   fd: -1,
   name: "sink",
@@ -128,20 +111,30 @@ const sink: TunPort = {
   writev: () => 0,
   close: () => {},
 };
-const coalescer = new Coalescer(arena, sink, layout, { tunWriteFailed: () => {} });
-const places: [number, number][] = [];
-for (let i = 0; i < packet.count; i++) {
-  const at = layout.tx + i * wire + DATA_HEADER;
-  places.push([at, writeSegment(arena, packet, i, at)]);
-}
-const firstHeaders = arena.u8.slice(places[0][0], places[0][0] + 60);
-row(
-  "verify and coalesce",
-  measure(SEGMENTS, () => {
+const slots = { at: layout.tx, stride: PACKET + DATA_OVERHEAD, receiver: 1, counter: 0 };
+
+function benchKernels(kernels: Kernels): void {
+  const cut = () => kernels.writeSegments(packet, 0, SEGMENTS, slots);
+  row(`segment and checksum (${kernels.name})`, measure(SEGMENTS, cut), bare);
+  const sealAll = () => {
+    cut();
+    for (let i = 0; i < SEGMENTS; i++) {
+      provider.seal(key, layout.tx + i * slots.stride + DATA_HEADER, PACKET, i, 0);
+    }
+  };
+  row(`and seal (${kernels.name}, ${provider.name})`, measure(SEGMENTS, sealAll), bare);
+  const coalescer = new Coalescer(arena, kernels, sink, layout, { tunWriteFailed: () => {} });
+  cut();
+  const first = layout.tx + DATA_HEADER;
+  const firstHeaders = arena.u8.slice(first, first + 60);
+  const coalesce = () => {
     // Joining rewrites the first packet's headers in place.
-    arena.u8.set(firstHeaders, places[0][0]);
-    for (const [at, length] of places) coalescer.add(at, length, 4, 6, 20);
+    arena.u8.set(firstHeaders, first);
+    for (let i = 0; i < SEGMENTS; i++) coalescer.add(first + i * slots.stride, PACKET, 4, 6, 20);
     coalescer.flush();
-  }),
-  bare,
-);
+  };
+  row(`verify and coalesce (${kernels.name})`, measure(SEGMENTS, coalesce), bare);
+}
+
+benchKernels(createKernels(arena, arena.memory));
+benchKernels(new PlainKernels(arena));

@@ -11,8 +11,8 @@
  * packet must not have it made whole.
  */
 import { fold, pseudoHeaderSum, storeWord, sumBytes } from "./checksum.ts";
+import type { Kernels } from "./packet_kernels.ts";
 import type { Layout } from "./layout.ts";
-import { tcpChecksumValid } from "./segment.ts";
 import { GSO_TCPV4, GSO_TCPV6, NEEDS_CSUM, VIRTIO_LENGTH } from "./virtio.ts";
 import type { Arena, TunPort } from "../ports.ts";
 
@@ -31,6 +31,7 @@ export interface TunWriteCounter {
 /** Collects packets for the TUN in order; nothing overtakes. The packets must stay in place until `flush`. */
 export class Coalescer {
   readonly #arena: Arena;
+  readonly #kernels: Kernels;
   readonly #tun: TunPort;
   readonly #header: number;
   readonly #counter: TunWriteCounter;
@@ -48,8 +49,9 @@ export class Coalescer {
   #nextSequence = 0;
   #push = 0;
 
-  constructor(arena: Arena, tun: TunPort, layout: Layout, counter: TunWriteCounter) {
+  constructor(arena: Arena, kernels: Kernels, tun: TunPort, layout: Layout, counter: TunWriteCounter) {
     this.#arena = arena;
+    this.#kernels = kernels;
     this.#tun = tun;
     this.#header = layout.tunWriteHeader;
     this.#counter = counter;
@@ -127,35 +129,14 @@ export class Coalescer {
   #joins(ip: number, length: number, version: 4 | 6, headers: number, payload: number, sequence: number): boolean {
     if (
       !this.#open || sequence !== this.#nextSequence || version !== this.#version || headers !== this.#headers ||
-      payload > this.#segmentSize || this.#length + payload > LARGEST || this.#segments >= MOST_SEGMENTS ||
-      !this.#sameHeaders(ip)
+      payload > this.#segmentSize || this.#length + payload > LARGEST || this.#segments >= MOST_SEGMENTS
     ) return false;
     if (!this.#verified) {
       const first = this.#headers + this.#segmentSize;
-      if (!tcpChecksumValid(this.#arena, this.#ip, version, this.#l4, first)) return false;
+      if (!this.#kernels.tcpChecksumValid(this.#ip, version, this.#l4, first)) return false;
       this.#verified = true;
     }
-    return tcpChecksumValid(this.#arena, ip, version, this.#l4, length);
-  }
-
-  /** Everything but lengths, identification, sequence number, flags and checksums must be equal. */
-  #sameHeaders(ip: number): boolean {
-    const { u8 } = this.#arena;
-    const a = this.#ip;
-    const l4 = this.#l4;
-    if (this.#version === 4) {
-      if (u8[a + 1] !== u8[ip + 1] || u8[a + 6] !== u8[ip + 6] || u8[a + 8] !== u8[ip + 8]) return false;
-      for (let i = 12; i < 20; i++) if (u8[a + i] !== u8[ip + i]) return false;
-    } else {
-      for (let i = 0; i < 4; i++) if (u8[a + i] !== u8[ip + i]) return false;
-      for (let i = 6; i < 40; i++) if (u8[a + i] !== u8[ip + i]) return false;
-    }
-    // Ports, acknowledgement, window, options.
-    for (let i = l4; i < l4 + 4; i++) if (u8[a + i] !== u8[ip + i]) return false;
-    for (let i = l4 + 8; i < l4 + 13; i++) if (u8[a + i] !== u8[ip + i]) return false;
-    for (let i = l4 + 14; i < l4 + 16; i++) if (u8[a + i] !== u8[ip + i]) return false;
-    for (let i = l4 + 18; i < this.#headers; i++) if (u8[a + i] !== u8[ip + i]) return false;
-    return true;
+    return this.#kernels.joins(this.#ip, ip, version, this.#l4, headers, length);
   }
 
   #finishSuperPacket(): void {

@@ -24,6 +24,7 @@ import { WgDevice } from "../wg/device.ts";
 import { Coalescer } from "./coalesce.ts";
 import { sameTexts } from "../diff.ts";
 import { PathCounters } from "./counters.ts";
+import type { Kernels } from "./packet_kernels.ts";
 import { reserveLayout } from "./layout.ts";
 import { TsmpPings } from "./pings.ts";
 import { PlanePeer } from "./plane_peer.ts";
@@ -51,6 +52,7 @@ export type OpenSockets = () => { udp4: UdpPort | undefined; udp6: UdpPort | und
 /** What a data plane is made of. */
 export interface PlaneOptions {
   readonly arena: Arena;
+  readonly kernels: Kernels;
   readonly addrs: AddrTable;
   readonly tun: TunPort;
   readonly openSockets: OpenSockets;
@@ -94,7 +96,7 @@ export class Plane {
 
   constructor(options: PlaneOptions) {
     this.#options = options;
-    const { arena, addrs, tun, provider, drops, events, random, disco } = options;
+    const { arena, kernels, addrs, tun, provider, drops, events, random, disco } = options;
     this.#now = options.monotonic();
     this.#sweepAt = this.#now + SWEEP_MS;
     const layout = reserveLayout(arena);
@@ -136,7 +138,7 @@ export class Plane {
       },
     });
     const routes = this.#routes;
-    this.#transmit = new Transmit({ arena, layout, tun, provider, sender: this.#sender, routes, drops });
+    this.#transmit = new Transmit({ arena, kernels, layout, tun, provider, sender: this.#sender, routes, drops });
     this.#receive = new Receive({
       arena,
       layout,
@@ -147,7 +149,7 @@ export class Plane {
       paths,
       wg: this.#wg,
       magicsock: this.#magicsock,
-      coalescer: new Coalescer(arena, tun, layout, { tunWriteFailed: () => drops.count("tun-write") }),
+      coalescer: new Coalescer(arena, kernels, tun, layout, { tunWriteFailed: () => drops.count("tun-write") }),
       stun: (payload, source) =>
         this.#emit({ kind: "stun", from: addrs.text(source), payload: toHex(new Uint8Array(payload)) }),
       tsmp: (packet, peer) => this.#onTsmp(packet, peer),

@@ -7,6 +7,7 @@
  */
 import { fold, pseudoHeaderSum, storeWord, sumBytes } from "./checksum.ts";
 import type { Arena } from "../ports.ts";
+import type { Kernels } from "./packet_kernels.ts";
 import { GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM, VIRTIO_LENGTH } from "./virtio.ts";
 
 const TCP = 6;
@@ -61,7 +62,7 @@ export function describe(arena: Arena, offset: number, bytes: number, out: Super
   return true;
 }
 
-/** Writes segment `index` of `packet` to `to`. Returns its length. */
+/** Writes segment `index` of `packet` to `to`. Returns its length. The data path does it by `Kernels.writeSegments`. */
 export function writeSegment(arena: Arena, packet: SuperPacket, index: number, to: number): number {
   const { u8, view } = arena;
   const { ip, l4, headers, size, version } = packet;
@@ -100,12 +101,18 @@ export function writeSegment(arena: Arena, packet: SuperPacket, index: number, t
  * Completes a checksum the kernel left to us (NEEDS_CSUM). The field holds the pseudo-header sum; false when its
  * place lies outside the packet.
  */
-export function completeChecksum(arena: Arena, virtio: number, ip: number, length: number): boolean {
+export function completeChecksum(
+  arena: Arena,
+  kernels: Kernels,
+  virtio: number,
+  ip: number,
+  length: number,
+): boolean {
   if ((arena.u8[virtio] & NEEDS_CSUM) === 0) return true;
   const start = arena.view.getUint16(virtio + 6, true);
   const field = start + arena.view.getUint16(virtio + 8, true);
   if (field + 2 > length) return false;
-  const sum = sumBytes(arena, ip + start, length - start);
+  const sum = kernels.sumBytes(ip + start, length - start);
   storeWord(arena, ip + field, (~sum & 0xffff) || 0xffff);
   return true;
 }

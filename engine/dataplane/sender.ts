@@ -76,6 +76,11 @@ export class Sender {
     return this.#cursor;
   }
 
+  /** Bytes behind the place last given, itself included. */
+  get room(): number {
+    return this.#end - ((this.#cursor + 3) & ~3);
+  }
+
   /** Takes over the sealed packet of `bytes` that was placed at `at`, to go where the peer's path says. */
   commit(peer: PlanePeer, at: number, bytes: number): void {
     peer.txBytes += bytes;

@@ -12,9 +12,10 @@ import type { AllowedIps } from "../wg/allowed_ips.ts";
 import { MESSAGE_DATA } from "../wg/messages.ts";
 import type { Keypair } from "../wg/keypair.ts";
 import { DATA_HEADER, DATA_OVERHEAD, PADDING, TUN_MTU, TUN_READ_MAX } from "./layout.ts";
+import type { Kernels, Slots } from "./packet_kernels.ts";
 import type { Layout } from "./layout.ts";
 import type { PlanePeer } from "./plane_peer.ts";
-import { completeChecksum, describe, SuperPacket, writeSegment } from "./segment.ts";
+import { completeChecksum, describe, SuperPacket } from "./segment.ts";
 import type { Sender } from "./sender.ts";
 import { GSO_NONE, VIRTIO_LENGTH } from "./virtio.ts";
 
@@ -24,6 +25,7 @@ const TURN_BYTES = 200_000;
 /** What the transmit path works with. */
 export interface TransmitOptions {
   readonly arena: Arena;
+  readonly kernels: Kernels;
   readonly layout: Layout;
   readonly tun: TunPort;
   readonly provider: AeadProvider;
@@ -37,6 +39,7 @@ export class Transmit {
   readonly #options: TransmitOptions;
   readonly #packet = new Packet();
   readonly #super = new SuperPacket();
+  readonly #slots: Slots = { at: 0, stride: 0, receiver: 0, counter: 0 };
   /** Peers that sealed something this turn. */
   readonly #touched: PlanePeer[] = [];
   #turn = 0;
@@ -102,7 +105,7 @@ export class Transmit {
 
   /** The packet behind the virtio header at `layout.tunRead`, `bytes` long with it. */
   #fromTun(bytes: number, now: number): void {
-    const { arena, layout, sender, drops } = this.#options;
+    const { arena, kernels, layout, sender, drops } = this.#options;
     const ip = layout.tunRead + VIRTIO_LENGTH;
     const length = bytes - VIRTIO_LENGTH;
     const packet = this.#packet;
@@ -121,19 +124,34 @@ export class Transmit {
     }
     peer.usePath(this.#turn, now);
     if (arena.u8[layout.tunRead + 1] === GSO_NONE) {
-      if (!completeChecksum(arena, layout.tunRead, ip, length)) return drops.count("inner-malformed");
+      if (!completeChecksum(arena, kernels, layout.tunRead, ip, length)) return drops.count("inner-malformed");
       const at = sender.place(length + DATA_OVERHEAD + PADDING);
       arena.u8.copyWithin(at + DATA_HEADER, ip, ip + length);
       this.#seal(peer, keypair, at, length);
       return;
     }
-    const superPacket = this.#super;
-    if (!describe(arena, layout.tunRead, bytes, superPacket)) return drops.count("inner-malformed");
-    const room = superPacket.headers + superPacket.size + DATA_OVERHEAD + PADDING;
-    for (let i = 0; i < superPacket.count; i++) {
-      const at = sender.place(room);
-      this.#seal(peer, keypair, at, writeSegment(arena, superPacket, i, at + DATA_HEADER));
+    if (!describe(arena, layout.tunRead, bytes, this.#super)) return drops.count("inner-malformed");
+    this.#cutAndSeal(peer, keypair, this.#super);
+  }
+
+  /** Writes as many segments as the transmit buffer has room for, seals each, and again. */
+  #cutAndSeal(peer: PlanePeer, keypair: Keypair, packet: SuperPacket): void {
+    const { kernels, sender } = this.#options;
+    const slots = this.#slots;
+    const whole = packet.headers + packet.size;
+    slots.stride = (paddedLength(whole) + DATA_OVERHEAD + 3) & ~3;
+    slots.receiver = keypair.remoteIndex;
+    for (let index = 0; index < packet.count;) {
+      slots.at = sender.place(slots.stride);
+      slots.counter = keypair.nextCounter;
+      const written = kernels.writeSegments(packet, index, Math.floor(sender.room / slots.stride), slots);
+      for (const end = index + written; index < end; index++) {
+        const length = index === packet.count - 1 ? packet.length - index * packet.size : whole;
+        this.#sealSlot(peer, keypair, slots.at, paddedLength(length));
+        slots.at += slots.stride;
+      }
     }
+    this.#touch(peer, keypair, true);
   }
 
   #route(packet: Packet): PlanePeer | undefined {
@@ -143,25 +161,38 @@ export class Transmit {
       : routes.lookup6(packet.dst0, packet.dst1, packet.dst2, packet.dst3);
   }
 
-  /** Pads and seals the packet of `length` bytes behind the header at `at`, and commits it. */
+  /** Writes header and padding of the packet of `length` bytes behind the header at `at`, seals and commits it. */
   #seal(peer: PlanePeer, keypair: Keypair, at: number, length: number): void {
-    const { arena, provider, sender } = this.#options;
-    // Padding must not push a full packet over the MTU (whitepaper 5.4.6; wireguard-go `calculatePaddingSize`).
-    const padded = Math.min((length + PADDING - 1) & ~(PADDING - 1), Math.max(TUN_MTU, length));
-    for (let i = at + DATA_HEADER + length; i < at + DATA_HEADER + padded; i++) arena.u8[i] = 0;
-    const counter = keypair.nextCounter++;
-    const low = counter >>> 0;
-    const high = Math.floor(counter / 0x100000000);
+    const { u8, u32 } = this.#options.arena;
+    const padded = paddedLength(length);
+    for (let i = at + DATA_HEADER + length; i < at + DATA_HEADER + padded; i++) u8[i] = 0;
     const word = at >> 2;
-    arena.u32[word] = MESSAGE_DATA;
-    arena.u32[word + 1] = keypair.remoteIndex;
-    arena.u32[word + 2] = low;
-    arena.u32[word + 3] = high;
-    provider.seal(keypair.sendKey, at + DATA_HEADER, padded, low, high);
+    u32[word] = MESSAGE_DATA;
+    u32[word + 1] = keypair.remoteIndex;
+    u32[word + 2] = keypair.nextCounter >>> 0;
+    u32[word + 3] = Math.floor(keypair.nextCounter / 0x100000000);
+    this.#sealSlot(peer, keypair, at, padded);
+    this.#touch(peer, keypair, length > 0);
+  }
+
+  /** Seals what lies behind the data header at `at`, under the keypair's next counter, and commits it. */
+  #sealSlot(peer: PlanePeer, keypair: Keypair, at: number, padded: number): void {
+    const { provider, sender } = this.#options;
+    const counter = keypair.nextCounter++;
+    provider.seal(keypair.sendKey, at + DATA_HEADER, padded, counter >>> 0, Math.floor(counter / 0x100000000));
     sender.commit(peer, at, padded + DATA_OVERHEAD);
-    if (length > 0) peer.sealedData = true;
+  }
+
+  /** Remembers for the end of the turn that the peer's keypair sealed something. */
+  #touch(peer: PlanePeer, keypair: Keypair, isData: boolean): void {
+    if (isData) peer.sealedData = true;
     if (peer.sealedWith === keypair) return;
     if (peer.sealedWith === undefined) this.#touched.push(peer);
     peer.sealedWith = keypair;
   }
+}
+
+/** Padding must not push a full packet over the MTU (whitepaper 5.4.6; wireguard-go `calculatePaddingSize`). */
+function paddedLength(length: number): number {
+  return Math.min((length + PADDING - 1) & ~(PADDING - 1), Math.max(TUN_MTU, length));
 }

@@ -31,10 +31,20 @@ Deno.test("selectProvider() refuses a name it does not know and falls back from 
     () => selectProvider({ arena, force: "openssl" }),
     /want one of libcrypto-fast, libcrypto, wasm, noble/,
   );
-  assert.throws(() => selectProvider({ arena, force: "wasm" }), /wasm: not built in/);
+  const original = WebAssembly.Instance;
+  try {
+    WebAssembly.Instance = class {
+      constructor() {
+        throw new Error("no WebAssembly today");
+      }
+    } as unknown as typeof WebAssembly.Instance;
+    assert.throws(() => selectProvider({ arena, force: "wasm" }), /wasm: no WebAssembly today/);
+  } finally {
+    WebAssembly.Instance = original;
+  }
 });
 
-for (const name of ["libcrypto-fast", "libcrypto"]) {
+for (const name of ["libcrypto-fast", "libcrypto", "wasm"]) {
   Deno.test(`AEAD ${name} agrees with noble and node:crypto on random packets under interleaved keys`, () => {
     const fast = provider(name);
     if (fast === undefined) return;

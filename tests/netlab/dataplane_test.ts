@@ -22,7 +22,7 @@ async function transfer(from: LabNamespace, to: string, up: number, down: number
   console.log(`  ${to}: ${up / MEGABYTE} MB up, ${down / MEGABYTE} MB down in ${result.ms} ms`);
 }
 
-for (const crypto of ["", "libcrypto", "noble"]) {
+for (const crypto of ["", "libcrypto", "wasm", "noble"]) {
   privilegedTest(
     `Two engines carry TCP both ways over a real TUN with ${crypto || "the fastest provider"}`,
     async () => {

@@ -18,11 +18,14 @@ import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
 
 const EAGAIN = 11;
 
-/** An arena over plain shared memory. */
-export function memoryArena(bytes: number): Arena {
-  const buffer = new SharedArrayBuffer(bytes);
+/** An arena over a shared WebAssembly memory, as the real one is, so that the kernels run over it. */
+export function memoryArena(bytes: number): Arena & { readonly memory: WebAssembly.Memory } {
+  const pages = Math.ceil(bytes / 65_536);
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const buffer = memory.buffer as unknown as SharedArrayBuffer;
   let next = 64;
   return {
+    memory,
     buffer,
     u8: new Uint8Array(buffer),
     u16: new Uint16Array(buffer),

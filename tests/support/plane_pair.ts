@@ -3,6 +3,7 @@ import { DropCounters } from "../../base/drops.ts";
 import { parseAddrPort, parseIp } from "../../base/ip.ts";
 import { DiscoPrivate, NodePrivate } from "../../base/keys.ts";
 import type { EngineConfig, PeerConfig } from "../../engine/config.ts";
+import { createKernels } from "../../engine/dataplane/packet_kernels.ts";
 import { Plane } from "../../engine/dataplane/plane.ts";
 import {
   decodeDerp,
@@ -72,6 +73,7 @@ export class PlaneNode {
     };
     this.plane = new Plane({
       arena,
+      kernels: createKernels(arena, arena.memory),
       addrs,
       tun: this.tun,
       openSockets: () => ({ udp4: this.#socket, udp6: undefined }),

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Coalescer } from "../../../engine/dataplane/coalesce.ts";
 import { sumBytes } from "../../../engine/dataplane/checksum.ts";
+import { createKernels } from "../../../engine/dataplane/packet_kernels.ts";
 import { reserveLayout } from "../../../engine/dataplane/layout.ts";
 import { completeChecksum, describe, SuperPacket, writeSegment } from "../../../engine/dataplane/segment.ts";
 import { GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM, VIRTIO_LENGTH } from "../../../engine/dataplane/virtio.ts";
@@ -10,6 +11,7 @@ import { SeededRandom } from "../../support/random.ts";
 
 const arena = memoryArena(8 << 20);
 const layout = reserveLayout(arena);
+const kernels = createKernels(arena, arena.memory);
 
 function virtioHeader(gsoType: number, size: number, l4: number, field: number): Uint8Array {
   const header = new Uint8Array(VIRTIO_LENGTH);
@@ -100,10 +102,10 @@ Deno.test("completeChecksum() finishes what the kernel left, and refuses a place
   const ip = layout.tunRead + VIRTIO_LENGTH;
   arena.u8.set(virtioHeader(0, 0, 20, 6), layout.tunRead);
   arena.u8.set(partial, ip);
-  assert.ok(completeChecksum(arena, layout.tunRead, ip, partial.length));
+  assert.ok(completeChecksum(arena, kernels, layout.tunRead, ip, partial.length));
   assert.deepEqual(arena.u8.slice(ip, ip + right.length), right);
   arena.u8.set(virtioHeader(0, 0, 20, 60_000), layout.tunRead);
-  assert.equal(completeChecksum(arena, layout.tunRead, ip, partial.length), false);
+  assert.equal(completeChecksum(arena, kernels, layout.tunRead, ip, partial.length), false);
 });
 
 /** Splits a written super-packet again with our own segmenter and returns the packets. */
@@ -123,7 +125,7 @@ for (const family of [4, 6] as const) {
     const random = new SeededRandom(20261122);
     for (let round = 0; round < 60; round++) {
       const tun = new MemoryTun(arena);
-      const coalescer = new Coalescer(arena, tun, layout, { tunWriteFailed: () => assert.fail() });
+      const coalescer = new Coalescer(arena, kernels, tun, layout, { tunWriteFailed: () => assert.fail() });
       const source = random.bytes(family === 4 ? 4 : 16);
       const destination = random.bytes(source.length);
       const sequences = [0xfffff000, 5];
