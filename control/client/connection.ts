@@ -10,7 +10,8 @@
  */
 import type { Scheduler } from "../../base/clock.ts";
 import type { NodePublic } from "../../base/keys.ts";
-import { concat, utf8 } from "../../base/bytes.ts";
+import { Buffer } from "node:buffer";
+import { utf8 } from "../../base/bytes.ts";
 import { type ClientHttp2Session, type ClientHttp2Stream, http2Client, http2Request } from "../wire/h2.ts";
 import type { NoiseDuplex } from "../wire/noise_duplex.ts";
 import { ControlError } from "./errors.ts";
@@ -18,6 +19,8 @@ import { ControlError } from "./errors.ts";
 /** Time for a whole request, its dial included, ms. Tailscale's lock calls have the same. */
 export const REQUEST_TIMEOUT = 60_000;
 const DEFAULT_LIMIT = 1 << 20;
+/** Ms between two pings of a session. */
+export const HEARTBEAT = 60_000;
 
 /** A request inside Noise. */
 export interface Request {
@@ -108,6 +111,9 @@ export class ControlConnection implements Transport {
         throw lost(request.path, "it was cut short");
       }
       return { status: answer.status, headers: answer.headers, body };
+    } catch (error) {
+      if (both.aborted) throw both.reason;
+      throw error instanceof ControlError ? error : lost(request.path, (error as Error).message, error);
     } finally {
       timer?.cancel();
     }
@@ -141,6 +147,22 @@ export class ControlConnection implements Transport {
     return this.#dialling;
   }
 
+  /**
+   * Pings the server while the session lives, and drops it when a ping is not answered before the next: a request that
+   * waits for a person, for hours perhaps, would not notice a dead connection otherwise.
+   */
+  #heartbeat(session: ClientHttp2Session): void {
+    let answered = true;
+    const beat = () => {
+      if (!answered) return void session.destroy();
+      answered = false;
+      session.ping(() => answered = true);
+      timer = this.#options.scheduler.after(HEARTBEAT, beat);
+    };
+    let timer = this.#options.scheduler.after(HEARTBEAT, beat);
+    session.once("close", () => timer.cancel());
+  }
+
   async #dial(): Promise<ClientHttp2Session> {
     const { dial, host, log } = this.#options;
     const duplex = await dial(this.#closed.signal);
@@ -154,6 +176,7 @@ export class ControlConnection implements Transport {
       if (this.#session === session) this.#session = undefined;
     });
     this.#session = session;
+    this.#heartbeat(session);
     return session;
   }
 }
@@ -170,7 +193,7 @@ export async function readAll(answer: StreamedAnswer, path: string, limit: numbe
     }
     parts.push(part);
   }
-  return concat(...parts);
+  return Buffer.concat(parts);
 }
 
 function lost(path: string, detail: string, cause?: unknown): ControlError {
@@ -180,7 +203,10 @@ function lost(path: string, detail: string, cause?: unknown): ControlError {
 /** The promise, or the signal's reason as soon as that is there. */
 function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
+    if (signal.aborted) {
+      promise.catch(() => {});
+      return reject(signal.reason);
+    }
     const onAbort = () => reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));

@@ -215,7 +215,7 @@ export class Dialer {
 
   async #attempt(endpoint: Endpoint, serverKey: MachinePublic, signal: AbortSignal): Promise<NoiseDuplex> {
     const { machineKey, capabilityVersion, random, connect } = this.#options;
-    const handshake = new ClientHandshake(machineKey, serverKey, capabilityVersion, MachinePrivate.generate(random));
+    const handshake = startHandshake(machineKey, serverKey, capabilityVersion, MachinePrivate.generate(random));
     let socket: Socket;
     try {
       socket = await connect(endpoint, signal);
@@ -223,6 +223,15 @@ export class Dialer {
       throw signal.aborted ? error : unreachable(`${endpoint.host}:${endpoint.port}`, error);
     }
     return await upgrade(socket, authority(endpoint), handshake, signal);
+  }
+}
+
+/** The only key a server can give that makes no handshake is one of low order: a hostile or broken server's. */
+function startHandshake(...key: ConstructorParameters<typeof ClientHandshake>): ClientHandshake {
+  try {
+    return new ClientHandshake(...key);
+  } catch (error) {
+    throw new ControlError("handshake", (error as Error).message, { cause: error });
   }
 }
 

@@ -16,6 +16,7 @@
  * | rate-limited       | 429; see `retryAfterMs`                                        | yes   |
  * | malformed          | an answer that is not what the protocol says                   | yes   |
  * | bad-url            | the server's URL cannot be used                                | no    |
+ * | bad-auth-key       | the auth key given is damaged; nothing was sent                | no    |
  * | closed             | this client was closed                                         | no    |
  */
 export type ControlErrorCode =
@@ -30,9 +31,10 @@ export type ControlErrorCode =
   | "rate-limited"
   | "malformed"
   | "bad-url"
+  | "bad-auth-key"
   | "closed";
 
-const FINAL: ReadonlySet<ControlErrorCode> = new Set(["server-key-changed", "bad-url", "closed"]);
+const FINAL: ReadonlySet<ControlErrorCode> = new Set(["server-key-changed", "bad-url", "bad-auth-key", "closed"]);
 
 /** An error with a text an operator can act on. */
 export class ControlError extends Error {

@@ -6,8 +6,7 @@
 import http from "node:http";
 import https from "node:https";
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
-import type { Buffer } from "node:buffer";
-import { concat } from "../../base/bytes.ts";
+import { Buffer } from "node:buffer";
 import { ControlError } from "./errors.ts";
 import { isTlsFailure, unreachable, untrusted } from "./failure_text.ts";
 
@@ -45,7 +44,7 @@ function collect(answer: IncomingMessage, limit: number): Promise<Uint8Array> {
         reject(new ControlError("malformed", `Cannot read the answer: more than ${limit} bytes`));
       } else parts.push(part);
     });
-    answer.on("end", () => resolve(concat(...parts)));
+    answer.on("end", () => resolve(Buffer.concat(parts)));
     answer.on("error", reject);
   });
 }

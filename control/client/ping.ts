@@ -19,6 +19,7 @@ import type { C2nRequest, C2nResponse, LogLevel, PollHandlers } from "./types.ts
 
 const HEAD_TIMEOUT = 15_000;
 const C2N_TIMEOUT = 60_000;
+const PING_TIMEOUT = 10_000;
 /** Pings answered at once; more are dropped, so that a flood of them costs control its answers and us nothing. */
 const MAX_AT_ONCE = 16;
 const PING_TYPES: ReadonlySet<string> = new Set(["TSMP", "disco", "ICMP", "peerapi"]);
@@ -82,7 +83,8 @@ export class PingAnswerer {
   async #answerC2n(request: C2nRequest, answers: Answers): Promise<C2nResponse> {
     if (request.path.split("?")[0] === "/echo") return { status: 200, body: request.body };
     try {
-      return await answers.c2n?.(request) ?? c2nText(400, "unknown c2n path");
+      const answer = answers.c2n?.(request);
+      return (answer && await this.#within(C2N_TIMEOUT, answer)) ?? c2nText(400, "unknown c2n path");
     } catch (error) {
       this.#options.log("warn", `could not answer control's request for ${request.path}: ${(error as Error).message}`);
       return c2nText(500, "internal error");
@@ -101,8 +103,21 @@ export class PingAnswerer {
         this.#options.log("info", `ignored a ping of control of type ${JSON.stringify(type.slice(0, 20))}`);
         continue;
       }
-      const body = new TextEncoder().encode(JSON.stringify(await answers.ping(request, type)));
+      const body = new TextEncoder().encode(
+        JSON.stringify(await this.#within(PING_TIMEOUT, answers.ping(request, type))),
+      );
       await this.#send("POST", url, request.URLIsNoise === true, body, HEAD_TIMEOUT, signal);
+    }
+  }
+
+  /** What the daemon gives, or an error when it takes too long: an answer that never comes must not hold its place. */
+  async #within<T>(ms: number, answer: Promise<T>): Promise<T> {
+    const { promise, reject } = Promise.withResolvers<never>();
+    const timer = this.#options.scheduler.after(ms, () => reject(new Error(`no answer within ${ms / 1000} s`)));
+    try {
+      return await Promise.race([answer, promise]);
+    } finally {
+      timer.cancel();
     }
   }
 

@@ -21,11 +21,11 @@ export const LOGOUT_EXPIRY = 123_000;
 /** A followup waits for a person; the server answers when there is something to say. */
 const FOLLOWUP_TIMEOUT = 0;
 
-/** The request as it is sent. @param now Unix ms. @throws TypeError for a damaged auth key or no BackendLogID. */
+/** The request as it is sent. @param now Unix ms. @throws ControlError `bad-auth-key`, TypeError without BackendLogID. */
 export function registerRequest(input: RegisterInput, capabilityVersion: number, now: number): RegisterRequest {
   if (!input.hostinfo.BackendLogID) throw new TypeError("Cannot register: Hostinfo has no BackendLogID, want one");
   const authKey = input.authKey === undefined ? undefined : parseAuthKey(input.authKey);
-  if (typeof authKey === "string") throw new TypeError(authKey);
+  if (typeof authKey === "string") throw new ControlError("bad-auth-key", authKey);
   return {
     Version: capabilityVersion,
     NodeKey: input.nodeKey.toString(),

@@ -20,15 +20,18 @@ import type { Duplex } from "node:stream";
 
 export type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream };
 
-/** Stream window of a client. A full netmap of 10,000 peers is megabytes; 64 KiB would cost a round trip each. */
+/** Window of a client, per stream and per connection. A netmap of 10,000 peers is megabytes; every 64 KiB of it would
+ * cost a round trip otherwise. */
 const CLIENT_WINDOW = 1 << 20;
 
 /** A client's session on an open stream. The caller listens to "error" and "close". */
 export function http2Client(duplex: Duplex, authority: string): ClientHttp2Session {
-  return http2.connect(`https://${authority}`, {
+  const session = http2.connect(`https://${authority}`, {
     createConnection: () => duplex,
     settings: { enablePush: false, initialWindowSize: CLIENT_WINDOW },
   });
+  session.once("connect", () => session.setLocalWindowSize(CLIENT_WINDOW));
+  return session;
 }
 
 /** Starts a request that will have a body, whatever its method. */

@@ -108,15 +108,14 @@ export function struct(fields: Readonly<Record<string, FieldShape>>): Shape {
 export function list(item: Shape): Shape {
   return (value) => {
     if (!Array.isArray(value)) return ` is ${seen(value)}, want a list`;
-    let nulls = false;
+    let kept = 0;
     for (let i = 0; i < value.length; i++) {
-      if (value[i] === null) nulls = true;
-      else {
-        const wrong = item(value[i]);
-        if (wrong !== undefined) return `[${i}]${wrong}`;
-      }
+      if (value[i] === null) continue;
+      const wrong = item(value[i]);
+      if (wrong !== undefined) return `[${i}]${wrong}`;
+      value[kept++] = value[i];
     }
-    if (nulls) value.splice(0, value.length, ...value.filter((entry) => entry !== null));
+    value.length = kept;
     return undefined;
   };
 }

@@ -58,6 +58,11 @@ export class StubControl implements AsyncDisposable {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** Reads nothing any more: as a host that has gone. */
+  pause(): void {
+    for (const socket of this.#sockets) socket.pause();
+  }
+
   #upgrade(request: http.IncomingMessage, socket: Socket): void {
     const initiation = fromBase64(String(request.headers["x-tailscale-handshake"]))!;
     const answer = answerHandshake(this.key, initiation, MachinePrivate.generate(random));

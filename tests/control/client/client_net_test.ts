@@ -11,6 +11,7 @@ import type { Netmap } from "../../../control/client/netmap.ts";
 import type { ControlOptions, PollState, RegisterInput } from "../../../control/client/types.ts";
 import { encodeMapFrame } from "../../../control/wire/map_frame.ts";
 import { CAPABILITY_VERSION } from "../../../control/wire/tailcfg.ts";
+import { FakeScheduler } from "../../support/fake_scheduler.ts";
 import { realScheduler } from "../../support/real_scheduler.ts";
 import { type Handler, StubControl } from "../../support/stub_control.ts";
 
@@ -269,5 +270,24 @@ Deno.test("TS-2025-005 ControlClient: no log and no error holds the auth key", a
   const { client, log } = clientOf(stub.url);
   const error = await failure(client.register({ ...register, authKey: new Secret("tskey-auth-SECRET") }, never));
   assert.equal(JSON.stringify([log, error.message, String(error.cause)]).includes("SECRET"), false);
+  client.close();
+});
+
+Deno.test("ControlClient pings a connection that waits, and drops it when a ping is not answered", async () => {
+  await using stub = await StubControl.start(() => {});
+  const scheduler = new FakeScheduler();
+  const { client } = clientOf(stub.url, { scheduler });
+  const waiting = client.register({ ...register, followup: "https://login.example/" }, never);
+  const outcome = failure(waiting);
+  while (stub.connections === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await scheduler.advance(60_000);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  stub.pause();
+  await scheduler.advance(60_000);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await scheduler.advance(60_000);
+  assert.equal((await outcome).code, "connection-lost");
+  assert.equal(scheduler.pending, 0);
   client.close();
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Socket } from "node:net";
 import { concat, fromBase64, utf8 } from "../../../base/bytes.ts";
-import { MachinePrivate } from "../../../base/keys.ts";
+import { MachinePrivate, MachinePublic } from "../../../base/keys.ts";
 import { Dialer, dialTarget, type Endpoint } from "../../../control/client/dialer.ts";
 import { ControlError } from "../../../control/client/errors.ts";
 import type { ControlDialPlan } from "../../../control/wire/tailcfg.ts";
@@ -189,4 +189,11 @@ Deno.test("Dialer: aborting closes what is open", async () => {
   await assert.rejects(done, /enough/);
   await network.scheduler.settle();
   assert.equal(network.scheduler.pending, 0);
+});
+
+Deno.test("W1 Dialer: a server key of low order is a failed handshake, not a crash", async () => {
+  const network = new Network("https://c.example", { "tcp:80": "works" });
+  const one = new MachinePublic(Uint8Array.of(1, ...new Uint8Array(31)));
+  const error = await network.dialer.dial(one, never).catch((error) => error);
+  assert.ok(error instanceof ControlError && error.code === "handshake");
 });

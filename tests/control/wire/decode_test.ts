@@ -151,3 +151,12 @@ Deno.test("fromGoTime() and goTime(): nanoseconds, zones and Go's zero", () => {
   assert.equal(fromGoTime("soon"), undefined);
   assert.equal(goTime(123_000), "1970-01-01T00:02:03.000Z");
 });
+
+Deno.test("W11 decode: lists of half a million entries, nulls among them, are taken or refused without a throw", () => {
+  const removed = Array.from({ length: 500_000 }, (_, i) => i % 2 === 0 ? null : i);
+  const taken = decodeMapResponse(bytesOf({ PeersRemoved: removed, Peers: removed.map(() => null) }));
+  assert.ok(!isMalformed(taken));
+  assert.equal(taken.value.PeersRemoved!.length, 250_000);
+  assert.equal(taken.value.Peers!.length, 0);
+  assert.ok(isMalformed(decodeMapResponse(bytesOf({ Peers: [...removed, 1] }))));
+});

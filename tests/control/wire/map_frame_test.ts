@@ -71,3 +71,16 @@ Deno.test("decompressMapFrame() refuses what is not zstd", () => {
     assert.ok("malformed" in decompressMapFrame(bytes));
   }
 });
+
+Deno.test("W11 a map of a million peers is more than the limit, one of 50,000 is not", () => {
+  const peer = {
+    ID: 1_000_000,
+    StableID: "nXXXXXXCNTRL",
+    Name: "n.tail-scale.ts.net.",
+    User: 1,
+    Key: "nodekey:" + "a".repeat(64),
+  };
+  const bytes = (peers: number) => JSON.stringify(peer).length * peers;
+  assert.ok(bytes(1_000_000) > MAX_MESSAGE);
+  assert.ok(bytes(50_000) < MAX_MESSAGE);
+});
