@@ -77,6 +77,11 @@ export class Scene implements AsyncDisposable {
     return scene;
   }
 
+  /** The lab program, for `runLab`. */
+  get program(): string {
+    return this.#path;
+  }
+
   get control(): LabControl {
     if (this.#control === undefined) throw new TypeError("the control server is not running");
     return this.#control;
