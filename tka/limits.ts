@@ -28,9 +28,6 @@ export const MAX_CBOR_ARRAY = 4096;
 /** Pairs of a CBOR map. A decoder option upstream. */
 export const MAX_CBOR_PAIRS = 1024;
 
-/** Node keys a rotation chain may remember: with one more around it the CBOR nesting is exactly 16. */
-export const MAX_PREVIOUS_NODE_KEYS = 15;
-
 /** AUMs between checkpoints, so that a state is computed, and a chain compacted, from near by. */
 export const CHECKPOINT_EVERY = 50;
 

@@ -23,7 +23,7 @@ import { readCbor } from "./cbor_reader.ts";
 import { TkaError } from "./errors.ts";
 import type { Key } from "./key.ts";
 import { sameBytes } from "./key.ts";
-import { MAX_PREVIOUS_NODE_KEYS } from "./limits.ts";
+import { MAX_CBOR_NESTING } from "./limits.ts";
 import { verifyByKey, verifyGoStd } from "./signature.ts";
 
 export const SIG_KIND = { INVALID: 0, DIRECT: 1, ROTATION: 2, CREDENTIAL: 3 } as const;
@@ -246,14 +246,21 @@ export function resignNodeKey(lockKey: LockPrivate, nodeKey: NodePublic, old: Ui
   return encodeNodeKeySignature(signed(lockKey, { kind: SIG_KIND.ROTATION, pubkey: binary, nested }));
 }
 
-/** A chain that another rotation fits around: with more than 15 node keys it is signed again from its beginning. */
+/**
+ * A chain that another rotation fits around: of more than 15 signatures it is signed again from its beginning.
+ *
+ * Upstream counts node keys instead. A credential has none, so its 16th rotation of a node that joined with a wrapped
+ * auth key nests 17 deep, which nobody decodes: that node is locked out.
+ */
 function trimmed(sig: NodeKeySignature, lockKey: LockPrivate): NodeKeySignature {
   if (sig.kind !== SIG_KIND.ROTATION) return sig;
+  let levels = 1;
+  for (let at = sig.nested; at !== undefined; at = at.nested) levels++;
+  if (levels < MAX_CBOR_NESTING) return sig;
   const { keys, initial } = chainBelow(sig);
   const newestFirst = [sig.pubkey ?? new Uint8Array(0), ...keys];
-  if (newestFirst.length <= MAX_PREVIOUS_NODE_KEYS) return sig;
   let result = initial;
-  for (const pubkey of newestFirst.slice(0, MAX_PREVIOUS_NODE_KEYS - 1).reverse()) {
+  for (const pubkey of newestFirst.slice(0, MAX_CBOR_NESTING - 2).reverse()) {
     result = signed(lockKey, { kind: SIG_KIND.ROTATION, pubkey, nested: result });
   }
   return result;
