@@ -33,8 +33,8 @@ export interface LogOptions {
   readonly bare?: boolean;
 }
 
-const SECRETS =
-  /\b(?:tskey-[A-Za-z0-9_-]+|privkey:[0-9a-fA-F]+|nlpriv:[0-9a-fA-F]+|disablement-secret:[0-9a-fA-F]+)(?:--TL[A-Za-z0-9+/=-]+)?/g;
+/** Keys by their prefix. An auth key may carry a base64 suffix that signs for it (`--TL…`), which is secret as well. */
+const SECRETS = /\b(?:tskey-[A-Za-z0-9_+\/=-]+|(?:privkey|nlpriv|disablement-secret):[0-9a-fA-F]+)/g;
 
 /** The text with everything that has a secret's form struck out. */
 export function redact(text: string): string {

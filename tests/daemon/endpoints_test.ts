@@ -1,0 +1,148 @@
+import assert from "node:assert/strict";
+import { collectEndpoints, netInfoOf, sameNetInfo, usableAddresses } from "../../daemon/endpoints.ts";
+import { EndpointTracker } from "../../daemon/endpoint_tracker.ts";
+import type { TrackerOptions } from "../../daemon/endpoint_tracker.ts";
+import { createLog } from "../../daemon/log.ts";
+import { formatIp, parseIp } from "../../base/ip.ts";
+import type { DERPMap } from "../../derp/derp_map.ts";
+import { EMPTY_REPORT } from "../../engine/netcheck/report.ts";
+import type { Report } from "../../engine/netcheck/report.ts";
+import { FakeScheduler } from "../support/fake_scheduler.ts";
+import { SeededRandom } from "../support/random.ts";
+
+function usable(...addresses: string[]): string[] {
+  const interfaces = addresses.map((text) => {
+    const [device, address] = text.split(" ");
+    return { device, address };
+  });
+  return usableAddresses(interfaces, "agent0").map(formatIp);
+}
+
+Deno.test("usableAddresses() leaves out the tunnel, Tailscale's own and link-local IPv6", () => {
+  assert.deepEqual(
+    usable(
+      "lo 127.0.0.1",
+      "lo ::1",
+      "eth0 192.0.2.1",
+      "eth0 fe80::1%2",
+      "eth0 2001:db8::1",
+      "agent0 10.0.0.1",
+      "other 100.64.0.1",
+      "x fd7a:115c:a1e0::1",
+    ),
+    ["192.0.2.1", "2001:db8::1"],
+  );
+  assert.deepEqual(usable("lo 127.0.0.1", "eth0 169.254.1.1", "eth0 fe80::1"), ["169.254.1.1"]);
+  assert.deepEqual(usable("lo 127.0.0.1", "lo ::1"), ["127.0.0.1", "::1"]);
+});
+
+const REPORT: Report = { ...EMPTY_REPORT, udp: true, globalV4: "198.51.100.1:1234", globalV6: "[2001:db8::9]:5" };
+
+Deno.test("collectEndpoints() lists each address once, with the type control wants", () => {
+  const local = [parseIp("192.0.2.1")!, parseIp("2001:db8::9")!];
+  assert.deepEqual(collectEndpoints(local, { udp4: 41641, udp6: 5 }, REPORT), [
+    { addr: "198.51.100.1:1234", type: 2 },
+    { addr: "[2001:db8::9]:5", type: 2 },
+    { addr: "192.0.2.1:41641", type: 1 },
+  ]);
+  assert.deepEqual(collectEndpoints(local, { udp4: 41641, udp6: 0 }), [{ addr: "192.0.2.1:41641", type: 1 }]);
+});
+
+Deno.test("collectEndpoints() adds the local port behind a NAT that varies", () => {
+  const endpoints = collectEndpoints([], { udp4: 41641, udp6: 0 }, {
+    ...REPORT,
+    mappingVariesByDestIp: true,
+    globalV6: "",
+  });
+  assert.deepEqual(endpoints, [{ addr: "198.51.100.1:1234", type: 2 }, { addr: "198.51.100.1:41641", type: 4 }]);
+});
+
+Deno.test("netInfoOf() speaks seconds, and latency alone is no change", () => {
+  const report = { ...REPORT, regionV4Latency: new Map([[1, 12]]), regionV6Latency: new Map([[2, 30]]) };
+  const info = netInfoOf(report, 1);
+  assert.deepEqual(info.DERPLatency, { "1-v4": 0.012, "2-v6": 0.03 });
+  assert.deepEqual([info.PreferredDERP, info.WorkingUDP, "MappingVariesByDestIP" in info], [1, true, false]);
+  assert.ok(sameNetInfo(info, netInfoOf({ ...report, regionV4Latency: new Map([[1, 13]]) }, 1)));
+  assert.ok(!sameNetInfo(info, netInfoOf(report, 2)));
+  assert.ok(!sameNetInfo(undefined, info));
+});
+
+const MAP: DERPMap = { Regions: { "1": { RegionID: 1, RegionCode: "a", RegionName: "A", Nodes: [] } } };
+
+/** A tracker whose netchecks take a second, and what it did. */
+function tracker(report: Partial<Report> = {}) {
+  const scheduler = new FakeScheduler();
+  const did = { runs: 0, endpoints: [] as string[][], addresses: ["192.0.2.1"] };
+  const options: TrackerOptions = {
+    netcheck: {
+      run: () => {
+        did.runs++;
+        return new Promise((resolve) =>
+          scheduler.after(1000, () => resolve({ ...REPORT, preferredDerp: 1, ...report }))
+        );
+      },
+      networkChanged: () => {},
+    },
+    scheduler,
+    random: new SeededRandom(1).bytes,
+    interfaces: () => did.addresses.map((address) => ({ device: "eth0", address })),
+    ports: () => ({ udp4: 41641, udp6: 0 }),
+    tunName: "agent0",
+    lastDerpActivity: () => 0,
+    log: createLog({ verbose: 0, wall: () => 0, write: () => {} }),
+    endpointsChanged: (endpoints) => did.endpoints.push(endpoints.map(({ addr }) => addr)),
+    reported: () => {},
+  };
+  return { scheduler, did, tracker: new EndpointTracker(options) };
+}
+
+Deno.test("EndpointTracker tells local addresses at once and STUN's when they are known", async () => {
+  const { scheduler, did, tracker: endpoints } = tracker();
+  endpoints.want("nobody measures without relays");
+  assert.equal(did.runs, 0);
+  endpoints.setMap(MAP);
+  assert.deepEqual(did.endpoints, [["192.0.2.1:41641"]]);
+  await scheduler.advance(1000);
+  assert.deepEqual(did.endpoints.at(-1), ["198.51.100.1:1234", "[2001:db8::9]:5", "192.0.2.1:41641"]);
+  endpoints.close();
+  assert.equal(scheduler.pending, 0);
+});
+
+Deno.test("EndpointTracker measures every 5 minutes when idle, sooner when talked to or without a home", async () => {
+  const idle = tracker();
+  idle.tracker.setMap(MAP);
+  await idle.scheduler.advance(305_000);
+  assert.equal(idle.did.runs, 2);
+  idle.tracker.wantedByEngine("a peer calls");
+  await idle.scheduler.advance(30_000);
+  assert.equal(idle.did.runs, 4);
+  idle.tracker.close();
+  const homeless = tracker({ preferredDerp: 0 });
+  homeless.tracker.setMap(MAP);
+  await homeless.scheduler.advance(20_000);
+  assert.equal(homeless.did.runs, 4);
+  homeless.tracker.close();
+});
+
+Deno.test("EndpointTracker runs one netcheck at a time and one more for all wishes meanwhile", async () => {
+  const { scheduler, did, tracker: endpoints } = tracker();
+  endpoints.setMap(MAP);
+  for (let i = 0; i < 5; i++) endpoints.want("again");
+  for (let i = 0; i < 5; i++) endpoints.wantedByEngine("the engine is content with the one that runs");
+  assert.equal(did.runs, 1);
+  await scheduler.advance(5000);
+  assert.equal(did.runs, 2);
+  endpoints.close();
+});
+
+Deno.test("EndpointTracker.refresh() tells new addresses without waiting for a netcheck", async () => {
+  const { scheduler, did, tracker: endpoints } = tracker();
+  endpoints.setMap(MAP);
+  await scheduler.advance(2000);
+  did.addresses = ["192.0.2.7"];
+  endpoints.refresh();
+  assert.ok(did.endpoints.at(-1)!.includes("192.0.2.7:41641"));
+  assert.ok(!did.endpoints.at(-1)!.includes("192.0.2.1:41641"));
+  await scheduler.advance(2000);
+  endpoints.close();
+});
