@@ -42,6 +42,7 @@ func commands() []command {
 		{"netcheck", "a netcheck report for a DERP map", runNetcheck},
 		{"tka-oracle", "answer questions about Tailnet Lock with package tka, a JSON line each", runTKAOracle},
 		{"vectors", "write test vectors: wire, filter, tka, wycheproof", runVectors},
+		{"wireguard", "wireguard-go on a TUN device, configured by standard input", runWireGuard},
 		{"version", "the upstream version this program is linked to", runVersion},
 	}
 }
