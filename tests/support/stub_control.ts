@@ -1,6 +1,7 @@
 /** A control server of a few lines over real sockets: `/key`, `/ts2021`, and what the test answers inside Noise. */
 import { randomBytes } from "node:crypto";
 import http from "node:http";
+import https from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { concat, fromBase64, toHex } from "../../base/bytes.ts";
 import { MachinePrivate } from "../../base/keys.ts";
@@ -8,6 +9,7 @@ import { encodeEarlyPayload } from "../../control/wire/early_payload.ts";
 import { http2Server, type IncomingHttpHeaders, type ServerHttp2Stream } from "../../control/wire/h2.ts";
 import { answerHandshake, isRefused } from "../../control/wire/handshake.ts";
 import { NoiseDuplex } from "../../control/wire/noise_duplex.ts";
+import type { TestCertificates } from "./test_ca.ts";
 
 const random = (length: number) => new Uint8Array(randomBytes(length));
 
@@ -23,14 +25,19 @@ export class StubControl implements AsyncDisposable {
   readonly #server: http.Server;
   readonly #sockets = new Set<Socket>();
   readonly #handler: Handler;
+  readonly #secure: boolean;
 
-  private constructor(handler: Handler) {
+  private constructor(handler: Handler, certificates: TestCertificates | undefined) {
     this.#handler = handler;
-    this.#server = http.createServer((request, response) => {
+    const onRequest: http.RequestListener = (request, response) => {
       if (!request.url!.startsWith("/key?v=")) return void response.writeHead(404).end("no such page");
       this.keyRequests++;
       response.end(JSON.stringify({ legacyPublicKey: `mkey:${"0".repeat(64)}`, publicKey: this.key.public }));
-    });
+    };
+    this.#secure = certificates !== undefined;
+    this.#server = certificates === undefined
+      ? http.createServer(onRequest)
+      : https.createServer(certificates, onRequest);
     this.#server.on("connection", (socket) => {
       this.#sockets.add(socket);
       socket.on("error", () => {});
@@ -39,9 +46,10 @@ export class StubControl implements AsyncDisposable {
     this.#server.on("upgrade", (request, socket) => this.#upgrade(request, socket as Socket));
   }
 
-  static async start(handler: Handler, port = 0): Promise<StubControl> {
-    const stub = new StubControl(handler);
-    await new Promise<void>((resolve) => stub.#server.listen(port, "127.0.0.1", resolve));
+  /** @param certificates makes it serve https. */
+  static async start(handler: Handler, certificates?: TestCertificates): Promise<StubControl> {
+    const stub = new StubControl(handler, certificates);
+    await new Promise<void>((resolve) => stub.#server.listen(0, "127.0.0.1", resolve));
     return stub;
   }
 
@@ -50,7 +58,7 @@ export class StubControl implements AsyncDisposable {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}`;
+    return `http${this.#secure ? "s" : ""}://127.0.0.1:${this.port}`;
   }
 
   /** Cuts all connections. */

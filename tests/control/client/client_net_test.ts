@@ -14,6 +14,7 @@ import { CAPABILITY_VERSION } from "../../../control/wire/tailcfg.ts";
 import { FakeScheduler } from "../../support/fake_scheduler.ts";
 import { realScheduler } from "../../support/real_scheduler.ts";
 import { type Handler, StubControl } from "../../support/stub_control.ts";
+import { testCertificates } from "../../support/test_ca.ts";
 
 const random = (length: number) => new Uint8Array(randomBytes(length));
 const never = new AbortController().signal;
@@ -70,6 +71,19 @@ Deno.test("ControlClient registers over one connection, whatever the number of r
   assert.deepEqual([stub.connections, stub.keyRequests], [1, 1]);
   assert.ok(kept.get(stub.url)!.equals(stub.key.public));
   client.close();
+});
+
+Deno.test("ControlClient over https: key and stream by TLS on the URL's port; without the root it says what to do", async () => {
+  const certificates = await testCertificates(["control.example"], ["127.0.0.1"]);
+  await using stub = await StubControl.start(answering({ MachineAuthorized: true }), certificates);
+  const { client } = clientOf(stub.url, { ca: [certificates.ca] });
+  assert.equal((await client.register(register, never)).kind, "registered");
+  client.close();
+  const stranger = clientOf(stub.url).client;
+  const error = await failure(stranger.register(register, never));
+  assert.equal(error.code, "tls");
+  assert.match(error.message, /--ca-file/);
+  stranger.close();
 });
 
 Deno.test("ControlClient.request(): a GET with a body, its JSON answer, and the text of an error", async () => {
