@@ -11,12 +11,10 @@
  * All methods run on the main thread; whatever changes an input of the state ends in `#update`, the one place where the
  * state changes. Source: ipn/ipnlocal/local.go.
  */
-import { toHex } from "../base/bytes.ts";
-import type { RandomBytes } from "../base/keys.ts";
+import { fromHex, toHex } from "../base/bytes.ts";
 import { DiscoPublic } from "../base/keys.ts";
-import { fromHex } from "../base/bytes.ts";
-import type { Scheduler, Timer } from "../base/clock.ts";
-import { Secret } from "../base/secret.ts";
+import type { Timer } from "../base/clock.ts";
+import type { Secret } from "../base/secret.ts";
 import { ControlError } from "../control/client/errors.ts";
 import type { Netmap, NetmapChange } from "../control/client/netmap.ts";
 import type { ControlApi, PollState } from "../control/client/types.ts";
@@ -24,59 +22,26 @@ import type { Hostinfo } from "../control/wire/tailcfg.ts";
 import type { LocalEndpoint } from "../engine/config.ts";
 import { isDown, nextState, STATE_NUMBER } from "./backend_state.ts";
 import type { BackendState } from "./backend_state.ts";
+import { BackendError } from "./backend_options.ts";
+import type { BackendOptions, StartOptions } from "./backend_options.ts";
 import { Bus, WATCH } from "./bus.ts";
 import { checkPrefs } from "./check_prefs.ts";
+import { ControlClock } from "./control_clock.ts";
 import { ControlSession } from "./control_session.ts";
-import type { Datapath, DatapathEvents } from "./datapath.ts";
+import type { Datapath } from "./datapath.ts";
 import { ExpiryTimer } from "./expiry_timer.ts";
 import { Health } from "./health.ts";
 import { buildHostinfo } from "./hostinfo.ts";
-import type { HostFacts } from "./hostinfo.ts";
-import type { Log } from "./log.ts";
-import { isLoginUrl } from "./login_url.ts";
+import { AwaitedLogin, isLoginUrl } from "./login_url.ts";
 import { updateNodeHealth } from "./node_health.ts";
 import { NodeView } from "./node_view.ts";
 import { peerNotice } from "./peer_notices.ts";
 import { EMPTY_PERSIST } from "./persist.ts";
-import type { Persist } from "./persist.ts";
 import { applyChange, change, changedPrefs, controlUrl, publicPrefs } from "./prefs.ts";
 import type { MaskedPrefs, Prefs } from "./prefs.ts";
-import type { Profiles } from "./profiles.ts";
 import { isExpired } from "./router.ts";
+import { SavedPrefs } from "./saved_prefs.ts";
 
-/** What a backend is made of. */
-export interface BackendOptions {
-  readonly version: string;
-  readonly profiles: Profiles;
-  /** Registered as ephemeral, and logged out at the end. */
-  readonly ephemeral: boolean;
-  /** Makes a client of a control server. @throws ControlError for a URL that cannot be used. */
-  readonly connect: (serverUrl: string) => ControlApi;
-  /** Makes the data path; called once, from the constructor. */
-  readonly datapath: (events: DatapathEvents) => Datapath;
-  readonly host: HostFacts;
-  readonly scheduler: Scheduler;
-  readonly random: RandomBytes;
-  readonly log: Log;
-  /** The engine died: the daemon must end. */
-  readonly failed: (error: Error) => void;
-}
-
-/** `ipn.Options`, decoded. */
-export interface StartOptions {
-  readonly updatePrefs?: Prefs;
-  readonly authKey?: Secret;
-}
-
-/** A request that cannot be carried out; the text is for the user. */
-export class BackendError extends Error {
-  override readonly name = "BackendError";
-}
-
-/** A login URL older than this has expired at the server (7 days) or is about to. */
-const AUTH_URL_LIFE_MS = 7 * 24 * 3_600_000 - 3_600_000;
-/** A control clock before this, January 2023, is wrong: our own is taken then (expiry.go flagExpiredPeersEpoch). */
-const EARLIEST_CONTROL_TIME = 1_673_373_066_000;
 /** How often time alone is allowed to change the health. */
 const HEALTH_INTERVAL_MS = 5_000;
 /** How long a logout may take at the end of an ephemeral node. */
@@ -88,18 +53,18 @@ export class Backend {
   readonly health = new Health();
   readonly datapath: Datapath;
   readonly #options: BackendOptions;
+  readonly #saved: SavedPrefs;
   readonly #backendLogId: string;
   #state: BackendState = "NoState";
   #session: ControlSession | undefined;
   #netmap: Netmap | undefined;
   #view: NodeView | undefined;
-  #authUrl = "";
-  #authUrlTime = -Infinity;
+  readonly #awaited = new AwaitedLogin();
   #blocked = false;
   #keyExpired = false;
   #online = false;
   #sawLive = false;
-  #clockDelta = 0;
+  readonly #controlClock: ControlClock;
   readonly #expiry: ExpiryTimer;
   #healthTimer: Timer | undefined;
   #updateQueued = false;
@@ -108,7 +73,10 @@ export class Backend {
 
   constructor(options: BackendOptions) {
     this.#options = options;
+    const { profiles, log, scheduler } = options;
+    this.#saved = new SavedPrefs(profiles, this.health, log, () => scheduler.wall());
     this.#backendLogId = toHex(options.random(32));
+    this.#controlClock = new ControlClock(options.scheduler);
     this.#expiry = new ExpiryTimer(options.scheduler, () => this.#lookAtExpiry());
     this.datapath = options.datapath({
       live: () => {
@@ -130,7 +98,7 @@ export class Backend {
     return this.#state;
   }
   get prefs(): Prefs {
-    return this.#options.profiles.prefs;
+    return this.#saved.current;
   }
   /** The netmap after the lock; undefined before the first. */
   get view(): NodeView | undefined {
@@ -138,7 +106,7 @@ export class Backend {
   }
   /** Where a person is to log in, "" for nowhere. */
   get authUrl(): string {
-    return this.#authUrl;
+    return this.#awaited.url;
   }
   /** The map poll is connected. */
   get online(): boolean {
@@ -152,8 +120,7 @@ export class Backend {
     return this.#options.scheduler.wall();
   }
   get controlNow(): number {
-    const theirs = this.now + this.#clockDelta;
-    return theirs < EARLIEST_CONTROL_TIME ? this.now : theirs;
+    return this.#controlClock.now();
   }
   get endpoints(): readonly LocalEndpoint[] {
     return this.datapath.endpoints;
@@ -178,11 +145,11 @@ export class Backend {
       await old?.close();
       if (options.updatePrefs !== undefined) {
         const { persist, unknown } = this.prefs;
-        this.#savePrefs({ ...options.updatePrefs, persist, unknown: { ...unknown, ...options.updatePrefs.unknown } });
+        this.#saved.set({ ...options.updatePrefs, persist, unknown: { ...unknown, ...options.updatePrefs.unknown } });
       }
       if (controlUrl(this.prefs) !== oldUrl) this.#forgetNetmap();
       this.#state = "NoState";
-      this.#authUrl = "";
+      this.#awaited.end();
       this.#setOnline(false);
       this.#openSession(options.authKey);
       this.bus.send({ Prefs: publicPrefs(this.prefs) });
@@ -199,7 +166,7 @@ export class Backend {
     const changed = changedPrefs(old, next);
     if (changed.length === 0) return old;
     this.#options.log.info(`preferences changed: ${changed.join(", ")}`);
-    this.#savePrefs(next);
+    this.#saved.set(next);
     this.#session?.update({ hostinfo: this.#hostinfo() });
     if (!old.WantRunning && next.WantRunning && this.#session?.loggedIn === false) this.#session.login(false);
     if (changed.includes("RouteAll") || changed.includes("ShieldsUp")) this.#reconfigure();
@@ -214,8 +181,8 @@ export class Backend {
     if (session === undefined) {
       throw new BackendError("Cannot log in: no control server is configured that can be used");
     }
-    if (this.#authUrl !== "" && this.now - this.#authUrlTime < AUTH_URL_LIFE_MS) {
-      this.bus.send({ BrowseToURL: this.#authUrl });
+    if (this.#awaited.isFresh(this.now)) {
+      this.bus.send({ BrowseToURL: this.authUrl });
       return;
     }
     session.login(true);
@@ -241,9 +208,9 @@ export class Backend {
       }
       await this.#session?.close();
       this.#session = undefined;
-      this.#save(() => this.#options.profiles.forget());
+      this.#saved.forget();
       this.#forgetNetmap();
-      this.#authUrl = "";
+      this.#awaited.end();
       this.#setOnline(false);
       this.#openSession(undefined);
       this.bus.send({ Prefs: publicPrefs(this.prefs) });
@@ -291,29 +258,6 @@ export class Backend {
     if (errors.length > 0) throw new BackendError(errors.join("\n"));
   }
 
-  /** Storing that fails is a warning: the node goes on with what it has in memory. */
-  #save(store: () => void): void {
-    try {
-      store();
-      this.health.clear("state-store-health");
-    } catch (cause) {
-      const error = cause instanceof Error ? cause.message : String(cause);
-      this.#options.log.error(error);
-      this.health.warn("state-store-health", this.now, { error });
-    }
-  }
-
-  #savePrefs(prefs: Prefs): void {
-    const { profiles } = this.#options;
-    const netmap = this.#netmap;
-    const network = netmap && {
-      MagicDNSName: this.#view?.magicDnsSuffix ?? "",
-      DomainName: netmap.domain,
-      DisplayName: profiles.current.NetworkProfile.DisplayName,
-    };
-    this.#save(() => profiles.setPrefs(prefs, network));
-  }
-
   #hostinfo(): Hostinfo {
     return buildHostinfo(this.#options.host, {
       version: this.version,
@@ -347,7 +291,7 @@ export class Backend {
       random,
       log: log.child("control"),
       events: {
-        persistChanged: (persist) => this.#savePrefs({ ...this.prefs, persist }),
+        persistChanged: (persist) => this.#saved.setPersist(persist),
         authUrl: (url) => this.#gotAuthUrl(url),
         loggedIn: () => this.#loggedIn(),
         loginFailed: (text, passing) => this.#loginFailed(text, passing),
@@ -355,7 +299,7 @@ export class Backend {
         pollState: (state) => this.#gotPollState(state),
         refused: (error) => this.#refused(error),
         progress: () => this.#updateSoon(),
-        clockDelta: (deltaMs) => this.#clockDelta = deltaMs,
+        clockDelta: (deltaMs) => this.#controlClock.delta = deltaMs,
         openUrl: (url) => this.#openUrl(url),
       },
     });
@@ -374,8 +318,7 @@ export class Backend {
       this.#loginFailed(`the control server sent a login URL that is not to be trusted: ${url}`, false);
       return;
     }
-    this.#authUrl = url;
-    this.#authUrlTime = this.now;
+    this.#awaited.begin(url, this.now);
     this.#options.log.info(`to log in, open ${url}`);
     if (this.#keyExpired) {
       this.#blocked = true;
@@ -391,14 +334,14 @@ export class Backend {
 
   #loggedIn(): void {
     this.health.clear("login-state");
-    const waited = this.#authUrl !== "";
+    const waited = this.authUrl !== "";
     const finished = waited || this.#blocked;
     this.#blocked = false;
-    this.#authUrl = "";
+    this.#awaited.end();
     const values = { ...(this.prefs.LoggedOut && { LoggedOut: false }), ...(waited && { WantRunning: true }) };
     const next = applyChange(this.prefs, change({ ...values, ControlURL: controlUrl(this.prefs) }));
     if (changedPrefs(this.prefs, next).length > 0) {
-      this.#savePrefs(next);
+      this.#saved.set(next);
       this.bus.send({ Prefs: publicPrefs(this.prefs) });
     }
     this.#options.log.info("logged in");
@@ -446,7 +389,7 @@ export class Backend {
     const first = this.#netmap === undefined;
     const selfChanged = this.#netmap?.self !== netmap.self;
     this.#netmap = netmap;
-    this.#keepLogin(netmap);
+    this.#saved.keepLogin(netmap);
     const wasExpired = this.#keyExpired;
     this.#keyExpired = isExpired(netmap.self, this.controlNow);
     // An administrator extended the key.
@@ -466,17 +409,6 @@ export class Backend {
   /** A node that is down shows its peers all the same; the lock decides which, as always. */
   #acceptedWhileDown(netmap: Netmap) {
     return [...this.datapath.accepted(netmap)];
-  }
-
-  /** What the netmap says of ourselves belongs into the profile. */
-  #keepLogin(netmap: Netmap): void {
-    const { prefs } = this;
-    const persist: Persist = prefs.persist ?? EMPTY_PERSIST;
-    const user = netmap.users.get(netmap.self.User) ?? persist.userProfile;
-    const same = persist.nodeId === netmap.self.StableID && persist.userProfile.LoginName === user.LoginName &&
-      persist.userProfile.ID === user.ID && this.#options.profiles.current.NetworkProfile.DomainName === netmap.domain;
-    if (same) return;
-    this.#savePrefs({ ...prefs, persist: { ...persist, nodeId: netmap.self.StableID, userProfile: user } });
   }
 
   #forgetNetmap(): void {
@@ -556,7 +488,7 @@ export class Backend {
       this.datapath.down();
       return;
     }
-    if (next === "Running") this.#authUrl = "";
+    if (next === "Running") this.#awaited.end();
     if (isDown(old)) this.#reconfigure();
   }
 

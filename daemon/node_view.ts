@@ -18,6 +18,12 @@ export function addressesOf(node: Node): string[] {
   return (node.Addresses ?? []).flatMap((prefix) => addressOf(prefix) ?? []);
 }
 
+/** DNS suffix of the tailnet, without dots around it, from one's own name (NetworkMap.MagicDNSSuffix). */
+export function magicDnsSuffix(self: Node): string {
+  const dot = self.Name.indexOf(".");
+  return dot < 0 ? "" : self.Name.slice(dot + 1).replace(/\.$/, "");
+}
+
 /** A netmap after the lock. Immutable; indexes are made at first use. */
 export class NodeView {
   readonly netmap: Netmap;
@@ -52,10 +58,7 @@ export class NodeView {
     return this.netmap.users.get(id);
   }
 
-  /** DNS suffix of the tailnet, without dots around it (NetworkMap.MagicDNSSuffix). */
   get magicDnsSuffix(): string {
-    const name = this.netmap.self.Name;
-    const dot = name.indexOf(".");
-    return dot < 0 ? "" : name.slice(dot + 1).replace(/\.$/, "");
+    return magicDnsSuffix(this.netmap.self);
   }
 }

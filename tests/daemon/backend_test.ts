@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { STATE_NUMBER } from "../../daemon/backend_state.ts";
 import type { BackendState } from "../../daemon/backend_state.ts";
-import { BackendError } from "../../daemon/backend.ts";
+import { BackendError } from "../../daemon/backend_options.ts";
 import { backendStatus } from "../../daemon/backend_status.ts";
 import { change } from "../../daemon/prefs.ts";
 import { ControlError } from "../../control/client/errors.ts";

@@ -1,7 +1,8 @@
 /** Coming and going: start, interactive login, logout. */
 import { Secret } from "../../../base/secret.ts";
-import { BackendError } from "../../backend.ts";
-import type { Backend, StartOptions } from "../../backend.ts";
+import type { Backend } from "../../backend.ts";
+import { BackendError } from "../../backend_options.ts";
+import type { StartOptions } from "../../backend_options.ts";
 import { readPrefs } from "../../prefs.ts";
 import { errorText, noContent, requireMethod, requireWrite } from "../reply.ts";
 import type { Handler, Reply } from "../reply.ts";

@@ -1,6 +1,6 @@
 /** Preferences: read, change, check. */
-import { BackendError } from "../../backend.ts";
 import type { Backend } from "../../backend.ts";
+import { BackendError } from "../../backend_options.ts";
 import { checkPrefs } from "../../check_prefs.ts";
 import { publicPrefs, readMaskedPrefs, readPrefs } from "../../prefs.ts";
 import { errorText, json, requireMethod, requireWrite } from "../reply.ts";

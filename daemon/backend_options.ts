@@ -1,0 +1,39 @@
+/** What a backend is built from, is asked for, and answers when it cannot. */
+import type { Scheduler } from "../base/clock.ts";
+import type { RandomBytes } from "../base/keys.ts";
+import type { Secret } from "../base/secret.ts";
+import type { ControlApi } from "../control/client/types.ts";
+import type { Datapath, DatapathEvents } from "./datapath.ts";
+import type { HostFacts } from "./hostinfo.ts";
+import type { Log } from "./log.ts";
+import type { Prefs } from "./prefs.ts";
+import type { Profiles } from "./profiles.ts";
+
+/** What a backend is made of. */
+export interface BackendOptions {
+  readonly version: string;
+  readonly profiles: Profiles;
+  /** Registered as ephemeral, and logged out at the end. */
+  readonly ephemeral: boolean;
+  /** Makes a client of a control server. @throws ControlError for a URL that cannot be used. */
+  readonly connect: (serverUrl: string) => ControlApi;
+  /** Makes the data path; called once, from the constructor. */
+  readonly datapath: (events: DatapathEvents) => Datapath;
+  readonly host: HostFacts;
+  readonly scheduler: Scheduler;
+  readonly random: RandomBytes;
+  readonly log: Log;
+  /** The engine died: the daemon must end. */
+  readonly failed: (error: Error) => void;
+}
+
+/** `ipn.Options`, decoded. */
+export interface StartOptions {
+  readonly updatePrefs?: Prefs;
+  readonly authKey?: Secret;
+}
+
+/** A request that cannot be carried out; the text is for the user. */
+export class BackendError extends Error {
+  override readonly name = "BackendError";
+}

@@ -1,0 +1,68 @@
+/**
+ * The current profile's preferences, and keeping them. A store that fails is a warning: the node goes on with what it
+ * has in memory, and says that a restart would lose it.
+ */
+import type { Netmap } from "../control/client/netmap.ts";
+import type { Health } from "./health.ts";
+import type { Log } from "./log.ts";
+import { magicDnsSuffix } from "./node_view.ts";
+import { EMPTY_PERSIST } from "./persist.ts";
+import type { Persist } from "./persist.ts";
+import type { Prefs } from "./prefs.ts";
+import type { NetworkProfile, Profiles } from "./profiles.ts";
+
+/** Preferences with a place in the store. */
+export class SavedPrefs {
+  readonly #profiles: Profiles;
+  readonly #health: Health;
+  readonly #log: Log;
+  readonly #wall: () => number;
+
+  constructor(profiles: Profiles, health: Health, log: Log, wall: () => number) {
+    this.#profiles = profiles;
+    this.#health = health;
+    this.#log = log;
+    this.#wall = wall;
+  }
+
+  get current(): Prefs {
+    return this.#profiles.prefs;
+  }
+
+  set(prefs: Prefs, network?: NetworkProfile): void {
+    this.#store(() => this.#profiles.setPrefs(prefs, network));
+  }
+
+  setPersist(persist: Persist): void {
+    this.set({ ...this.current, persist });
+  }
+
+  /** Deletes the profile and its keys. */
+  forget(): void {
+    this.#store(() => this.#profiles.forget());
+  }
+
+  /** Keeps what a netmap says of ourselves: node, user, tailnet. */
+  keepLogin(netmap: Netmap): void {
+    const persist = this.current.persist ?? EMPTY_PERSIST;
+    const user = netmap.users.get(netmap.self.User) ?? persist.userProfile;
+    const old = this.#profiles.current.NetworkProfile;
+    const network = { ...old, MagicDNSName: magicDnsSuffix(netmap.self), DomainName: netmap.domain };
+    const same = persist.nodeId === netmap.self.StableID && persist.userProfile.ID === user.ID &&
+      persist.userProfile.LoginName === user.LoginName && old.DomainName === network.DomainName &&
+      old.MagicDNSName === network.MagicDNSName;
+    if (same) return;
+    this.set({ ...this.current, persist: { ...persist, nodeId: netmap.self.StableID, userProfile: user } }, network);
+  }
+
+  #store(run: () => void): void {
+    try {
+      run();
+      this.#health.clear("state-store-health");
+    } catch (cause) {
+      const error = cause instanceof Error ? cause.message : String(cause);
+      this.#log.error(error);
+      this.#health.warn("state-store-health", this.#wall(), { error });
+    }
+  }
+}
