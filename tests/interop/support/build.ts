@@ -1,6 +1,6 @@
-// Builds tests/interop's Go program once for each state of its sources, and hands out the path.
+// Builds the Go programs of the tests, each once for each state of its sources, and hands out the paths.
 //
-//   sources ─hash─▶ <cache>/agent-interop/<hash>/lab there? ── yes ─▶ ready
+//   sources ─hash─▶ <cache>/agent-interop/<hash>/<program> there? ── yes ─▶ ready
 //                          │ no
 //                          ▼
 //            lock file (one builder, the others wait) ─▶ go build ─▶ rename into place ─▶ ready
@@ -14,32 +14,59 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** Where the lab program is, or why there is none. */
-export type LabBuild =
+/** Where a program is, or why there is none. */
+export type GoBuild =
   | { readonly kind: "ready"; readonly path: string; readonly builtInMs: number }
   | { readonly kind: "skip"; readonly reason: string };
 
-const moduleDir = fileURLToPath(new URL("..", import.meta.url));
+/** A program of a module of ours. */
+interface Program {
+  /** Of the file built. */
+  readonly name: string;
+  readonly moduleDir: string;
+  /** What `go build` is given. */
+  readonly package: string;
+}
 
-let building: Promise<LabBuild> | undefined;
+const LAB: Program = { name: "lab", moduleDir: fileURLToPath(new URL("..", import.meta.url)), package: "." };
+const HEADSCALE: Program = {
+  name: "headscale",
+  moduleDir: fileURLToPath(new URL("../headscale", import.meta.url)),
+  package: "github.com/juanfont/headscale/cmd/headscale",
+};
+
+const building = new Map<Program, Promise<GoBuild>>();
 
 /**
  * Builds the lab program, or finds it built. Calls in one process share one build, and processes share it by a lock
  * file. Throws when the build fails, and with CI=true when Go is absent or too old.
  */
-export function buildLab(): Promise<LabBuild> {
-  building ??= build();
-  return building;
+export function buildLab(): Promise<GoBuild> {
+  return buildOnce(LAB);
 }
 
-async function build(): Promise<LabBuild> {
-  const missing = await missingGo();
+/** As buildLab(), for the headscale that `headscale/go.mod` pins. */
+export function buildHeadscale(): Promise<GoBuild> {
+  return buildOnce(HEADSCALE);
+}
+
+function buildOnce(program: Program): Promise<GoBuild> {
+  const known = building.get(program);
+  if (known !== undefined) return known;
+  const begun = build(program);
+  building.set(program, begun);
+  return begun;
+}
+
+async function build(program: Program): Promise<GoBuild> {
+  const { name, moduleDir } = program;
+  const missing = await missingGo(moduleDir);
   if (missing !== undefined) {
-    if (env("CI") === "true") throw new Error(`Cannot build the interop lab: ${missing}`);
+    if (env("CI") === "true") throw new Error(`Cannot build ${name}: ${missing}`);
     return { kind: "skip", reason: missing };
   }
-  const dir = join(cacheRoot(), await sourceHash());
-  const path = join(dir, "lab");
+  const dir = join(cacheRoot(), await sourceHash(program));
+  const path = join(dir, name);
   if (await exists(path)) return { kind: "ready", path, builtInMs: 0 };
 
   await mkdir(dir, { recursive: true });
@@ -47,27 +74,27 @@ async function build(): Promise<LabBuild> {
   await lock.lock(true); // freed by the kernel when a builder dies
   if (await exists(path)) return { kind: "ready", path, builtInMs: 0 };
   const start = performance.now();
-  await go(["build", "-trimpath", "-buildvcs=false", "-o", `${path}.new`, "."]);
+  await go(moduleDir, ["build", "-trimpath", "-buildvcs=false", "-o", `${path}.new`, program.package]);
   await rename(`${path}.new`, path);
-  await forgetOldBuilds();
+  await forgetOldBuilds(name);
   return { kind: "ready", path, builtInMs: Math.round(performance.now() - start) };
 }
 
 /** Removes builds of other sources that are older than a day. */
-async function forgetOldBuilds(): Promise<void> {
+async function forgetOldBuilds(program: string): Promise<void> {
   const day = 24 * 3600 * 1000;
   for (const name of await readdir(cacheRoot())) {
     const dir = join(cacheRoot(), name);
-    const built = await stat(join(dir, "lab")).catch(() => undefined);
+    const built = await stat(join(dir, program)).catch(() => undefined);
     if (built !== undefined && Date.now() - built.mtimeMs > day) await rm(dir, { recursive: true, force: true });
   }
 }
 
 /** Says what is missing to build, or undefined. Go itself fetches a newer toolchain where GOTOOLCHAIN allows it. */
-async function missingGo(): Promise<string | undefined> {
+async function missingGo(moduleDir: string): Promise<string | undefined> {
   const wanted = /^go (\S+)$/m.exec(await readFile(join(moduleDir, "go.mod"), "utf8"))?.[1] ?? "?";
   try {
-    await go(["env", "GOVERSION"]);
+    await go(moduleDir, ["env", "GOVERSION"]);
     return undefined;
   } catch (e) {
     const notThere = (e as NodeJS.ErrnoException).code === "ENOENT";
@@ -75,9 +102,9 @@ async function missingGo(): Promise<string | undefined> {
   }
 }
 
-function go(args: string[]): Promise<string> {
+function go(cwd: string, args: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    execFile("go", args, { cwd: moduleDir, maxBuffer: 16 << 20 }, (error, stdout, stderr) => {
+    execFile("go", args, { cwd, maxBuffer: 16 << 20 }, (error, stdout, stderr) => {
       if (error === null) return resolve(stdout);
       if (typeof error.code === "number") error.message = `go ${args[0]}: ${stderr.trim()}`;
       reject(error);
@@ -85,7 +112,7 @@ function go(args: string[]): Promise<string> {
   });
 }
 
-async function sourceHash(): Promise<string> {
+async function sourceHash({ moduleDir }: Program): Promise<string> {
   const hash = createHash("sha256");
   const files = (await readdir(moduleDir)).filter((f) => /\.go$|^go\.(mod|sum)$/.test(f)).sort();
   for (const file of files) {
@@ -107,5 +134,8 @@ async function exists(path: string): Promise<boolean> {
   return await stat(path).then(() => true, () => false);
 }
 
-// The test runner starts the build before anything else.
-if (import.meta.main) console.log(JSON.stringify(await buildLab()));
+// The test runner starts the builds before anything else: the one most tests want, then the one few do.
+if (import.meta.main) {
+  console.log(JSON.stringify(await buildLab()));
+  console.log(JSON.stringify(await buildHeadscale()));
+}

@@ -213,7 +213,7 @@ class Flow {
 
   async #send(): Promise<void> {
     const stream = new SeededBytes(this.#seed);
-    const tickMs = 20;
+    const tickMs = 5;
     const part = new Uint8Array(Math.round(this.#rate * tickMs / 1000));
     for (let due = performance.now(); !this.#ending;) {
       stream.fill(part);
