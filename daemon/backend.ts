@@ -36,6 +36,8 @@ import { AwaitedLogin, isLoginUrl } from "./login_url.ts";
 import { updateNodeHealth } from "./node_health.ts";
 import { NodeView } from "./node_view.ts";
 import { peerNotice } from "./peer_notices.ts";
+import { isPingType, ping } from "./ping.ts";
+import type { PingResult, PingType } from "./ping.ts";
 import { EMPTY_PERSIST } from "./persist.ts";
 import { applyChange, change, changedPrefs, controlUrl, publicPrefs } from "./prefs.ts";
 import type { MaskedPrefs, Prefs } from "./prefs.ts";
@@ -218,6 +220,12 @@ export class Backend {
     });
   }
 
+  /** Pings a peer by its address. Never rejects: what goes wrong is in the result. */
+  ping(ip: string, type: PingType, size: number): Promise<PingResult> {
+    const ports = { engine: this.datapath.engine, icmpEcho: this.#options.icmpEcho };
+    return ping(ports, this.#view, ip, type, size, this.controlNow);
+  }
+
   /** Links, addresses or rules of the machine changed. */
   networkChanged(addressesChanged: boolean): void {
     this.datapath.networkChanged(addressesChanged);
@@ -301,6 +309,7 @@ export class Backend {
         progress: () => this.#updateSoon(),
         clockDelta: (deltaMs) => this.#controlClock.delta = deltaMs,
         openUrl: (url) => this.#openUrl(url),
+        ping: (ip, type) => this.#answerPing(ip, type),
       },
     });
     this.#session = session;
@@ -330,6 +339,12 @@ export class Backend {
 
   #openUrl(url: string): void {
     if (isLoginUrl(url, controlUrl(this.prefs))) this.bus.send({ BrowseToURL: url });
+  }
+
+  /** Control asks how a peer is reached; the answer is Go's `tailcfg.PingResponse`. */
+  async #answerPing(ip: string, type: string): Promise<Record<string, unknown>> {
+    if (!isPingType(type)) return { Type: type, IP: ip, Err: "unknown ping type" };
+    return { Type: type, ...await this.ping(ip, type, 0) };
   }
 
   #loggedIn(): void {
@@ -509,6 +524,7 @@ export class Backend {
       prefs: this.prefs,
       keyExpired: this.#keyExpired,
       online: this.#online,
+      networkUp: this.datapath.networkUp,
       udp4: this.datapath.engine.localPorts.udp4 !== 0,
       relays: { map: this.#netmap?.derpMap, home: this.datapath.homeDerp, ...this.datapath.relayStatus() },
     }, this.now);

@@ -6,6 +6,7 @@ import type { ControlApi } from "../control/client/types.ts";
 import type { Datapath, DatapathEvents } from "./datapath.ts";
 import type { HostFacts } from "./hostinfo.ts";
 import type { Log } from "./log.ts";
+import type { PingPorts } from "./ping.ts";
 import type { Prefs } from "./prefs.ts";
 import type { Profiles } from "./profiles.ts";
 
@@ -19,6 +20,7 @@ export interface BackendOptions {
   readonly connect: (serverUrl: string) => ControlApi;
   /** Makes the data path; called once, from the constructor. */
   readonly datapath: (events: DatapathEvents) => Datapath;
+  readonly icmpEcho: PingPorts["icmpEcho"];
   readonly host: HostFacts;
   readonly scheduler: Scheduler;
   readonly random: RandomBytes;

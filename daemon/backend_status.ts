@@ -15,6 +15,9 @@ export async function engineStatus(backend: Backend): Promise<EngineStatus | und
   const late = new Promise<undefined>((resolve) => timer = setTimeout(() => resolve(undefined), ENGINE_TIMEOUT_MS));
   try {
     return await Promise.race([backend.datapath.engine.status(), late]);
+  } catch {
+    // An engine that fails tells the daemon itself; who asks for a status still gets the rest of it.
+    return undefined;
   } finally {
     clearTimeout(timer);
   }

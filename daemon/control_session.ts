@@ -47,6 +47,8 @@ export interface SessionEvents {
   progress(): void;
   clockDelta(deltaMs: number): void;
   openUrl(url: string): void;
+  /** Control asks for a ping of an address; the answer goes back as JSON. */
+  ping(ip: string, type: string): Promise<unknown>;
 }
 
 /** What a session is made of. */
@@ -320,6 +322,7 @@ export class ControlSession {
       status: (state) => events.pollState(state),
       clockDelta: (deltaMs) => events.clockDelta(deltaMs),
       openUrl: (url) => events.openUrl(url),
+      ping: (request, type) => events.ping(request.IP ?? "", type),
     }, signal);
     events.pollState({ kind: "ended" });
     switch (end.kind) {

@@ -102,6 +102,8 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
   // A signal that comes while we start must not leave a TUN device or a socket behind.
   const ending = endOnSignal(stack, log);
 
+  onStrayErrors(stack, log, ending);
+
   // The socket first: a second daemon must notice the first before it touches state or devices.
   await claimSocket(flags.socket);
   const roots = trustedRoots(flags.caFile);
@@ -135,6 +137,7 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
       }),
     dialDerp: createDerpDial({ scheduler: systemScheduler, ca: roots }),
     interfaces: interfaceAddresses,
+    icmpEcho: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs }),
     host: readHostFacts(),
     scheduler: systemScheduler,
     random: systemRandom,
@@ -152,7 +155,7 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
     path: flags.socket,
     version: LONG_VERSION,
     capabilityVersion: capability,
-    routes: localApiRoutes(backend, { icmpEcho: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs }) }),
+    routes: localApiRoutes(backend),
     credentials: (socket) => peerCredentials(socketFd(socket) ?? -1),
     canWrite: (uid) => mayWrite(uid, backend.prefs.OperatorUser, log),
     log,
@@ -200,6 +203,29 @@ function endOnSignal(stack: AsyncDisposableStack, log: Log): PromiseWithResolver
     });
   }
   return ending;
+}
+
+/**
+ * Errors that nobody caught. A promise nobody waited for is one piece of work that failed, and the node goes on; an
+ * exception out of a callback leaves something half done, and the daemon ends in order, to be started again.
+ */
+function onStrayErrors(stack: AsyncDisposableStack, log: Log, ending: PromiseWithResolvers<number>): void {
+  const text = (cause: unknown) => cause instanceof Error ? cause.stack ?? cause.message : String(cause);
+  const onRejection = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    log.error(`unhandled rejection: ${text(event.reason)}`);
+  };
+  const onError = (event: ErrorEvent) => {
+    event.preventDefault();
+    log.error(`uncaught error: ${text(event.error)}`);
+    ending.resolve(EXIT.failed);
+  };
+  globalThis.addEventListener("unhandledrejection", onRejection);
+  globalThis.addEventListener("error", onError);
+  stack.defer(() => {
+    globalThis.removeEventListener("unhandledrejection", onRejection);
+    globalThis.removeEventListener("error", onError);
+  });
 }
 
 /** What the kernel says of links, addresses, routes and rules becomes at most one call a second. */

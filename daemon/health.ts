@@ -26,7 +26,6 @@ export type WarningCode =
   | "wantrunning-false"
   | "login-state"
   | "not-in-map-poll"
-  | "mapresponse-timeout"
   | "no-derp-home"
   | "no-derp-connection"
   | "derp-timed-out"
@@ -63,12 +62,6 @@ const WARNABLES: Readonly<Record<WarningCode, Warnable>> = {
       `Traffic between known peers goes on; changes of the tailnet are not seen.${error ? ` (${error})` : ""}`,
     dependsOn: ["network-status", "wantrunning-false", "agent-server-key-changed"],
     graceMs: 10_000,
-  },
-  "mapresponse-timeout": {
-    severity: "medium",
-    title: "Network map response timeout",
-    text: ({ duration }) => `No network map has come from the coordination server in ${duration}.`,
-    dependsOn: ["network-status", "wantrunning-false"],
   },
   "no-derp-home": {
     severity: "medium",

@@ -1,10 +1,11 @@
 /** The routing port over netlink, and the clean-up of what a killed daemon left behind. */
-import { parsePrefix } from "../base/ip.ts";
+import { formatPrefix, parsePrefix } from "../base/ip.ts";
 import { FfiError } from "../ffi/libc.ts";
 import { Netlink } from "../ffi/netlink.ts";
 import { addAddress, deleteAddress } from "../ffi/rt_addr.ts";
 import { linkByName, setLink } from "../ffi/rt_link.ts";
 import { deleteRoute, listRoutes, replaceRoute } from "../ffi/rt_route.ts";
+import type { Route } from "../ffi/rt_route.ts";
 import { addRule, deleteRule } from "../ffi/rt_rule.ts";
 import type { Rule } from "../ffi/rt_rule.ts";
 import { BYPASS_MARK, MARK_MASK, ROUTE_TABLE, RULES } from "./os_router.ts";
@@ -55,15 +56,20 @@ export function netlinkRouting(device: string): RoutingPort & Disposable {
     hasFamily: (family) => family === 4 || ipv6,
     addRule: (family, rule) => void addRule(netlink, toRule(family, rule)),
     deleteRule: (family, rule) => void deleteRule(netlink, toRule(family, rule)),
-    foreignRoutes: () => countForeign(netlink, index, ipv6),
+    presentRoutes: () => {
+      const ours = tableRoutes(netlink, ipv6).filter((route) => route.device === index);
+      return new Set(ours.map((route) => formatPrefix(route.destination)));
+    },
+    foreignRoutes: () =>
+      tableRoutes(netlink, ipv6).filter((route) => route.device !== undefined && route.device !== index).length,
     [Symbol.dispose]: () => netlink.close(),
   };
 }
 
-function countForeign(netlink: Netlink, index: number, ipv6: boolean): number {
+/** All routes of our table. */
+function tableRoutes(netlink: Netlink, ipv6: boolean): Route[] {
   const families: (4 | 6)[] = ipv6 ? [4, 6] : [4];
-  const routes = families.flatMap((family) => listRoutes(netlink, family, ROUTE_TABLE));
-  return routes.filter((route) => route.device !== undefined && route.device !== index).length;
+  return families.flatMap((family) => listRoutes(netlink, family, ROUTE_TABLE));
 }
 
 /**

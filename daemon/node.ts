@@ -22,6 +22,7 @@ import { CLOSED_LOCK_FILTER } from "./lock_filter.ts";
 import type { Log } from "./log.ts";
 import { OsRouter } from "./os_router.ts";
 import type { RoutingPort } from "./os_router.ts";
+import type { PingPorts } from "./ping.ts";
 import { Profiles } from "./profiles.ts";
 import type { StateStore } from "./state_file.ts";
 
@@ -36,6 +37,7 @@ export interface NodeOptions {
   readonly connect: (serverUrl: string, profiles: Profiles) => ControlApi;
   readonly dialDerp: DerpDial;
   readonly interfaces: () => readonly InterfaceAddress[];
+  readonly icmpEcho: PingPorts["icmpEcho"];
   readonly host: HostFacts;
   readonly scheduler: Scheduler;
   readonly random: RandomBytes;
@@ -75,6 +77,7 @@ export function buildNode(options: NodeOptions): Backend {
     profiles,
     ephemeral: store.ephemeral,
     connect: (serverUrl) => options.connect(serverUrl, profiles),
+    icmpEcho: options.icmpEcho,
     host: options.host,
     scheduler,
     random,

@@ -30,6 +30,8 @@ export interface RoutingPort {
   hasFamily(family: 4 | 6): boolean;
   addRule(family: 4 | 6, rule: PolicyRule): void;
   deleteRule(family: 4 | 6, rule: PolicyRule): void;
+  /** Prefixes that our table leads to the device. */
+  presentRoutes(): ReadonlySet<string>;
   /** Routes in our table that lead to other devices: another program's, whose rules are the same as ours. */
   foreignRoutes(): number;
 }
@@ -99,7 +101,8 @@ export class OsRouter {
     if (!this.#up) return;
     this.#addRules();
     for (const prefix of this.#addresses) this.#try(() => this.#port.addAddress(prefix));
-    for (const prefix of this.#routes) this.#try(() => this.#port.addRoute(prefix));
+    const missing = difference(this.#routes, this.#port.presentRoutes());
+    for (const prefix of missing) this.#try(() => this.#port.addRoute(prefix));
   }
 
   /** Takes everything away that `set` put there. */

@@ -1,6 +1,5 @@
 /** All paths of the LocalAPI, by what follows `/localapi/v0/`. Those below `agent/` are ours. */
 import type { Backend } from "../backend.ts";
-import type { PingPorts } from "../ping.ts";
 import type { Handler } from "./reply.ts";
 import { diagnoseRoutes } from "./routes/diagnose.ts";
 import { loginRoutes } from "./routes/login.ts";
@@ -8,12 +7,12 @@ import { prefsRoutes } from "./routes/prefs.ts";
 import { statusRoutes } from "./routes/status.ts";
 import { watchRoutes } from "./routes/watch.ts";
 
-export function localApiRoutes(backend: Backend, ports: Pick<PingPorts, "icmpEcho">): Record<string, Handler> {
+export function localApiRoutes(backend: Backend): Record<string, Handler> {
   return {
     ...statusRoutes(backend),
     ...prefsRoutes(backend),
     ...loginRoutes(backend),
     ...watchRoutes(backend),
-    ...diagnoseRoutes(backend, ports),
+    ...diagnoseRoutes(backend),
   };
 }

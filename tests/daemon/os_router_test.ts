@@ -41,6 +41,9 @@ class FakeSystem implements RoutingPort {
   deleteRule(family: 4 | 6, rule: { priority: number }): void {
     this.rules.delete(`${family}:${rule.priority}`);
   }
+  presentRoutes(): ReadonlySet<string> {
+    return this.routes;
+  }
   foreignRoutes(): number {
     return this.foreign;
   }

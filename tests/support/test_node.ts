@@ -56,6 +56,9 @@ export class FakeRouting implements RoutingPort {
   deleteRule(family: 4 | 6, rule: { priority: number }): void {
     this.rules.delete(`${family}:${rule.priority}`);
   }
+  presentRoutes(): ReadonlySet<string> {
+    return this.routes;
+  }
   foreignRoutes(): number {
     return 0;
   }
@@ -99,6 +102,7 @@ export class TestNode implements AsyncDisposable {
       },
       dialDerp: () => Promise.resolve({ duplex: new Duplex({ read() {}, write() {} }), host: "relay" }),
       interfaces: () => [{ device: "eth0", address: "192.0.2.10" }, { device: "fake0", address: "100.64.0.1" }],
+      icmpEcho: () => Promise.resolve(3.5),
       host: HOST,
       scheduler: this.scheduler,
       random: new SeededRandom(options.seed ?? 1).bytes,

@@ -2,8 +2,7 @@
 import { formatIp, parseIp } from "../../../base/ip.ts";
 import { EMPTY_DERP_MAP } from "../../../derp/derp_map.ts";
 import type { Backend } from "../../backend.ts";
-import { isPingType, MAX_PING_SIZE, ping } from "../../ping.ts";
-import type { PingPorts } from "../../ping.ts";
+import { isPingType, MAX_PING_SIZE } from "../../ping.ts";
 import { formatReport } from "../../../engine/netcheck/format.ts";
 import { reportToJson } from "../../../engine/netcheck/report.ts";
 import { queryBool } from "./status.ts";
@@ -11,7 +10,7 @@ import { errorText, json, requireMethod } from "../reply.ts";
 import type { Handler } from "../reply.ts";
 
 /** `ping`, `agent/netcheck`. */
-export function diagnoseRoutes(backend: Backend, ports: Pick<PingPorts, "icmpEcho">): Record<string, Handler> {
+export function diagnoseRoutes(backend: Backend): Record<string, Handler> {
   let running: ReturnType<Backend["datapath"]["netcheck"]> | undefined;
   return {
     ping: async (request) => {
@@ -30,8 +29,7 @@ export function diagnoseRoutes(backend: Backend, ports: Pick<PingPorts, "icmpEch
       }
       if (size > MAX_PING_SIZE) return errorText(400, `maximum value for 'size' is ${MAX_PING_SIZE}`);
       if (!isPingType(type)) return errorText(400, `unknown ping type ${JSON.stringify(type)}`);
-      const { engine } = backend.datapath;
-      return json(await ping({ engine, ...ports }, backend.view, formatIp(ip), type, size, backend.controlNow));
+      return json(await backend.ping(formatIp(ip), type, size));
     },
 
     "agent/netcheck": async (request) => {

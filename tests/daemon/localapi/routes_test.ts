@@ -34,7 +34,7 @@ class Api implements AsyncDisposable {
       path: api.path,
       version: "1.2.3",
       capabilityVersion: 113,
-      routes: localApiRoutes(backend, { icmpEcho: () => Promise.resolve(3.5) }),
+      routes: localApiRoutes(backend),
       credentials: () => ({ uid: api.uid, pid: 1 }),
       canWrite: (uid) => uid === ROOT || (uid === OPERATOR && backend.prefs.OperatorUser === "operator"),
       log: createLog({ verbose: 0, wall: () => 0, write: () => {} }),
