@@ -3,8 +3,9 @@
  *
  * ```
  *   socket answers ──────────────────────▶ over the socket
- *   no socket, or nobody behind it ──────▶ on the file, under its exclusive lock
- *   file locked ─────────────────────────▶ a server runs whose socket is elsewhere: say so
+ *   no socket, or nobody behind it ──────▶ on the file, under its exclusive lock (not with --socket alone)
+ *   file locked ─────────────────────────▶ a server that is starting: ask the socket again, a few times;
+ *                                          then a server whose socket is elsewhere: say so
  * ```
  */
 import { request } from "node:http";
@@ -73,19 +74,36 @@ function overSocket(path: string): AdminOperations {
   };
 }
 
+/** Each try waits a second for the file's lock. */
+const TRIES = 3;
+
 /** Runs one operation where it can be run. Any other failure of it rejects with a text for the operator. */
 export async function administer<T>(place: AdminPlace, run: (admin: AdminOperations) => Promise<T>): Promise<T> {
   const socket = place.socket !== "" ? place.socket : join(place.statedir, "coordinator.sock");
-  try {
-    return await run(overSocket(socket));
-  } catch (error) {
-    if (!(error instanceof NobodyAnswers)) throw error;
-  }
-  const { openOfflineAdmin } = await import("../../control/server/offline_admin.ts");
-  const { admin, close } = await openOfflineAdmin(place.statedir);
-  try {
-    return await run(admin);
-  } finally {
-    await close();
+  for (let tries = 1;; tries++) {
+    try {
+      return await run(overSocket(socket));
+    } catch (error) {
+      if (!(error instanceof NobodyAnswers)) throw error;
+      // Whoever names a socket means that coordinator, and not what may lie in the default directory.
+      if (place.socket !== "" && place.statedir === ADMIN_FLAGS.statedir.fallback) {
+        throw new CliError(`${error.message}; start it, or give its --statedir to work on its files`, 1, {
+          cause: error,
+        });
+      }
+    }
+    const { openOfflineAdmin } = await import("../../control/server/offline_admin.ts");
+    let offline;
+    try {
+      offline = await openOfflineAdmin(place.statedir);
+    } catch (error) {
+      if (tries < TRIES && (error as Error).name === "StoreLockedError") continue;
+      throw error;
+    }
+    try {
+      return await run(offline.admin);
+    } finally {
+      await offline.close();
+    }
   }
 }
