@@ -62,7 +62,7 @@ export interface Transport {
 export interface ConnectionOptions {
   /** Opens a Noise stream to the server. */
   readonly dial: (signal: AbortSignal) => Promise<NoiseDuplex>;
-  /** Host of the `:authority` header. */
+  /** Host of the `:authority` header; an IPv6 address without its brackets. */
   readonly host: string;
   readonly scheduler: Scheduler;
   readonly log: (level: "debug", text: string) => void;
@@ -170,7 +170,7 @@ export class ControlConnection implements Transport {
       duplex.destroy();
       throw this.#closed.signal.reason;
     }
-    const session = http2Client(duplex, host);
+    const session = http2Client(duplex, host.includes(":") ? `[${host}]` : host);
     session.on("error", (error: Error) => log("debug", `connection to ${host} broke: ${error.message}`));
     session.on("close", () => {
       if (this.#session === session) this.#session = undefined;
