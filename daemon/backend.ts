@@ -524,7 +524,6 @@ export class Backend {
       prefs: this.prefs,
       keyExpired: this.#keyExpired,
       online: this.#online,
-      networkUp: this.datapath.networkUp,
       udp4: this.datapath.engine.localPorts.udp4 !== 0,
       relays: { map: this.#netmap?.derpMap, home: this.datapath.homeDerp, ...this.datapath.relayStatus() },
     }, this.now);

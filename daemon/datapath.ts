@@ -21,7 +21,7 @@ import type { DerpPacket, Engine, EngineEvents } from "../engine/engine.ts";
 import type { Report } from "../engine/netcheck/report.ts";
 import { EndpointTracker } from "./endpoint_tracker.ts";
 import type { NetcheckRunner } from "./endpoint_tracker.ts";
-import { isLoopback, netInfoOf, sameNetInfo, usableAddresses } from "./endpoints.ts";
+import { netInfoOf, sameNetInfo } from "./endpoints.ts";
 import type { InterfaceAddress } from "./endpoints.ts";
 import type { LockFilter } from "./lock_filter.ts";
 import type { Log } from "./log.ts";
@@ -80,7 +80,6 @@ export class Datapath {
   #home = 0;
   #netInfo: NetInfo | undefined;
   #controlOnline = false;
-  #networkUp = true;
   #last: { readonly netmap: Netmap; readonly policy: DatapathPolicy } | undefined;
   #problems = "";
 
@@ -88,7 +87,6 @@ export class Datapath {
     this.#options = options;
     this.engine = options.engine;
     this.#router = new Router(options.lock);
-    this.#networkUp = this.#hasNetwork();
     this.#relays = options.relays(() => this.#key, this.#poolEvents());
     const { netcheck, scheduler, random, interfaces, log, engine } = options;
     this.#tracker = new EndpointTracker({
@@ -106,11 +104,6 @@ export class Datapath {
       },
       reported: (report) => this.#reported(report),
     });
-  }
-
-  /** Some interface of the machine has an address others can reach. */
-  get networkUp(): boolean {
-    return this.#networkUp;
   }
 
   get homeDerp(): number {
@@ -179,7 +172,6 @@ export class Datapath {
   /** Links, addresses or rules of the machine changed. */
   networkChanged(addressesChanged: boolean): void {
     this.#options.routing.repair();
-    this.#networkUp = this.#hasNetwork();
     if (!addressesChanged) return;
     this.#options.log.info("the machine's addresses changed");
     this.#options.engine.rebind();
@@ -222,11 +214,6 @@ export class Datapath {
     this.#relays.close();
     this.#options.routing.down();
     await this.#options.engine.close();
-  }
-
-  #hasNetwork(): boolean {
-    const { interfaces, engine } = this.#options;
-    return usableAddresses(interfaces(), engine.tunName).some((ip) => !isLoopback(ip));
   }
 
   #apply(netmap: Netmap, policy: DatapathPolicy): Routed {

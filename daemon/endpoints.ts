@@ -30,11 +30,6 @@ function kindOf(ip: IpBytes): Kind {
   return ip[0] === 0xfe && (ip[1] & 0xc0) === 0x80 ? "link-local" : "global";
 }
 
-/** 127.0.0.0/8 or ::1. */
-export function isLoopback(ip: IpBytes): boolean {
-  return kindOf(ip) === "loopback";
-}
-
 /**
  * Addresses peers could be told, without those of the tunnel itself. IPv6 link-local ones are useless without a zone;
  * IPv4 link-local and loopback ones count only when there is nothing else.

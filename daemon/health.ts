@@ -22,7 +22,6 @@ interface Warnable {
 
 /** Names of all warnings. Those that begin with `agent-` are ours. */
 export type WarningCode =
-  | "network-status"
   | "wantrunning-false"
   | "login-state"
   | "not-in-map-poll"
@@ -40,13 +39,6 @@ export type WarningCode =
   | "agent-not-implemented";
 
 const WARNABLES: Readonly<Record<WarningCode, Warnable>> = {
-  "network-status": {
-    severity: "medium",
-    title: "Network down",
-    text: () => "This machine has no network: no interface with an address is up.",
-    impactsConnectivity: true,
-    graceMs: 5_000,
-  },
   "wantrunning-false": { severity: "low", title: "Stopped", text: () => "This node is stopped." },
   "login-state": {
     severity: "medium",
@@ -60,14 +52,13 @@ const WARNABLES: Readonly<Record<WarningCode, Warnable>> = {
     text: ({ error }) =>
       "Unable to connect to the coordination server to synchronize the state of your tailnet. " +
       `Traffic between known peers goes on; changes of the tailnet are not seen.${error ? ` (${error})` : ""}`,
-    dependsOn: ["network-status", "wantrunning-false", "agent-server-key-changed"],
+    dependsOn: ["wantrunning-false", "agent-server-key-changed"],
     graceMs: 10_000,
   },
   "no-derp-home": {
     severity: "medium",
     title: "No home relay server",
     text: () => "No relay server could be reached; peers that need one cannot reach this node.",
-    dependsOn: ["network-status"],
     impactsConnectivity: true,
     graceMs: 10_000,
   },
@@ -75,7 +66,7 @@ const WARNABLES: Readonly<Record<WarningCode, Warnable>> = {
     severity: "medium",
     title: "Relay server unavailable",
     text: ({ region, error }) => `Cannot connect to the relay server ${region}${error ? `: ${error}` : "."}`,
-    dependsOn: ["network-status", "no-derp-home"],
+    dependsOn: ["no-derp-home"],
     impactsConnectivity: true,
     graceMs: 10_000,
   },
@@ -83,19 +74,18 @@ const WARNABLES: Readonly<Record<WarningCode, Warnable>> = {
     severity: "medium",
     title: "Relay server timed out",
     text: ({ region, duration }) => `Nothing has come from the relay server ${region} in ${duration}.`,
-    dependsOn: ["network-status", "no-derp-connection", "no-derp-home"],
+    dependsOn: ["no-derp-connection", "no-derp-home"],
   },
   "derp-region-error": {
     severity: "low",
     title: "Relay server error",
     text: ({ region, error }) => `The relay server ${region} is reporting an issue: ${error}`,
-    dependsOn: ["network-status"],
   },
   "no-udp4-bind": {
     severity: "medium",
     title: "No UDP socket",
     text: () => "No IPv4 UDP port could be opened; all traffic goes by relay.",
-    dependsOn: ["network-status", "wantrunning-false"],
+    dependsOn: ["wantrunning-false"],
     impactsConnectivity: true,
   },
   "state-store-health": {

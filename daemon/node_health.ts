@@ -14,8 +14,6 @@ export interface NodeFacts {
   readonly keyExpired: boolean;
   /** The map poll is connected. */
   readonly online: boolean;
-  /** Some interface has an address others can reach. */
-  readonly networkUp: boolean;
   /** A UDP socket for IPv4 is bound. */
   readonly udp4: boolean;
   readonly relays: Omit<RelayFacts, "wanted">;
@@ -25,7 +23,6 @@ export interface NodeFacts {
 export function updateNodeHealth(health: Health, facts: NodeFacts, now: number): void {
   const { state, prefs, online } = facts;
   const up = !isDown(state);
-  health.set("network-status", prefs.WantRunning && !facts.networkUp, now);
   health.set("wantrunning-false", !prefs.WantRunning && prefs.persist?.nodeKey !== undefined, now);
   health.set("agent-key-expired", facts.keyExpired && prefs.WantRunning, now);
   health.set("no-udp4-bind", up && !facts.udp4, now);
