@@ -91,6 +91,7 @@ export class Plane {
   #filterParts: FilterRuleConfig[] = [];
   #now: number;
   #sweepAt: number;
+  #wallOffset = 0;
   #backlog = false;
   #stopped = false;
 
@@ -401,8 +402,11 @@ export class Plane {
     this.#emit({ kind: "path", status: peer.status(this.#now, this.#toWall()) });
   }
 
+  /** What makes Unix time of the engine's; the same each time unless the wall clock was set, so that times compare. */
   #toWall(): number {
-    return this.#options.wall() - this.#options.monotonic();
+    const offset = this.#options.wall() - this.#options.monotonic();
+    if (Math.abs(offset - this.#wallOffset) > 1000) this.#wallOffset = offset;
+    return this.#wallOffset;
   }
 
   /** Peers that never had traffic are left out: their status is all zeros. */
