@@ -49,7 +49,7 @@ export class AgentNode implements AsyncDisposable {
   }
 
   /** Starts the daemon, again after `kill` or `stop`, on the same state. The log goes on in the same file. */
-  async run(): Promise<void> {
+  async run(more: readonly string[] = []): Promise<void> {
     const { dir, name, port = 0, args = [], env } = this.#options;
     const argv = ["daemon", "--state", `${dir}/${name}.state`, "--socket", this.socket, "--tun", "agent0"];
     const child = this.namespace.spawn([
@@ -58,7 +58,7 @@ export class AgentNode implements AsyncDisposable {
       'log=$1; shift; exec "$@" >>"$log" 2>&1',
       "sh",
       this.logPath,
-      ...agentArgv(...argv, "--port", String(port), "--verbose", "1", ...args),
+      ...agentArgv(...argv, "--port", String(port), "--verbose", "1", ...args, ...more),
     ], { stdin: "null", stdout: "null", stderr: "null", env: { ...env } });
     this.#child = child;
     let ended = false;

@@ -134,23 +134,21 @@ export class Scene implements AsyncDisposable {
   }
 
   /**
-   * Counts WireGuard handshake initiations (148 bytes, first byte 1) that core forwards from now on, by the UDP port they
-   * go to. @returns a reader of the counts.
+   * Counts WireGuard handshake initiations (148 bytes, first byte 1) that core forwards from now on, for each pair of UDP
+   * ports. @returns a reader of the counts, in the order of the pairs.
    */
-  async countInitiations(...ports: number[]): Promise<() => Promise<Map<number, number>>> {
-    const counters = ports.map((port) => `counter to${port} {};`).join(" ");
-    const rules = ports.map((port) => `udp dport ${port} udp length 156 @th,64,8 1 counter name to${port};`).join(" ");
+  async countInitiations(pairs: readonly { from: number; to: number }[]): Promise<() => Promise<number[]>> {
+    const counters = pairs.map((_, i) => `counter c${i} {};`).join(" ");
+    const rules = pairs.map(({ from, to }, i) =>
+      `udp sport ${from} udp dport ${to} udp length 156 @th,64,8 1 counter name c${i};`
+    ).join(" ");
     await this.core.nft(
       `table inet scene_count { ${counters} chain forward { type filter hook forward priority -1; ${rules} }; }`,
     );
     return async () => {
-      const { nftables } = JSON.parse(
-        await this.core.must(["nft", "-j", "list", "counters", "table", "inet", "scene_count"]),
-      );
-      const found = nftables.flatMap(({ counter }: { counter?: { name: string; packets: number } }) => counter ?? []);
-      return new Map(
-        found.map(({ name, packets }: { name: string; packets: number }) => [Number(name.slice(2)), packets]),
-      );
+      const text = await this.core.must(["nft", "-j", "list", "counters", "table", "inet", "scene_count"]);
+      const listed: { counter?: { name: string; packets: number } }[] = JSON.parse(text).nftables;
+      return pairs.map((_, i) => listed.find(({ counter }) => counter?.name === `c${i}`)!.counter!.packets);
     };
   }
 
