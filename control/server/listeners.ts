@@ -1,5 +1,5 @@
 /** Opening and closing what listens, with errors that name the flag. */
-import type { Server } from "node:net";
+import type { Server, Socket } from "node:net";
 import { StunServer } from "../../derp/stun_server.ts";
 import { isUnspecified, joinHostPort } from "./listen_policy.ts";
 import type { ListenAddress } from "./listen_policy.ts";
@@ -12,6 +12,7 @@ const REASONS: Readonly<Record<string, string>> = {
 
 /** Listens and resolves with the port. @throws Error that names the flag. */
 export function listenTcp(server: Server, { host, port }: ListenAddress, flag: string): Promise<number> {
+  track(server);
   return new Promise((resolve, reject) => {
     server.once("error", (cause: Error & { code?: string }) => {
       const why = REASONS[cause.code ?? ""] ?? cause.message;
@@ -21,11 +22,36 @@ export function listenTcp(server: Server, { host, port }: ListenAddress, flag: s
   });
 }
 
+interface Connections {
+  readonly sockets: Set<Socket>;
+  closing: boolean;
+}
+
+/** What is connected to each listener; a runtime's own list leaves out connections that were upgraded. */
+const connections = new WeakMap<Server, Connections>();
+
+function track(server: Server): void {
+  const known: Connections = { sockets: new Set(), closing: false };
+  connections.set(server, known);
+  const add = (socket: Socket) => {
+    // Accepted before the listener closed, told of after it.
+    if (known.closing) return void socket.destroy();
+    known.sockets.add(socket);
+    socket.once("close", () => known.sockets.delete(socket));
+  };
+  server.on("connection", add);
+  server.on("secureConnection", add);
+}
+
 /** Stops listening, drops what is connected, resolves when all is closed. */
 export function closeServer(server: Server & { closeAllConnections?(): void }): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());
     server.closeAllConnections?.();
+    const known = connections.get(server);
+    if (known === undefined) return;
+    known.closing = true;
+    for (const socket of known.sockets) socket.destroy();
   });
 }
 

@@ -12,7 +12,7 @@ import type { StatementSync } from "node:sqlite";
 import { MIGRATIONS } from "./sqlite_schema.ts";
 import { authKeyOf, authKeyValues, loginOf, loginValues, nodeOf, nodeValues, userOf } from "./sqlite_rows.ts";
 import type { Row, Values } from "./sqlite_rows.ts";
-import { StoreError } from "./store.ts";
+import { StoreError, StoreLockedError } from "./store.ts";
 import type {
   AuthKeyTable,
   CounterTable,
@@ -23,6 +23,9 @@ import type {
   StoreTransaction,
   UserTable,
 } from "./store.ts";
+
+/** How long an opener waits for a command that has the file for a moment. */
+const LOCK_WAIT_MS = 1000;
 
 /** Runs statements by their text, each prepared once. */
 class Statements {
@@ -186,7 +189,7 @@ function open(path: string): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
     if (path !== ":memory:") create(path);
-    database = new DatabaseSync(path, { timeout: 250 });
+    database = new DatabaseSync(path, { timeout: LOCK_WAIT_MS });
     database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL");
     database.exec("PRAGMA foreign_keys = ON; BEGIN EXCLUSIVE; COMMIT");
     migrate(database, path);
@@ -194,11 +197,12 @@ function open(path: string): DatabaseSync {
   } catch (cause) {
     database?.close();
     if (cause instanceof StoreError) throw cause;
-    const seen = (cause as Error).message;
-    const remedy = /locked|busy/.test(seen)
-      ? "another process has it: a coordinator that runs, or a command that writes to it right now"
-      : "check the file and its directory; it was left as it is";
-    throw new StoreError(`Cannot open ${path}: ${seen}; ${remedy}`, { cause });
+    const seen = `Cannot open ${path}: ${(cause as Error).message}`;
+    if (/locked|busy/.test(seen)) {
+      const who = "another process has it: a coordinator that runs, or a command that writes to it right now";
+      throw new StoreLockedError(`${seen}; ${who}`, { cause });
+    }
+    throw new StoreError(`${seen}; check the file and its directory; it was left as it is`, { cause });
   }
 }
 

@@ -9,7 +9,7 @@ import type { AuthKeyRecord, NodeRecord, PendingLogin, UserRecord } from "./node
 
 /** A failure of the store itself: locked, corrupt, full. The message says what to do. */
 export class StoreError extends Error {
-  override readonly name = "StoreError";
+  override readonly name: string = "StoreError";
 }
 
 /**
@@ -17,6 +17,11 @@ export class StoreError extends Error {
  * of the process alone loses neither.
  */
 export type Durability = "durable" | "relaxed";
+
+/** Another process has the store. */
+export class StoreLockedError extends StoreError {
+  override readonly name = "StoreLockedError";
+}
 
 /** Durable records. */
 export interface Store {

@@ -142,7 +142,7 @@ Deno.test("SqliteStore: a second opener is refused while the first has the file,
       const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["eval", script] }).output();
       return new TextDecoder().decode(stdout).trim();
     };
-    assert.equal(await ask(), "StoreError");
+    assert.equal(await ask(), "StoreLockedError");
     await store.close();
     assert.equal(await ask(), "open");
   });
