@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/hex"
 	"fmt"
+	"strings"
 
+	"github.com/hdevalence/ed25519consensus"
 	"tailscale.com/tka"
 	"tailscale.com/types/key"
 	"tailscale.com/types/tkatype"
@@ -23,6 +26,32 @@ type tkaSigCase struct {
 	Bytes   hexBytes
 	SigHash hexBytes
 	Text    string
+}
+
+type tkaEdgeCase struct {
+	A, R   int // points; S is 0
+	Msg    hexBytes
+	ZIP215 bool
+	Std    bool
+}
+
+// smallOrder are all encodings of the points whose order divides 8, canonical
+// and not.
+var smallOrder = []string{
+	"0100000000000000000000000000000000000000000000000000000000000000",
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"0000000000000000000000000000000000000000000000000000000000000080",
+	"0000000000000000000000000000000000000000000000000000000000000000",
+	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+	"0100000000000000000000000000000000000000000000000000000000000080",
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 }
 
 type tkaForkCase struct {
@@ -155,6 +184,15 @@ func tkaVectors() (*vectorFile, error) {
 		}
 		fork.Head = a.Head().String()
 		f.add("forks", fork)
+	}
+	for i, a := range smallOrder {
+		f.add("points", a)
+		for j, r := range smallOrder {
+			pub, _ := hex.DecodeString(a)
+			sig, _ := hex.DecodeString(r + strings.Repeat("00", 32))
+			msg := []byte{byte(i), byte(j)}
+			f.add("edges", tkaEdgeCase{i, j, msg, ed25519consensus.Verify(pub, msg, sig), ed25519.Verify(pub, msg, sig)})
+		}
 	}
 	return f, nil
 }

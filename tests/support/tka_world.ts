@@ -385,8 +385,14 @@ export function makeWorld(random: SeededRandom, size: number, limits: WalkLimits
     } else if (roll < 75) take(node, { Do: "authorized", ...nodeKeySignature(random) });
     else if (roll < 84) {
       take(node, { Do: "compact", MinChain: 1 + random.int(6), MinAge: 1 + random.int(20 * DAY) });
-    } else if (roll < 89) take(node, { Do: "open" });
-    else if (roll < 94) {
+    } else if (roll < 87) take(node, { Do: "open" });
+    else if (roll < 89) {
+      // It died while it wrote what it had verified, and starts again.
+      const written = shuffled(random, tree.pathTo(random.pick(tree.sound))).slice(0, 1 + random.int(3));
+      const known = written.filter((aum) => aum.parent !== undefined && chonk.aum(aum.parent) !== undefined);
+      take(node, { Do: "store", AUMs: known.map((aum) => toHex(aum.bytes)) });
+      take(node, { Do: "open" });
+    } else if (roll < 94) {
       const key = random.pick(KEYS);
       const Remove = shuffled(random, KEYS).slice(0, 1 + random.int(2)).map((removed) => toHex(removed.public));
       const Fork = random.chance(0.3) ? random.pick(tree.aums).hash : undefined;
