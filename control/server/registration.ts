@@ -114,7 +114,9 @@ export class Registration {
 
   /** The logins that wait, oldest first. */
   async pending(): Promise<PendingLogin[]> {
-    return await this.#options.tailnet.change((tx) => tx.logins.all());
+    const since = this.#options.scheduler.wall() - PENDING_LOGIN_LIFE_MS;
+    const logins = await this.#options.tailnet.change((tx) => tx.logins.all());
+    return logins.filter(({ createdAt }) => createdAt > since);
   }
 
   /** Lets a waiting login in. @throws Error with a text for the operator. */

@@ -244,6 +244,7 @@ Deno.test("Registration: an approval names tags the node asked for, and a login 
   const late = await world.register(world.machine());
   await world.scheduler.advance(PENDING_LOGIN_LIFE_MS);
   await assert.rejects(world.admin.approveLogin({ id: late.AuthURL! }), /no login of that name waits/);
+  assert.deepEqual(await world.admin.listLogins(), []);
 });
 
 Deno.test("Registration: strangers cannot fill the store with logins", async () => {
