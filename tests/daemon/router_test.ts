@@ -154,5 +154,5 @@ Deno.test("Router.route() of one changed peer among 10,000 is a matter of millis
   const same = second.config.peers.filter((peer, i) => peer === first.config.peers[i]).length;
   assert.equal(same, 9_999);
   // Measured 2 to 8 ms on one core; the bound leaves room for a busy machine.
-  assert.ok(ms < 200, `took ${ms} ms`);
+  assert.ok(ms < 500, `took ${ms} ms`);
 });
