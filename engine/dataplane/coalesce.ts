@@ -19,9 +19,13 @@ import type { Arena, TunPort } from "../ports.ts";
 const TCP = 6;
 const ACK = 0x10;
 const PSH = 0x08;
-/** A super-packet's IP length field has 16 bits. */
-const LARGEST = 65_000;
-const MOST_SEGMENTS = 60;
+/**
+ * A super-packet's IP length field has 16 bits. All of them are used: the sender's kernel cuts as long ones, and a limit
+ * below would leave a segment over each time, for a write, a receive path and an acknowledgement of its own.
+ */
+const LARGEST = 65_535;
+/** So that super-packets of small segments are not cut short; the kernel takes 1024 iovecs. */
+const MOST_SEGMENTS = 128;
 
 /** What the coalescer tells: how many writes failed. */
 export interface TunWriteCounter {
