@@ -2,7 +2,15 @@
 import type { Scheduler } from "../../base/clock.ts";
 import type { RandomBytes } from "../../base/keys.ts";
 import type { PeerUid } from "./admin_api.ts";
-import { checkPlainHttp, OptionError, parseListen, parseServerUrl, urlOfListener } from "./listen_policy.ts";
+import {
+  checkPlainHttp,
+  isLoopback,
+  OptionError,
+  parseListen,
+  parseServerUrl,
+  urlHost,
+  urlOfListener,
+} from "./listen_policy.ts";
 import type { ListenAddress } from "./listen_policy.ts";
 
 /** What holds when nothing is said. */
@@ -27,9 +35,12 @@ export interface CoordinatorOptions {
   readonly tlsKey?: string;
   /** Plain http is fine beyond loopback and private addresses. */
   readonly insecureHttp?: boolean;
-  /** The relay's own TLS listener. Absent: the coordinator's listener if that speaks TLS, else port 8443 beside it. */
+  /**
+   * The relay's own TLS listener. Absent: the coordinator's listener if that speaks TLS, else port 8443 of the same
+   * address, or of all addresses when the coordinator is on the loopback behind a proxy.
+   */
   readonly derpListen?: string;
-  /** UDP. Absent: port 3478 of the listener's address. "off": no STUN. */
+  /** UDP. Absent: port 3478, where the relay would be by default. "off": no STUN. */
   readonly stunListen?: string;
   readonly magicDnsDomain?: string;
   /** Life of node keys in ms; 0: for ever. */
@@ -78,7 +89,9 @@ export function checkOptions(options: CoordinatorOptions): CheckedOptions {
   if (serverUrl === undefined) urlOfListener(tls !== undefined, listen);
   const keyExpiryMs = options.keyExpiryMs ?? DEFAULTS.keyExpiryMs;
   if (!(keyExpiryMs >= 0)) throw new OptionError("Cannot use --key-expiry below zero: want a time, or never");
-  const beside = (port: number): ListenAddress => ({ host: listen.host, port });
+  // Behind a proxy the coordinator itself may listen on the loopback; a relay there would be of no use to nodes.
+  const proxied = isLoopback(listen.host) && serverUrl !== undefined && !isLoopback(urlHost(serverUrl));
+  const beside = (port: number): ListenAddress => ({ host: proxied ? "" : listen.host, port });
   return {
     tls,
     listen,

@@ -15,6 +15,7 @@ export class OptionError extends Error {
   override readonly name = "OptionError";
 }
 
+const LOOPBACK: readonly Prefix[] = ["127.0.0.0/8", "::1/128"].map((text) => parsePrefix(text)!);
 const PRIVATE: readonly Prefix[] = [
   "127.0.0.0/8",
   "10.0.0.0/8",
@@ -46,6 +47,13 @@ export function isPrivateHost(host: string): boolean {
   const ip = parseIp(host);
   if (ip === undefined) return host === "localhost" || host.endsWith(".localhost");
   return PRIVATE.some((prefix) => prefixContains(prefix, unmap(ip)));
+}
+
+/** True for addresses that stay on the machine, and for `localhost`. */
+export function isLoopback(host: string): boolean {
+  const ip = parseIp(host);
+  if (ip === undefined) return host === "localhost" || host.endsWith(".localhost");
+  return LOOPBACK.some((prefix) => prefixContains(prefix, unmap(ip)));
 }
 
 /** True for "", 0.0.0.0 and ::, which are every address of the machine. */

@@ -63,6 +63,8 @@ Deno.test("checkOptions() puts the relay on the TLS listener, or beside a plain 
   });
   assert.deepEqual(check({ listen: "10.0.0.1:80" }).derpListen, { host: "10.0.0.1", port: 8443 });
   assert.deepEqual(check({ listen: "10.0.0.1:80" }).stunListen, { host: "10.0.0.1", port: 3478 });
+  const proxied = check({ listen: "127.0.0.1:80", serverUrl: "https://t.example.com" });
+  assert.deepEqual([proxied.derpListen, proxied.stunListen], [{ host: "", port: 8443 }, { host: "", port: 3478 }]);
   assert.equal(check({ stunListen: "off" }).stunListen, undefined);
   assert.deepEqual(check({ ...TLS, serverUrl: "https://t.example.com" }).listen, { host: "", port: 443 });
 });
