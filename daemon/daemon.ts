@@ -135,7 +135,12 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
         acceptNewServerKey: flags.acceptNewServerKey,
         capabilityVersion: capability,
       }),
-    dialDerp: createDerpDial({ scheduler: systemScheduler, ca: roots }),
+    // Tailscale's own variable: a test's headscale without TLS serves its relay by plain HTTP.
+    dialDerp: createDerpDial({
+      scheduler: systemScheduler,
+      ca: roots,
+      plainHttp: Deno.env.get("TS_DEBUG_USE_DERP_HTTP") === "1",
+    }),
     interfaces: interfaceAddresses,
     icmpEcho: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs }),
     host: readHostFacts(),
