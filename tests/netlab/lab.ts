@@ -37,17 +37,17 @@ export interface RunOptions {
   readonly timeout?: number;
 }
 
-let labs = 0;
-
 export class Lab implements AsyncDisposable {
   readonly prefix: string;
   readonly #namespaces: LabNamespace[] = [];
   readonly #onSignal: () => void;
   #disposed = false;
 
-  /** @param options.prefix Of the namespaces' names; unique to this process and lab by default. */
+  /** @param options.prefix Of the namespaces' names; unique to this lab by default. */
   static create(options: { prefix?: string } = {}): Promise<Lab> {
-    return Promise.resolve(new Lab(options.prefix ?? `lab${Deno.pid}n${labs++}`));
+    // Test files run side by side as threads of one process, so the process's number alone is not enough.
+    const unique = crypto.getRandomValues(new Uint8Array(4)).toHex();
+    return Promise.resolve(new Lab(options.prefix ?? `lab${Deno.pid}-${unique}`));
   }
 
   private constructor(prefix: string) {

@@ -40,7 +40,7 @@ function probe(): string | undefined {
   const fd = libc.open(new TextEncoder().encode("/dev/net/tun\0"), 2, 0);
   if (fd < 0) return "no /dev/net/tun";
   closeFd(fd);
-  const name = `probe${Deno.pid}`;
+  const name = `probe${Deno.pid}-${crypto.getRandomValues(new Uint8Array(4)).toHex()}`;
   try {
     createNetns(name);
     deleteNetns(name);
