@@ -51,7 +51,7 @@ Deno.test("lockFile() is exclusive, between processes and within one, and releas
   Deno.removeSync(directory, { recursive: true });
 });
 
-Deno.test("userByName() finds names and nothing that only looks like one", () => {
+Deno.test("TS-2026-006, -009: userByName() finds names and nothing that only looks like one", () => {
   assert.deepEqual(userByName("root"), { name: "root", uid: 0, gid: 0, home: "/root" });
   assert.deepEqual(userByUid(0), userByName("root"));
   for (const name of ["0", "-0", "", "root\0x", " root", "no such user", "65534"]) {

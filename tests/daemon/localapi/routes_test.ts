@@ -110,7 +110,7 @@ const MATRIX: readonly (readonly [method: string, name: string, stranger: number
   ["GET", "goroutines", 404, 404],
 ];
 
-Deno.test("LocalAPI: root and the operator may write, others read", async () => {
+Deno.test("TS-2026-004: LocalAPI: root and the operator may write, others read", async () => {
   await using api = await Api.start();
   await api.up();
   api.node.backend.editPrefs(change({ OperatorUser: "operator" }));
