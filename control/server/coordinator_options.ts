@@ -12,6 +12,7 @@ import {
   urlOfListener,
 } from "./listen_policy.ts";
 import type { ListenAddress } from "./listen_policy.ts";
+import type { TlsPair } from "./tls_pair.ts";
 
 /** What holds when nothing is said. */
 export const DEFAULTS = {
@@ -55,7 +56,7 @@ export interface CoordinatorOptions {
 
 /** The options that need checking, checked. */
 export interface CheckedOptions {
-  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  readonly tls: TlsPair | undefined;
   readonly listen: ListenAddress;
   readonly serverUrl: URL | undefined;
   /** Undefined: the relay shares the coordinator's TLS listener. */

@@ -7,6 +7,8 @@ import type { ListenAddress } from "./listen_policy.ts";
 const REASONS: Readonly<Record<string, string>> = {
   EADDRINUSE: "the port is in use; choose another or stop what has it",
   EADDRNOTAVAIL: "this machine has no such address",
+  EINVAL: "this machine has no such address",
+  ENOTFOUND: "no such host name",
   EACCES: "ports below 1024 need root",
 };
 

@@ -43,6 +43,7 @@ import { openSqliteStore } from "./sqlite_store.ts";
 import { ensureStateDir, loadDerpKey, loadNoiseKey, STATE_FILES } from "./state_dir.ts";
 import { systemRandom, systemScheduler } from "./system.ts";
 import { Tailnet } from "./tailnet.ts";
+import { checkTlsPair } from "./tls_pair.ts";
 
 export type { CoordinatorOptions } from "./coordinator_options.ts";
 
@@ -91,6 +92,7 @@ class Cleanup {
  */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
   const checked = checkOptions(options);
+  if (checked.tls !== undefined) checkTlsPair(checked.tls, (options.scheduler ?? systemScheduler).wall());
   const cleanup = new Cleanup();
   try {
     return await start(options, checked, cleanup);
