@@ -21,9 +21,11 @@ export const GROUP_BYTES = 65_000;
 /** Most datagrams in one UDP_SEGMENT group (UDP_MAX_SEGMENTS of older kernels). */
 export const GROUP_SEGMENTS = 64;
 
+/** The largest datagram, or run of datagrams joined by UDP_GRO, that one receive gives. */
+export const DATAGRAM_MAX = 65_536;
+
 const TX_BYTES = 2 << 20;
-const RX_BUFFER = 65_536;
-const RX_BUFFERS = 8;
+const RX_BYTES = 10 * DATAGRAM_MAX;
 
 /** Offsets of the data path's buffers. */
 export interface Layout {
@@ -32,10 +34,10 @@ export interface Layout {
   /** Sealed packets waiting to be sent. */
   readonly tx: number;
   readonly txEnd: number;
-  /** Receive buffers, one a recvmsg, kept until their packets are written to the TUN. */
-  readonly rx: readonly number[];
-  readonly rxBytes: number;
-  /** A datagram handed over by a DERP relay. */
+  /** Received datagrams, end to end, kept until their packets are written to the TUN. */
+  readonly rx: number;
+  readonly rxEnd: number;
+  /** `DATAGRAM_MAX` bytes for datagrams handed over by a DERP relay. */
   readonly derp: number;
   /** The virtio header of the packet being written to the TUN. */
   readonly tunWriteHeader: number;
@@ -47,14 +49,15 @@ export const ARENA_BYTES = 16 << 20;
 /** Reserves the data path's buffers. */
 export function reserveLayout(arena: Arena): Layout {
   const tx = arena.reserve(TX_BYTES);
+  const rx = arena.reserve(RX_BYTES);
   return {
     // The header is 10 bytes, so starting 2 bytes in aligns the packet.
     tunRead: arena.reserve(TUN_READ_MAX + 64) + 2,
     tx,
     txEnd: tx + TX_BYTES,
-    rx: Array.from({ length: RX_BUFFERS }, () => arena.reserve(RX_BUFFER)),
-    rxBytes: RX_BUFFER,
-    derp: arena.reserve(RX_BUFFER),
+    rx,
+    rxEnd: rx + RX_BYTES,
+    derp: arena.reserve(DATAGRAM_MAX),
     tunWriteHeader: arena.reserve(64),
   };
 }

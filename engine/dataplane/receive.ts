@@ -24,11 +24,13 @@ import type { HandshakeSource, WgDevice } from "../wg/device.ts";
 import type { Keypair } from "../wg/keypair.ts";
 import type { Coalescer } from "./coalesce.ts";
 import type { PathCounters } from "./counters.ts";
-import { DATA_HEADER, DATA_OVERHEAD } from "./layout.ts";
+import { DATA_HEADER, DATA_OVERHEAD, DATAGRAM_MAX } from "./layout.ts";
 import type { Layout } from "./layout.ts";
 import type { PlanePeer } from "./plane_peer.ts";
 
 const EMSGSIZE = 90;
+/** Receives of one turn, so that a flood of small datagrams does not keep the other direction waiting. */
+const MOST_RECEIVES = 256;
 
 /** What handshakes are rate-limited by: an IPv4 address, or the /64 that one IPv6 subscriber commonly has to itself. */
 function rateKey(ip: Uint8Array): string {
@@ -81,40 +83,39 @@ export class Receive {
     this.#options = options;
   }
 
-  /** Receives until the socket is empty or all buffers hold packets. True when it was emptied. */
-  drain(socket: UdpPort, now: number): boolean {
+  /**
+   * Receives until the socket is empty, the buffer is full or it is the other direction's turn. Datagrams lie end to end:
+   * the more there are, joined by the kernel or not, the longer the runs for the TUN.
+   */
+  drain(socket: UdpPort, now: number): void {
     const { layout, coalescer, paths, drops } = this.#options;
     const path = socket.family === 4 ? paths.direct_ipv4 : paths.direct_ipv6;
-    let emptied = false;
-    for (const buffer of layout.rx) {
-      const bytes = socket.recv(buffer, layout.rxBytes);
+    let at = layout.rx;
+    for (let receives = 0; receives < MOST_RECEIVES && at + DATAGRAM_MAX <= layout.rxEnd; receives++) {
+      const bytes = socket.recv(at, DATAGRAM_MAX);
       if (bytes < 0) {
-        if (bytes === -EMSGSIZE) {
-          drops.count("too-long");
-          continue;
-        }
-        emptied = true;
-        break;
+        if (bytes !== -EMSGSIZE) break;
+        drops.count("too-long");
+        continue;
       }
       if (bytes === 0) drops.count("too-short");
-      const segment = socket.segment;
-      const source = socket.source;
+      const { segment, source } = socket;
       path.rxBytes += bytes;
-      for (let at = 0; at < bytes; at += segment) {
+      for (let from = 0; from < bytes; from += segment) {
         path.rxPackets++;
-        this.#datagram(buffer + at, Math.min(segment, bytes - at), source, undefined, now);
+        this.#datagram(at + from, Math.min(segment, bytes - from), source, undefined, now);
       }
+      at = (at + bytes + 15) & ~15;
     }
     coalescer.flush();
     this.#lastKeypair = undefined;
-    return emptied;
   }
 
   /** A datagram that a relay delivered; copied. `flushDerp` must follow the last of a batch. */
   fromDerp(payload: Uint8Array, relay: Relay, now: number): void {
     const { arena, layout, coalescer, drops, paths } = this.#options;
-    if (payload.length > layout.rxBytes) return drops.count("derp-too-large");
-    if (this.#derpCursor + payload.length > layout.rxBytes) {
+    if (payload.length > DATAGRAM_MAX) return drops.count("derp-too-large");
+    if (this.#derpCursor + payload.length > DATAGRAM_MAX) {
       coalescer.flush();
       this.#derpCursor = 0;
     }

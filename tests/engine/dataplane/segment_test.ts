@@ -130,7 +130,7 @@ for (const family of [4, 6] as const) {
       const destination = random.bytes(source.length);
       const sequences = [0xfffff000, 5];
       const sent: Uint8Array[] = [];
-      let at = layout.rx[0];
+      let at = layout.rx;
       let corrupted = -1;
       for (let i = 0; i < 30; i++) {
         const flow = random.int(6) === 0 ? 1 : 0;
