@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { AgentNode, until } from "../interop/support/agent.ts";
-import { CoordinatorNode } from "./coordinator_node.ts";
+import { CoordinatorProcess } from "../interop/support/coordinator_process.ts";
 import { daemonTraces, deviceAddresses } from "./kernel_state.ts";
 import { Lab, type LabNamespace, privilegedTest, type RunResult } from "./lab.ts";
 
@@ -103,9 +103,9 @@ privilegedTest("agent daemon: a state file that cannot be used is left as it is"
 privilegedTest("agent daemon: a full disk loses nothing of the state", async () => {
   await using ground = await Ground.create();
   const { ns, dir } = ground;
-  await using coordinator = await CoordinatorNode.start({ namespace: ns, dir, listen: "127.0.0.1:8080" });
+  await using coordinator = await CoordinatorProcess.start({ namespace: ns, dir, host: "127.0.0.1" });
   const agent = await ground.agent();
-  await agent.up(coordinator.url, await coordinator.newKey());
+  await agent.up(coordinator.url, await coordinator.createKey());
   await agent.stop();
   // A small disk in a mount namespace of its own, full once the state is on it.
   const [disk, socket, pid] = [`${dir}/disk`, `${dir}/full.sock`, `${dir}/pid`];
@@ -250,9 +250,9 @@ privilegedTest("agent up: control servers that are away, or are none; auth keys 
   last(await up("http://127.0.0.1:8000", "--timeout", "3s"), /is this a Tailscale control server\?/);
   web.kill("SIGTERM");
 
-  await using coordinator = await CoordinatorNode.start({ namespace: ns, dir, listen: "127.0.0.1:8080" });
+  await using coordinator = await CoordinatorProcess.start({ namespace: ns, dir, host: "127.0.0.1" });
   last(await up(coordinator.url), /^backend error: .*key.*\n$/);
-  const once = await coordinator.newKey();
+  const once = await coordinator.createKey();
   await agent.cli("up", "--login-server", coordinator.url, "--auth-key", once);
   assert.equal((await agent.status()).BackendState, "Running");
   const other = await ground.agent("other", "--tun", "agent1");
@@ -264,12 +264,15 @@ privilegedTest("agent up: control servers that are away, or are none; auth keys 
 privilegedTest("agent: a control server whose key has changed is refused until the operator accepts it", async () => {
   await using ground = await Ground.create();
   const { ns, dir } = ground;
-  const listen = "127.0.0.1:8080";
   const agent = await ground.agent();
-  const first = await CoordinatorNode.start({ namespace: ns, dir, listen, name: "first" });
-  await agent.up(first.url, await first.newKey());
-  await first.stop();
-  await using second = await CoordinatorNode.start({ namespace: ns, dir, listen, name: "second" });
+  const coordinatorIn = async (name: string) => {
+    await Deno.mkdir(`${dir}/${name}`);
+    return await CoordinatorProcess.start({ namespace: ns, dir: `${dir}/${name}`, host: "127.0.0.1" });
+  };
+  const first = await coordinatorIn("first");
+  await agent.up(first.url, await first.createKey());
+  await first[Symbol.asyncDispose]();
+  await using second = await coordinatorIn("second");
 
   const health = await until("health says so", 30_000, async () => {
     return (await agent.status()).Health?.find((text: string) => text.includes("Cannot trust control server"));
@@ -280,7 +283,7 @@ privilegedTest("agent: a control server whose key has changed is refused until t
   const kept = identity(await Deno.readTextFile(`${dir}/agent.state`));
   assert.equal(kept.length, 3);
   await agent.run();
-  const up = await agent.command("up", "--timeout", "5s", "--auth-key", await second.newKey());
+  const up = await agent.command("up", "--timeout", "5s", "--auth-key", await second.createKey());
   assert.equal(up.code, CODE.failed);
   assert.match(up.stderr, /^[^\n]*Cannot trust control server[^\n]*\n$/);
   console.log(`  ${up.code}: ${up.stderr.trim().slice(0, 150)}`);
@@ -289,7 +292,7 @@ privilegedTest("agent: a control server whose key has changed is refused until t
   assert.deepEqual(identity(await Deno.readTextFile(`${dir}/agent.state`)), kept, "no key was lost, none was taken");
 
   const accepting = await ground.agent("agent", "--accept-new-server-key");
-  await accepting.cli("up", "--auth-key", await second.newKey());
+  await accepting.cli("up", "--auth-key", await second.createKey());
   assert.equal((await accepting.status()).BackendState, "Running");
   assert.equal((await second.nodes()).length, 1);
   await accepting.stop();
@@ -301,9 +304,9 @@ privilegedTest("agent: a control server whose key has changed is refused until t
 privilegedTest("agent daemon: killed, its rules and routes are taken over or cleaned up", async () => {
   await using ground = await Ground.create();
   const { ns, dir } = ground;
-  await using coordinator = await CoordinatorNode.start({ namespace: ns, dir, listen: "127.0.0.1:8080" });
+  await using coordinator = await CoordinatorProcess.start({ namespace: ns, dir, host: "127.0.0.1" });
   const agent = await ground.agent();
-  await agent.up(coordinator.url, await coordinator.newKey());
+  await agent.up(coordinator.url, await coordinator.createKey());
   const [ip] = await agent.ips();
   const key = (await agent.status()).Self.PublicKey;
   assert.deepEqual(daemonTraces(ns), { rules: 8, routes: 0, device: true });
