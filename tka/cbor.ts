@@ -23,6 +23,17 @@ export const MAJOR = {
 
 const NULL = 0xf6;
 
+/** UTF-8; nearly all text is short ASCII, for which the encoder's call costs more than its work. */
+function textBytes(text: string): Uint8Array {
+  const out = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code >= 0x80) return utf8(text);
+    out[i] = code;
+  }
+  return out;
+}
+
 /** Appends CBOR items to a byte string. */
 export class CborWriter {
   readonly #out: ByteWriter;
@@ -78,7 +89,7 @@ export class CborWriter {
 
   /** A map from text to text, sorted bytewise by encoded key: shorter keys first. */
   textMap(value: ReadonlyMap<string, string>): this {
-    const pairs = [...value].map(([key, text]) => ({ key: utf8(key), text: utf8(text) }));
+    const pairs = [...value].map(([key, text]) => ({ key: textBytes(key), text: textBytes(text) }));
     pairs.sort((a, b) => a.key.length - b.key.length || compareBytes(a.key, b.key));
     this.map(pairs.length);
     for (const { key, text } of pairs) {

@@ -8,10 +8,11 @@
  *   []byte            <- a byte string, or an array of small integers
  *   [32]byte          <- the same, cut or filled with zeros to 32
  *   uint8, uint64     <- an unsigned integer that fits, or an unassigned simple value
- *   struct            <- a map; field 5 has the key 5 or the text "5"; unknown keys are skipped, any key twice is an error
+ *   struct            <- a map; unknown keys are skipped, any key twice is an error
  *   map[string]string <- a map; a null key or value repeats the one before it
  *
- * Source: github.com/fxamacker/cbor/v2 decode.go, checked by the differential oracle.
+ * Source: github.com/fxamacker/cbor/v2 v2.9.3 decode.go, checked by the differential oracle. Its v2.9.0, in Tailscale
+ * before 1.104, took the text "5" for the key 5 and keys beyond 64 bits with a sign; nobody writes either.
  */
 import { MAJOR } from "./cbor.ts";
 import { checkOneItem } from "./cbor_check.ts";
@@ -20,7 +21,7 @@ import { TkaError } from "./errors.ts";
 // A byte order mark is text like any other: dropping it would change the hash.
 const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-const UINT8_MAX = 0xffn;
+const INT64_MAX = 0x7fffffffffffffffn;
 
 /** Reads typed items one after the other. Bytes handed out are copies. */
 export class CborReader {
@@ -36,26 +37,18 @@ export class CborReader {
     throw new TkaError("malformed", `Cannot decode CBOR at byte ${this.#at}: want ${what}`);
   }
 
-  /** The argument of the head that begins here; the position moves behind the head. */
-  #head(): bigint {
-    return BigInt(this.#smallHead());
-  }
-
-  /** As `#head`, exact up to 2^53 and else a bigint. */
-  #smallHead(): number | bigint {
+  /** The argument of the head that begins here: exact, a bigint beyond 2^53. The position moves behind the head. */
+  #head(): number | bigint {
     const info = this.#bytes[this.#at++] & 31;
     if (info < 24) return info;
-    let value = 0;
     const count = 1 << (info - 24);
+    let value = 0;
     for (let i = 0; i < count; i++) value = value * 256 + this.#bytes[this.#at + i];
-    if (value > Number.MAX_SAFE_INTEGER) {
-      let big = 0n;
-      for (let i = 0; i < 8; i++) big = big << 8n | BigInt(this.#bytes[this.#at + i]);
-      this.#at += count;
-      return big;
-    }
     this.#at += count;
-    return value;
+    if (value <= Number.MAX_SAFE_INTEGER) return value;
+    let exact = 0n;
+    for (let i = 8; i > 0; i--) exact = exact << 8n | BigInt(this.#bytes[this.#at - i]);
+    return exact;
   }
 
   #major(): number {
@@ -69,20 +62,28 @@ export class CborReader {
     return nil;
   }
 
+  /** An unsigned integer of any size, or a simple value that has no other meaning. */
+  #unsigned(): number | bigint {
+    const initial = this.#bytes[this.#at];
+    const major = initial & 0xe0;
+    const info = initial & 31;
+    if (major !== MAJOR.UINT && !(major === MAJOR.SIMPLE && (info < 20 || info === 24))) {
+      this.#refuse("an unsigned integer");
+    }
+    return this.#head();
+  }
+
   /** Go's uint64; undefined for null. */
   uint64(): bigint | undefined {
-    if (this.isNil()) return undefined;
-    const initial = this.#bytes[this.#at];
-    const simple = (initial & 0xe0) === MAJOR.SIMPLE && ((initial & 31) < 20 || (initial & 31) === 24);
-    if ((initial & 0xe0) !== MAJOR.UINT && !simple) this.#refuse("an unsigned integer");
-    return this.#head();
+    return this.isNil() ? undefined : BigInt(this.#unsigned());
   }
 
   /** Go's uint8; undefined for null. */
   uint8(): number | undefined {
-    const value = this.uint64();
-    if (value !== undefined && value > UINT8_MAX) this.#refuse("an integer below 256");
-    return value === undefined ? undefined : Number(value);
+    if (this.isNil()) return undefined;
+    const value = this.#unsigned();
+    if (value > 255) this.#refuse("an integer below 256");
+    return Number(value);
   }
 
   /** Go's []byte; null for nil. */
@@ -90,13 +91,13 @@ export class CborReader {
     if (this.isNil()) return null;
     const major = this.#major();
     if (major === MAJOR.BYTES) {
-      const length = Number(this.#smallHead());
+      const length = Number(this.#head());
       const at = this.#at;
       this.#at += length;
       return this.#bytes.slice(at, at + length) as Uint8Array<ArrayBuffer>;
     }
     if (major !== MAJOR.ARRAY) this.#refuse("a byte string");
-    const out = new Uint8Array(Number(this.#smallHead()));
+    const out = new Uint8Array(Number(this.#head()));
     for (let i = 0; i < out.length; i++) out[i] = this.uint8() ?? 0;
     return out;
   }
@@ -111,7 +112,7 @@ export class CborReader {
       return out;
     }
     if (major !== MAJOR.ARRAY) this.#refuse("32 bytes");
-    const elements = Number(this.#smallHead());
+    const elements = Number(this.#head());
     for (let i = 0; i < elements; i++) {
       if (i < 32) out[i] = this.uint8() ?? 0;
       else this.skip();
@@ -123,7 +124,7 @@ export class CborReader {
   slice<T>(element: (reader: CborReader) => T): T[] | null {
     if (this.isNil()) return null;
     if (this.#major() !== MAJOR.ARRAY) this.#refuse("an array");
-    const elements = Number(this.#smallHead());
+    const elements = Number(this.#head());
     const out: T[] = [];
     for (let i = 0; i < elements; i++) out.push(element(this));
     return out;
@@ -131,11 +132,13 @@ export class CborReader {
 
   #text(): string {
     if (this.#major() !== MAJOR.TEXT) this.#refuse("text");
-    const length = Number(this.#smallHead());
-    const at = this.#at;
+    const length = Number(this.#head());
+    const bytes = this.#bytes.subarray(this.#at, this.#at + length);
     this.#at += length;
+    // Nearly all text is short ASCII, for which the decoder's call costs more than its work.
+    if (length <= 64 && bytes.every((byte) => byte < 0x80)) return String.fromCharCode(...bytes);
     try {
-      return textDecoder.decode(this.#bytes.subarray(at, at + length));
+      return textDecoder.decode(bytes);
     } catch {
       return this.#refuse("valid UTF-8");
     }
@@ -145,7 +148,7 @@ export class CborReader {
   textMap(): Map<string, string> | null {
     if (this.isNil()) return null;
     if (this.#major() !== MAJOR.MAP) this.#refuse("a map");
-    const pairs = Number(this.#smallHead());
+    const pairs = Number(this.#head());
     const out = new Map<string, string>();
     let key = "";
     let value = "";
@@ -165,38 +168,39 @@ export class CborReader {
   struct(fields: readonly number[], read: (field: number) => void): void {
     if (this.isNil()) return;
     if (this.#major() !== MAJOR.MAP) this.#refuse("a map");
-    const pairs = Number(this.#smallHead());
-    const seen = new Set<number | bigint | string>();
+    const pairs = Number(this.#head());
+    let seen = 0; // a bit for each field
+    let unknown: Set<number | bigint | string> | undefined;
     for (let i = 0; i < pairs; i++) {
       const key = this.#key();
-      const field = typeof key === "string" ? fields.find((number) => String(number) === key) : key;
-      const known = typeof field === "number" && fields.includes(field);
-      const name = known ? field : key;
-      if (seen.has(name)) this.#refuse("every key once");
-      seen.add(name);
-      if (known) read(field);
-      else this.skip();
+      const at = typeof key === "number" ? fields.indexOf(key) : -1;
+      if (at >= 0) {
+        if ((seen & 1 << at) !== 0) this.#refuse("every key once");
+        seen |= 1 << at;
+        read(fields[at]);
+      } else {
+        unknown ??= new Set();
+        if (unknown.has(key)) this.#refuse("every key once");
+        unknown.add(key);
+        this.skip();
+      }
     }
   }
 
-  /** A map key: text, or an integer of 64 bits as Go holds it in an int64. */
+  /** A map key: text, or an integer of 64 bits with its sign. */
   #key(): number | bigint | string {
     const major = this.#major();
     if (major === MAJOR.TEXT) return this.#text();
-    if (major === MAJOR.UINT) {
-      const value = this.#smallHead();
-      return typeof value === "number" ? value : normal(BigInt.asIntN(64, value));
-    }
-    if (major !== MAJOR.NEGATIVE) this.#refuse("an integer or text as map key");
+    if (major !== MAJOR.UINT && major !== MAJOR.NEGATIVE) this.#refuse("an integer or text as map key");
     const value = this.#head();
-    if (value > 0x7fffffffffffffffn) this.#refuse("a map key of 64 bits");
-    return normal(-1n - value);
+    if (value > INT64_MAX) this.#refuse("a map key of 64 bits");
+    return major === MAJOR.UINT ? value : normal(-1n - BigInt(value));
   }
 
   /** Passes over one item. */
   skip(): void {
     const major = this.#major();
-    const value = this.#smallHead();
+    const value = this.#head();
     if (major === MAJOR.BYTES || major === MAJOR.TEXT) this.#at += Number(value);
     const items = major === MAJOR.ARRAY ? Number(value) : major === MAJOR.MAP ? 2 * Number(value) : 0;
     for (let i = 0; i < items; i++) this.skip();

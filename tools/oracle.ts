@@ -2,10 +2,10 @@
  * Compares our Tailnet Lock with upstream's on many random worlds, and prints the first one where they differ.
  *
  * deno task oracle [--worlds 1000000] [--seed 1] [--size 24]
- * Builds the Go program of tests/interop first; a world is named by its seed and can be run alone with --worlds 1.
+ * Builds the Go program of tests/interop/tka first; a world is named by its seed and can be run alone with --worlds 1.
  */
 import { parseArgs } from "node:util";
-import { buildLab } from "../tests/interop/support/build.ts";
+import { buildTkaOracle } from "../tests/interop/support/build.ts";
 import { compareWorlds, describe } from "../tests/interop/support/tka_differences.ts";
 import { TkaOracle } from "../tests/interop/support/tka_oracle.ts";
 
@@ -17,13 +17,13 @@ const { values } = parseArgs({
   },
 });
 const [worlds, seed, size] = [values.worlds, values.seed, values.size].map(Number);
-const lab = await buildLab();
-if (lab.kind === "skip") {
-  console.error(`Cannot ask the oracle: ${lab.reason}`);
+const built = await buildTkaOracle();
+if (built.kind === "skip") {
+  console.error(`Cannot ask the oracle: ${built.reason}`);
   Deno.exit(1);
 }
 
-await using oracle = new TkaOracle(lab.path);
+await using oracle = new TkaOracle(built.path);
 const started = performance.now();
 const known = new Map<string, number>();
 let steps = 0;

@@ -40,8 +40,7 @@ func commands() []command {
 		{"derp-client", "two derphttp clients that exchange packets through a relay", runDERPClient},
 		{"stun", "one STUN binding request", runSTUN},
 		{"netcheck", "a netcheck report for a DERP map", runNetcheck},
-		{"tka-oracle", "answer questions about Tailnet Lock with package tka, a JSON line each", runTKAOracle},
-		{"vectors", "write test vectors: wire, filter, tka, wycheproof", runVectors},
+		{"vectors", "write test vectors: wire, filter, wycheproof", runVectors},
 		{"wireguard", "wireguard-go on a TUN device, configured by standard input", runWireGuard},
 		{"version", "the upstream version this program is linked to", runVersion},
 	}

@@ -25,15 +25,13 @@ import { testKey } from "../support/lock_keys.ts";
 import { mutate, SeededRandom } from "../support/random.ts";
 import { cborMutations, cborSamples } from "../support/tka_cbor.ts";
 import { edgeSignatures } from "../support/tka_edge_signatures.ts";
-import { labTest } from "./support/lab_test_case.ts";
 import { compareWorlds, describe } from "./support/tka_differences.ts";
-import { TkaOracle } from "./support/tka_oracle.ts";
+import { oracleTest } from "./support/tka_oracle_test_case.ts";
 
 const WORLDS = 2000;
-const MUTATIONS = 20_000;
+const MUTATIONS = 100_000;
 
-labTest(`Authority agrees with upstream on ${WORLDS} random worlds`, async (path) => {
-  await using oracle = new TkaOracle(path);
+oracleTest(`Authority agrees with upstream on ${WORLDS} random worlds`, async (oracle) => {
   const { tally, difference } = await compareWorlds(oracle, 1, WORLDS);
   const known = [...tally.known].map(([name, count]) => `${count} ${name}`).join(", ") || "none";
   console.log(`${tally.worlds} worlds, ${tally.steps} steps, ${tally.accepted} accepted; known differences: ${known}`);
@@ -97,10 +95,9 @@ function ourSig(bytes: Uint8Array): DecodedSig {
   }
 }
 
-labTest(
+oracleTest(
   `Aum.decode() and decodeNodeKeySignature() agree with upstream on ${MUTATIONS} mutated inputs`,
-  async (path) => {
-    await using oracle = new TkaOracle(path);
+  async (oracle) => {
     const random = new SeededRandom(20261122);
     const inputs = [...cborSamples(), ...cborMutations(random, MUTATIONS)];
     let accepted = 0;
@@ -125,8 +122,7 @@ labTest(
   },
 );
 
-labTest("verifyZip215() and verifyGoStd() agree with upstream's verifiers on edge vectors", async (path) => {
-  await using oracle = new TkaOracle(path);
+oracleTest("verifyZip215() and verifyGoStd() agree with upstream's verifiers on edge vectors", async (oracle) => {
   const vectors = edgeSignatures(new SeededRandom(7));
   const questions = vectors.map(({ pub, msg, sig }) =>
     ({ Op: "verify", Pub: toHex(pub), Msg: toHex(msg), Sig: toHex(sig) }) as const
@@ -145,8 +141,7 @@ labTest("verifyZip215() and verifyGoStd() agree with upstream's verifiers on edg
   assert.ok(counts.differ > 0, "no vector tells the rules apart");
 });
 
-labTest("resignNodeKey() makes upstream's bytes, through the trimming of long chains", async (path) => {
-  await using oracle = new TkaOracle(path);
+oracleTest("resignNodeKey() makes upstream's bytes, through the trimming of long chains", async (oracle) => {
   const random = new SeededRandom(3);
   const own = testKey(2);
   let sig: Uint8Array = encodeNodeKeySignature(signNodeKey(testKey(1).lock, anyNode(random), own.public));
@@ -161,27 +156,28 @@ labTest("resignNodeKey() makes upstream's bytes, through the trimming of long ch
   }
 });
 
-labTest("resignNodeKey() keeps a credential's chain readable where upstream's 16th rotation is not", async (path) => {
-  await using oracle = new TkaOracle(path);
-  const random = new SeededRandom(3);
-  const own = testKey(2);
-  const credential = encodeNodeKeySignature(signCredential(testKey(1).lock, own.public));
-  let [ours, theirs] = [toHex(credential), toHex(credential)];
-  for (let i = 1; i <= 40; i++) {
-    const key = anyNode(random);
-    ours = toHex(resignNodeKey(own.lock, key, Uint8Array.fromHex(ours)));
-    if (i <= 16) {
-      const question = { Op: "resign", Priv: toHex(own.seed), Node: key.hex, Sig: theirs } as const;
-      theirs = (await oracle.ask<{ Sig: string }>(question)).Sig;
+oracleTest(
+  "resignNodeKey() keeps a credential's chain readable where upstream's 16th rotation is not",
+  async (oracle) => {
+    const random = new SeededRandom(3);
+    const own = testKey(2);
+    const credential = encodeNodeKeySignature(signCredential(testKey(1).lock, own.public));
+    let [ours, theirs] = [toHex(credential), toHex(credential)];
+    for (let i = 1; i <= 40; i++) {
+      const key = anyNode(random);
+      ours = toHex(resignNodeKey(own.lock, key, Uint8Array.fromHex(ours)));
+      if (i <= 16) {
+        const question = { Op: "resign", Priv: toHex(own.seed), Node: key.hex, Sig: theirs } as const;
+        theirs = (await oracle.ask<{ Sig: string }>(question)).Sig;
+      }
+      if (i < 16) assert.equal(ours, theirs, `rotation ${i}`);
+      const { Sigs } = await oracle.ask<{ Sigs: DecodedSig[] }>({ Op: "decode", Sigs: [ours, theirs] });
+      assert.deepEqual(Sigs.map(({ OK }) => OK), [true, i < 16], `rotation ${i}: ${Sigs[1].Error}`);
     }
-    if (i < 16) assert.equal(ours, theirs, `rotation ${i}`);
-    const { Sigs } = await oracle.ask<{ Sigs: DecodedSig[] }>({ Op: "decode", Sigs: [ours, theirs] });
-    assert.deepEqual(Sigs.map(({ OK }) => OK), [true, i < 16], `rotation ${i}: ${Sigs[1].Error}`);
-  }
-});
+  },
+);
 
-labTest("parseAuthKey() takes apart what upstream does; signByCredential() signs alike", async (path) => {
-  await using oracle = new TkaOracle(path);
+oracleTest("parseAuthKey() takes apart what upstream does; signByCredential() signs alike", async (oracle) => {
   const random = new SeededRandom(4);
   const whole = wrapAuthKey(new Secret("tskey-auth-k1-x"), testKey(1).lock, random.bytes).reveal();
   const texts = ["tskey-auth-k1-x", "", whole, "x--TL", "x--TL-", "x--TLAA-AA", whole + "=", whole.slice(0, -1)];
@@ -213,16 +209,14 @@ labTest("parseAuthKey() takes apart what upstream does; signByCredential() signs
   }
 });
 
-labTest("disablementValue() derives what upstream derives", async (path) => {
-  await using oracle = new TkaOracle(path);
+oracleTest("disablementValue() derives what upstream derives", async (oracle) => {
   for (const secret of [new Uint8Array(32).fill(0xa5), new Uint8Array(0)]) {
     const { Value } = await oracle.ask<{ Value: string }>({ Op: "kdf", Secret: toHex(secret) });
     assert.equal(toHex(disablementValue(secret)), Value);
   }
 });
 
-labTest("deep links are written and checked as upstream does", async (path) => {
-  await using oracle = new TkaOracle(path);
+oracleTest("deep links are written and checked as upstream does", async (oracle) => {
   const { checkDeeplink, newDeeplink } = await import("../../tka/deeplink.ts");
   const state = {
     lastAumHash: null,

@@ -16,7 +16,6 @@ import (
 
 const vectorsUsage = `lab vectors <set> --out DIR
   wire        keys, disco, DERP, STUN, tailcfg and LocalAPI JSON, as Tailscale's packages write and read them
-  tka         AUMs, node-key signatures and forks of Tailnet Lock, as package tka writes and judges them
   filter      packets and the verdicts of Tailscale's packet filter (--seed N)
   wycheproof  copies the files of github.com/c2sp/wycheproof that we test with from the module cache`
 
@@ -133,10 +132,6 @@ func runVectors(ctx context.Context, args []string) error {
 		var f *vectorFile
 		f, err = filterVectors(uint32(*seed))
 		files, command = []*vectorFile{f}, fmt.Sprintf("%s --seed %d", command, *seed)
-	case "tka":
-		var f *vectorFile
-		f, err = tkaVectors()
-		files = []*vectorFile{f}
 	case "wycheproof":
 		return copyWycheproof(ctx, *out)
 	default:

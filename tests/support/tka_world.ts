@@ -1,7 +1,7 @@
 /**
  * Random worlds for the differential oracle: a tree of AUMs, some of them forged, and a few nodes that learn of them in
  * random order, compact, offer, restart and judge node keys. A world is a list of steps; `OurNode` takes them with our
- * implementation, `lab tka-oracle` with upstream's.
+ * implementation, `tka-oracle` with upstream's.
  */
 import { fromHex, toHex } from "../../base/bytes.ts";
 import { NodePublic } from "../../base/keys.ts";
@@ -26,7 +26,7 @@ import { testKey } from "./lock_keys.ts";
 import type { SeededRandom } from "./random.ts";
 import { mutate } from "./random.ts";
 
-/** One line of a world, as `lab tka-oracle` reads it: bytes are hex, times seconds. */
+/** One line of a world, as `tka-oracle` reads it: bytes are hex, times seconds. */
 export interface Step {
   readonly Do: string;
   readonly Node: number;
@@ -382,7 +382,8 @@ export function makeWorld(random: SeededRandom, size: number, limits: WalkLimits
         const found = Hashes.map((text) => toHex(chonk.aum(hash(text))!.bytes));
         take(to, { Do: "inform", AUMs: found });
       }
-    } else if (roll < 75) take(node, { Do: "authorized", ...nodeKeySignature(random) });
+    } else if (roll < 64) take(node, { Do: "offer" });
+    else if (roll < 75) take(node, { Do: "authorized", ...nodeKeySignature(random) });
     else if (roll < 84) {
       take(node, { Do: "compact", MinChain: 1 + random.int(6), MinAge: 1 + random.int(20 * DAY) });
     } else if (roll < 87) take(node, { Do: "open" });

@@ -26,6 +26,8 @@ interface Program {
   readonly moduleDir: string;
   /** What `go build` is given. */
   readonly package: string;
+  /** For a module that needs another Go than the one installed. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 const LAB: Program = { name: "lab", moduleDir: fileURLToPath(new URL("..", import.meta.url)), package: "." };
@@ -33,6 +35,12 @@ const HEADSCALE: Program = {
   name: "headscale",
   moduleDir: fileURLToPath(new URL("../headscale", import.meta.url)),
   package: "github.com/juanfont/headscale/cmd/headscale",
+};
+const TKA_ORACLE: Program = {
+  name: "tka-oracle",
+  moduleDir: fileURLToPath(new URL("../tka", import.meta.url)),
+  package: ".",
+  env: { GOTOOLCHAIN: "auto" },
 };
 
 const building = new Map<Program, Promise<GoBuild>>();
@@ -50,6 +58,11 @@ export function buildHeadscale(): Promise<GoBuild> {
   return buildOnce(HEADSCALE);
 }
 
+/** As buildLab(), for the program of `tka/`, which links a newer Tailscale than lab can. */
+export function buildTkaOracle(): Promise<GoBuild> {
+  return buildOnce(TKA_ORACLE);
+}
+
 function buildOnce(program: Program): Promise<GoBuild> {
   const known = building.get(program);
   if (known !== undefined) return known;
@@ -59,8 +72,8 @@ function buildOnce(program: Program): Promise<GoBuild> {
 }
 
 async function build(program: Program): Promise<GoBuild> {
-  const { name, moduleDir } = program;
-  const missing = await missingGo(moduleDir);
+  const { name } = program;
+  const missing = await missingGo(program);
   if (missing !== undefined) {
     if (env("CI") === "true") throw new Error(`Cannot build ${name}: ${missing}`);
     return { kind: "skip", reason: missing };
@@ -74,7 +87,7 @@ async function build(program: Program): Promise<GoBuild> {
   await lock.lock(true); // freed by the kernel when a builder dies
   if (await exists(path)) return { kind: "ready", path, builtInMs: 0 };
   const start = performance.now();
-  await go(moduleDir, ["build", "-trimpath", "-buildvcs=false", "-o", `${path}.new`, program.package]);
+  await go(program, ["build", "-trimpath", "-buildvcs=false", "-o", `${path}.new`, program.package]);
   await rename(`${path}.new`, path);
   await forgetOldBuilds(name);
   return { kind: "ready", path, builtInMs: Math.round(performance.now() - start) };
@@ -91,10 +104,10 @@ async function forgetOldBuilds(program: string): Promise<void> {
 }
 
 /** Says what is missing to build, or undefined. Go itself fetches a newer toolchain where GOTOOLCHAIN allows it. */
-async function missingGo(moduleDir: string): Promise<string | undefined> {
-  const wanted = /^go (\S+)$/m.exec(await readFile(join(moduleDir, "go.mod"), "utf8"))?.[1] ?? "?";
+async function missingGo(program: Program): Promise<string | undefined> {
+  const wanted = /^go (\S+)$/m.exec(await readFile(join(program.moduleDir, "go.mod"), "utf8"))?.[1] ?? "?";
   try {
-    await go(moduleDir, ["env", "GOVERSION"]);
+    await go(program, ["env", "GOVERSION"]);
     return undefined;
   } catch (e) {
     const notThere = (e as NodeJS.ErrnoException).code === "ENOENT";
@@ -102,13 +115,18 @@ async function missingGo(moduleDir: string): Promise<string | undefined> {
   }
 }
 
-function go(cwd: string, args: string[]): Promise<string> {
+function go({ moduleDir: cwd, env: extra }: Program, args: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    execFile("go", args, { cwd, maxBuffer: 16 << 20 }, (error, stdout, stderr) => {
-      if (error === null) return resolve(stdout);
-      if (typeof error.code === "number") error.message = `go ${args[0]}: ${stderr.trim()}`;
-      reject(error);
-    });
+    execFile(
+      "go",
+      args,
+      { cwd, env: { ...Deno.env.toObject(), ...extra }, maxBuffer: 16 << 20 },
+      (error, stdout, stderr) => {
+        if (error === null) return resolve(stdout);
+        if (typeof error.code === "number") error.message = `go ${args[0]}: ${stderr.trim()}`;
+        reject(error);
+      },
+    );
   });
 }
 
@@ -137,5 +155,6 @@ async function exists(path: string): Promise<boolean> {
 // The test runner starts the builds before anything else: the one most tests want, then the one few do.
 if (import.meta.main) {
   console.log(JSON.stringify(await buildLab()));
+  console.log(JSON.stringify(await buildTkaOracle()));
   console.log(JSON.stringify(await buildHeadscale()));
 }

@@ -1,8 +1,8 @@
-// Talks to `lab tka-oracle`: a question is a JSON line, and so is its answer.
+// Talks to tka-oracle (tka/oracle.go): a question is a JSON line, and so is its answer.
 
 import type { Step } from "../../support/tka_world.ts";
 
-/** What `lab tka-oracle` can be asked; see tka_oracle.go. */
+/** What it can be asked. */
 export type Question =
   | { readonly Op: "decode"; readonly AUMs?: readonly string[]; readonly Sigs?: readonly string[] }
   | { readonly Op: "world"; readonly Steps: readonly Step[] }
@@ -22,9 +22,9 @@ export class TkaOracle implements AsyncDisposable {
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #lines: AsyncIterator<string>;
 
-  /** @param path of the lab program. */
+  /** @param path of the program. */
   constructor(path: string) {
-    this.#child = new Deno.Command(path, { args: ["tka-oracle"], stdin: "piped", stdout: "piped" }).spawn();
+    this.#child = new Deno.Command(path, { stdin: "piped", stdout: "piped" }).spawn();
     this.#writer = this.#child.stdin.getWriter();
     this.#lines = lines(this.#child.stdout);
   }

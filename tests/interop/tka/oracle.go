@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"crypto/ed25519"
 	"encoding/hex"
 	"encoding/json"
@@ -19,15 +18,15 @@ import (
 	"tailscale.com/types/tkatype"
 )
 
-// runTKAOracle answers one JSON line with one JSON line until standard input
+// serve answers one JSON line with one JSON line until standard input
 // ends. Every answer is what tailscale.com/tka does with the question, so that
 // our own implementation can be asked the same and the answers compared.
-func runTKAOracle(ctx context.Context, args []string) error {
+func serve() error {
 	in := bufio.NewReaderSize(os.Stdin, 1<<20)
 	out := bufio.NewWriterSize(os.Stdout, 1<<20)
 	defer out.Flush()
 	enc := json.NewEncoder(out)
-	for ctx.Err() == nil {
+	for {
 		line, err := in.ReadBytes('\n')
 		if err == io.EOF {
 			return nil
@@ -35,13 +34,11 @@ func runTKAOracle(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		var q tkaQuestion
-		var answer any
+		var q question
 		if err := json.Unmarshal(line, &q); err != nil {
 			return fmt.Errorf("question: %w", err)
 		}
-		answer = q.answer()
-		if err := enc.Encode(answer); err != nil {
+		if err := enc.Encode(q.answer()); err != nil {
 			return err
 		}
 		if in.Buffered() == 0 {
@@ -50,7 +47,6 @@ func runTKAOracle(ctx context.Context, args []string) error {
 			}
 		}
 	}
-	return nil
 }
 
 // hexBytes is a byte string written as hex in JSON.
@@ -64,12 +60,12 @@ func (h *hexBytes) UnmarshalText(text []byte) error {
 	return err
 }
 
-// tkaQuestion is one line; which fields matter depends on Op.
-type tkaQuestion struct {
+// question is one line; which fields matter depends on Op.
+type question struct {
 	Op     string
 	AUMs   []hexBytes
 	Sigs   []hexBytes
-	Steps  []tkaStep
+	Steps  []step
 	Secret hexBytes
 	Text   string
 	Pub    hexBytes
@@ -79,7 +75,7 @@ type tkaQuestion struct {
 	Node   hexBytes
 }
 
-func (q *tkaQuestion) answer() any {
+func (q *question) answer() any {
 	switch q.Op {
 	case "decode":
 		return decodeAll(q)
@@ -100,14 +96,14 @@ func (q *tkaQuestion) answer() any {
 		}
 		return r
 	case "resign":
-		sig, err := tka.ResignNKS(lockPrivate(q.Priv), rawNodePublic(q.Node), tkatype.MarshaledSignature(q.Sig))
+		sig, err := tka.ResignNKS(lockPrivate(q.Priv), nodePublic(q.Node), tkatype.MarshaledSignature(q.Sig))
 		return map[string]any{"OK": err == nil, "Sig": hexBytes(sig)}
 	case "sign-by-credential":
 		var nks tka.NodeKeySignature
 		if err := nks.Unserialize([]byte(q.Sig)); err != nil {
 			return map[string]any{"OK": false}
 		}
-		sig, err := tka.SignByCredential(ed25519.NewKeyFromSeed(q.Priv), &nks, rawNodePublic(q.Node))
+		sig, err := tka.SignByCredential(ed25519.NewKeyFromSeed(q.Priv), &nks, nodePublic(q.Node))
 		return map[string]any{"OK": err == nil, "Sig": hexBytes(sig)}
 	}
 	return map[string]any{"Error": "unknown op " + q.Op}
@@ -131,7 +127,7 @@ type decodedSig struct {
 	Error   string   `json:",omitempty"`
 }
 
-func decodeAll(q *tkaQuestion) any {
+func decodeAll(q *question) any {
 	aums := make([]decodedAUM, len(q.AUMs))
 	for i, b := range q.AUMs {
 		aums[i] = decodeAUM(b)
@@ -179,7 +175,7 @@ func lockPrivate(seed []byte) key.NLPrivate {
 	return k
 }
 
-func rawNodePublic(raw []byte) key.NodePublic {
+func nodePublic(raw []byte) key.NodePublic {
 	var k key.NodePublic
 	if err := k.UnmarshalText([]byte("nodekey:" + hex.EncodeToString(raw))); err != nil {
 		panic(err)
@@ -187,8 +183,8 @@ func rawNodePublic(raw []byte) key.NodePublic {
 	return k
 }
 
-// tkaStep is one thing that happens to one of the nodes of a world.
-type tkaStep struct {
+// step is one thing that happens to one of the nodes of a world.
+type step struct {
 	Do        string
 	Node      int
 	AUMs      []hexBytes
@@ -202,20 +198,20 @@ type tkaStep struct {
 	MinChain  int
 	MinAge    int64 // seconds
 	Priv      hexBytes
-	Edits     []tkaEdit
+	Edits     []edit
 	Text      string
 }
 
-// tkaEdit is one call of an UpdateBuilder.
-type tkaEdit struct {
+// edit is one call of an UpdateBuilder.
+type edit struct {
 	Do    string
 	Key   hexBytes // public key or key ID
 	Votes uint
 	Meta  map[string]string
 }
 
-// tkaResult is where a node is after a step, and what the step returned.
-type tkaResult struct {
+// result is where a node is after a step, and what the step returned.
+type result struct {
 	OK        bool
 	Error     string     `json:",omitempty"`
 	Head      string     `json:",omitempty"`
@@ -228,35 +224,35 @@ type tkaResult struct {
 	Text      string     `json:",omitempty"`
 }
 
-type tkaNode struct {
+type node struct {
 	store     *timedChonk
 	authority *tka.Authority
 }
 
-func runWorld(steps []tkaStep) any {
-	nodes := map[int]*tkaNode{}
-	results := make([]tkaResult, len(steps))
+func runWorld(steps []step) any {
+	nodes := map[int]*node{}
+	results := make([]result, len(steps))
 	for i := range steps {
 		n := nodes[steps[i].Node]
 		if n == nil {
-			n = &tkaNode{store: newTimedChonk()}
+			n = &node{store: newTimedChonk()}
 			nodes[steps[i].Node] = n
 		}
-		results[i] = n.step(&steps[i])
+		results[i] = n.take(&steps[i])
 	}
 	return map[string]any{"Steps": results}
 }
 
-func (n *tkaNode) step(s *tkaStep) (r tkaResult) {
+func (n *node) take(s *step) (r result) {
 	n.store.now = s.Now
 	defer func() {
 		if p := recover(); p != nil {
-			r = tkaResult{Error: fmt.Sprintf("panic: %v", p)}
+			r = result{Error: fmt.Sprintf("panic: %v", p)}
 		}
 	}()
 	err := n.do(s, &r)
 	if err != nil {
-		r = tkaResult{Error: err.Error()}
+		r = result{Error: err.Error()}
 	}
 	r.OK = err == nil
 	if n.authority != nil {
@@ -274,7 +270,7 @@ func (n *tkaNode) step(s *tkaStep) (r tkaResult) {
 
 var errNoLock = errors.New("the node has no lock")
 
-func (n *tkaNode) do(s *tkaStep, r *tkaResult) error {
+func (n *node) do(s *step, r *result) error {
 	aums, err := parseAUMs(s.AUMs)
 	if err != nil {
 		return err
@@ -321,7 +317,7 @@ func (n *tkaNode) do(s *tkaStep, r *tkaResult) error {
 		}
 		return err
 	case "authorized":
-		details, err := n.authority.NodeKeyAuthorizedWithDetails(rawNodePublic(s.Key), tkatype.MarshaledSignature(s.Sig))
+		details, err := n.authority.NodeKeyAuthorizedWithDetails(nodePublic(s.Key), tkatype.MarshaledSignature(s.Sig))
 		if details != nil {
 			for _, k := range details.PrevNodeKeys {
 				raw := k.Raw32()
@@ -370,7 +366,7 @@ func (n *tkaNode) do(s *tkaStep, r *tkaResult) error {
 	return fmt.Errorf("unknown step %q", s.Do)
 }
 
-func (n *tkaNode) build(s *tkaStep, r *tkaResult) error {
+func (n *node) build(s *step, r *result) error {
 	b := n.authority.NewUpdater(lockPrivate(s.Priv))
 	for _, e := range s.Edits {
 		var err error
@@ -395,7 +391,7 @@ func (n *tkaNode) build(s *tkaStep, r *tkaResult) error {
 	return err
 }
 
-func (n *tkaNode) listAUMs(r *tkaResult) error {
+func (n *node) listAUMs(r *result) error {
 	all, err := n.store.AllAUMs()
 	for _, h := range all {
 		r.Hashes = append(r.Hashes, h.String())
