@@ -3,9 +3,10 @@ import type { MachinePublic } from "../../base/keys.ts";
 import { decodeJson, isMalformed } from "../wire/decode.ts";
 import type { NoiseDuplex } from "../wire/noise_duplex.ts";
 import { ControlConnection } from "./connection.ts";
-import { connectWith, Dialer, dialTarget } from "./dialer.ts";
+import { connectWith } from "./connect.ts";
+import { Dialer, dialTarget } from "./dialer.ts";
 import { ControlError } from "./errors.ts";
-import { httpFetch } from "./http_fetch.ts";
+import { fetchWith } from "./http_fetch.ts";
 import { LiteUpdate } from "./lite_update.ts";
 import { mapCall } from "./map_call.ts";
 import { MapPoll, type MapPollOptions } from "./map_poll.ts";
@@ -48,8 +49,10 @@ export class ControlClient implements ControlApi {
     const { machineKey, capabilityVersion, scheduler, random, ca, log } = options;
     const serverUrl = options.serverUrl.replace(/\/+$/, "");
     const target = dialTarget(serverUrl);
-    const fetch = options.network?.fetch ?? httpFetch;
-    const connect = options.network?.connect ?? connectWith(ca, (text) => log("warn", text));
+    const { proxyFor, network } = options;
+    const now = () => scheduler.wall();
+    const fetch = network?.fetch ?? fetchWith(proxyFor, now);
+    const connect = network?.connect ?? connectWith({ ca, proxyFor, now }, (text) => log("warn", text));
     this.#options = options;
     this.#serverKeyOptions = {
       serverUrl,

@@ -15,9 +15,10 @@
  * First is the plain port: Noise is all the security there is, TLS would encrypt twice. It is TLS when an https server
  * was dialled less than two minutes ago, since some networks let port 80 through and break it soon after. For the same
  * reason a bad certificate here is logged, not refused: behind it only the right server's Noise key can answer.
+ *
+ * Where something answers but does not upgrade, as a reverse proxy that passes WebSockets alone, a WebSocket is tried
+ * last.
  */
-import net from "node:net";
-import tls from "node:tls";
 import type { Socket } from "node:net";
 import { type Clock, type Scheduler, sleep } from "../../base/clock.ts";
 import { parseIp, parsePrefix, prefixContains } from "../../base/ip.ts";
@@ -26,8 +27,9 @@ import type { ControlDialPlan } from "../wire/tailcfg.ts";
 import { ClientHandshake } from "../wire/handshake.ts";
 import type { NoiseDuplex } from "../wire/noise_duplex.ts";
 import { ControlError } from "./errors.ts";
-import { serverName, unreachable } from "./failure_text.ts";
-import { upgrade } from "./upgrade.ts";
+import type { Connect, Endpoint } from "./connect.ts";
+import { unreachable } from "./failure_text.ts";
+import { upgrade, upgradeByWebSocket } from "./upgrade.ts";
 import type { LogLevel } from "./types.ts";
 
 /** Wait for the first port before the second is tried too, ms. */
@@ -70,57 +72,6 @@ export function dialTarget(serverUrl: string): DialTarget {
   const port = url.port === "" ? undefined : Number(url.port);
   if (secure) return { host, plainPort: 80, tlsPort: port ?? 443, secure };
   return { host, plainPort: port ?? 80, tlsPort: isPrivateHost(host) ? undefined : 443, secure };
-}
-
-/** Opens a TCP or TLS connection; the port that tests replace. Rejects with what the socket says. */
-export type Connect = (to: Endpoint, signal: AbortSignal) => Promise<Socket>;
-
-/** One address to try. */
-export interface Endpoint {
-  /** Name or literal of the URL. */
-  readonly host: string;
-  readonly port: number;
-  readonly tls: boolean;
-  /** Literal to connect to instead of looking `host` up. */
-  readonly address?: string;
-}
-
-/** The real network. `warn` is told of a certificate that does not check out. */
-export function connectWith(ca: readonly string[], warn: (text: string) => void): Connect {
-  return (to, signal) =>
-    new Promise((resolve, reject) => {
-      const host = to.address ?? to.host;
-      const socket = to.tls
-        ? tls.connect({ host, port: to.port, servername: serverName(to.host), ca: [...ca], rejectUnauthorized: false })
-        : net.connect({ host, port: to.port });
-      const settle = () => {
-        signal.removeEventListener("abort", onAbort);
-        socket.off("error", onError);
-      };
-      const onError = (error: Error) => {
-        settle();
-        socket.destroy();
-        reject(error);
-      };
-      const onAbort = () => {
-        settle();
-        socket.on("error", () => {});
-        socket.destroy();
-        reject(signal.reason);
-      };
-      socket.once("error", onError);
-      socket.once(to.tls ? "secureConnect" : "connect", () => {
-        settle();
-        socket.setNoDelay(true);
-        socket.setKeepAlive(true, 30_000);
-        if (socket instanceof tls.TLSSocket && !socket.authorized) {
-          warn(`certificate of ${to.host}:${to.port} is not trusted: ${socket.authorizationError}`);
-        }
-        resolve(socket);
-      });
-      signal.addEventListener("abort", onAbort, { once: true });
-      if (signal.aborted) onAbort();
-    });
 }
 
 export interface DialerOptions {
@@ -192,6 +143,7 @@ export class Dialer {
     const order: Endpoint[] = tlsPort === undefined ? [plain] : [plain, { host, port: tlsPort, tls: true, address }];
     if (tlsFirst && secure) order.reverse();
     const firstFailed = new AbortController();
+    const all = AbortSignal.any([signal, limit.signal]);
     try {
       return await race(
         order.map((endpoint, i) => async (signal) => {
@@ -206,14 +158,28 @@ export class Dialer {
             throw error;
           }
         }),
-        AbortSignal.any([signal, limit.signal]),
+        all,
       );
+    } catch (error) {
+      if (all.aborted || !(error instanceof ControlError) || error.code !== "not-control") throw error;
+      const last = secure ? order.find(({ tls }) => tls)! : plain;
+      const stream = await this.#attempt(last, serverKey, all, true).catch(() => {
+        // What the upgrade was answered says more than that this failed too.
+        throw all.aborted ? all.reason : error;
+      });
+      this.#options.log("info", `${authority(last)} passes no upgrade but WebSocket's, so that is used`);
+      return stream;
     } finally {
       timer.cancel();
     }
   }
 
-  async #attempt(endpoint: Endpoint, serverKey: MachinePublic, signal: AbortSignal): Promise<NoiseDuplex> {
+  async #attempt(
+    endpoint: Endpoint,
+    serverKey: MachinePublic,
+    signal: AbortSignal,
+    webSocket = false,
+  ): Promise<NoiseDuplex> {
     const { machineKey, capabilityVersion, random, connect } = this.#options;
     const handshake = startHandshake(machineKey, serverKey, capabilityVersion, MachinePrivate.generate(random));
     let socket: Socket;
@@ -222,6 +188,7 @@ export class Dialer {
     } catch (error) {
       throw signal.aborted ? error : unreachable(`${endpoint.host}:${endpoint.port}`, error);
     }
+    if (webSocket) return await upgradeByWebSocket(socket, authority(endpoint), handshake, random, signal);
     return await upgrade(socket, authority(endpoint), handshake, signal);
   }
 }

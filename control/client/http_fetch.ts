@@ -4,9 +4,12 @@
  * Trusts the given roots only. Answers are bounded in size and time.
  */
 import http from "node:http";
-import https from "node:https";
-import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { Buffer } from "node:buffer";
+import type { Socket } from "node:net";
+import type { ProxyChoice } from "../../base/http_proxy.ts";
+import { certificateFailure } from "../../base/tls_failure.ts";
+import { openConnection } from "./connect.ts";
 import { ControlError } from "./errors.ts";
 import { isTlsFailure, unreachable, untrusted } from "./failure_text.ts";
 
@@ -49,32 +52,79 @@ function collect(answer: IncomingMessage, limit: number): Promise<Uint8Array> {
   });
 }
 
-/** The `HttpFetch` of the real network. */
-export const httpFetch: HttpFetch = (method, url, options, body) => {
+/** An agent for one request on one connection. */
+class OneSocket extends http.Agent {
+  readonly #socket: Socket;
+
+  constructor(socket: Socket) {
+    super({ keepAlive: false });
+    this.#socket = socket;
+  }
+
+  override createConnection(): Socket {
+    return this.#socket;
+  }
+}
+
+/** The `HttpFetch` of the real network. @param now Unix milliseconds, for the dates of certificates in messages. */
+export function fetchWith(proxyFor: ProxyChoice | undefined, now: () => number): HttpFetch {
+  return async (method, url, options, body) => {
+    const secure = url.protocol === "https:";
+    const host = url.hostname.replace(/^\[|\]$/g, "");
+    const port = Number(url.port || (secure ? 443 : 80));
+    const where = `${host}:${port}`;
+    const { signal, ca, limit } = options;
+    const named = (error: unknown) => {
+      if (signal.aborted) return signal.reason;
+      if (error instanceof ControlError) return error;
+      if (!isTlsFailure(error)) return unreachable(where, error);
+      return untrusted(where, certificateFailure(undefined, (error as Error).message, now()), error);
+    };
+    try {
+      const { socket, flaw } = await openConnection({ host, port, tls: secure }, { ca, proxyFor, now }, signal);
+      try {
+        if (flaw !== undefined) throw untrusted(where, flaw);
+        const headers = { host: url.host, ...(body !== undefined && { "content-length": body.length }) };
+        const request = http.request({
+          method,
+          host,
+          port,
+          path: url.pathname + url.search,
+          headers,
+          agent: new OneSocket(socket),
+        });
+        return await exchange(request, body, limit, signal);
+      } finally {
+        socket.on("error", () => {});
+        socket.destroy();
+      }
+    } catch (error) {
+      throw named(error);
+    }
+  };
+}
+
+/** The `HttpFetch` that knows no proxy. */
+export const httpFetch: HttpFetch = fetchWith(undefined, () => Date.now());
+
+function exchange(
+  request: ClientRequest,
+  body: Uint8Array | undefined,
+  limit: number,
+  signal: AbortSignal,
+): Promise<FetchAnswer> {
   const { promise, resolve, reject } = Promise.withResolvers<FetchAnswer>();
-  const host = url.hostname.replace(/^\[|\]$/g, "");
-  const port = Number(url.port || (url.protocol === "https:" ? 443 : 80));
-  const onAbort = () => request.destroy();
-  const fail = async (error: unknown) => {
-    if (options.signal.aborted) reject(options.signal.reason);
-    else if (error instanceof ControlError) reject(error);
-    else reject(isTlsFailure(error) ? await untrusted(host, port, error) : unreachable(`${host}:${port}`, error));
+  const onAbort = () => {
+    request.destroy();
+    reject(signal.reason);
   };
-  const common = {
-    method,
-    agent: false,
-    headers: body === undefined ? {} : { "content-length": body.length },
-  } as const;
-  const onAnswer = (answer: IncomingMessage) => {
+  request.on("error", reject);
+  request.on("response", (answer: IncomingMessage) => {
     const { statusCode: status = 0, headers } = answer;
-    collect(answer, options.limit).then((bytes) => resolve({ status, headers, body: bytes }), fail);
-  };
-  const request = url.protocol === "https:"
-    ? https.request(url, { ...common, ca: [...options.ca] }, onAnswer)
-    : http.request(url, common, onAnswer);
-  request.on("error", fail);
-  options.signal.addEventListener("abort", onAbort, { once: true });
-  if (options.signal.aborted) onAbort();
+    collect(answer, limit).then((bytes) => resolve({ status, headers, body: bytes }), reject);
+  });
+  signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) onAbort();
   request.end(body);
-  return promise.finally(() => options.signal.removeEventListener("abort", onAbort));
-};
+  return promise.finally(() => signal.removeEventListener("abort", onAbort));
+}

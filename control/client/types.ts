@@ -14,9 +14,10 @@ import type { RandomBytes } from "../../base/keys.ts";
 import type { DiscoPublic, MachinePrivate, MachinePublic, NodePublic } from "../../base/keys.ts";
 import type { LockPublic } from "../../base/lock_key.ts";
 import type { Scheduler } from "../../base/clock.ts";
+import type { ProxyChoice } from "../../base/http_proxy.ts";
 import type { Secret } from "../../base/secret.ts";
 import type { ControlDialPlan, Hostinfo, Login, PingRequest, User } from "../wire/tailcfg.ts";
-import type { Connect } from "./dialer.ts";
+import type { Connect } from "./connect.ts";
 import type { ControlError } from "./errors.ts";
 import type { HttpFetch } from "./http_fetch.ts";
 import type { Netmap, NetmapChange } from "./netmap.ts";
@@ -44,6 +45,8 @@ export interface ControlOptions {
   readonly acceptNewServerKey: boolean;
   /** `CAPABILITY_VERSION`, unless a test says otherwise. */
   readonly capabilityVersion: number;
+  /** The operator's web proxy; none when absent. */
+  readonly proxyFor?: ProxyChoice;
   /** The network; the real one unless a test says otherwise. */
   readonly network?: { readonly fetch?: HttpFetch; readonly connect?: Connect };
 }

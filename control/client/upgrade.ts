@@ -12,6 +12,8 @@
 import type { Duplex } from "node:stream";
 import type { Buffer } from "node:buffer";
 import { concat, fromUtf8, toBase64, utf8 } from "../../base/bytes.ts";
+import type { RandomBytes } from "../../base/keys.ts";
+import { openWebSocket } from "../../base/websocket.ts";
 import {
   bodyLength,
   type ClientHandshake,
@@ -80,7 +82,11 @@ function progress(bytes: Uint8Array, authority: string): Progress {
   if (head.status !== 101) return refuse(`answered ${head.status} ${head.statusText.slice(0, 80)}`.trimEnd());
   const protocol = head.headers.get("upgrade");
   if (protocol?.toLowerCase() !== UPGRADE_PROTOCOL) return refuse(`switched to protocol ${JSON.stringify(protocol)}`);
-  const after = bytes.subarray(head.length);
+  return noiseResponse(bytes.subarray(head.length), authority);
+}
+
+/** What the server answered to the initiation. */
+function noiseResponse(after: Uint8Array, authority: string): Progress {
   if (after.length < HEADER_LENGTH) return { need: "more" };
   const end = HEADER_LENGTH + bodyLength(after);
   if (after[0] === MESSAGE_TYPE.error) {
@@ -108,6 +114,36 @@ export function upgrade(
   handshake: ClientHandshake,
   signal: AbortSignal,
 ): Promise<NoiseDuplex> {
+  const answered = finishHandshake(stream, authority, handshake, progress, signal);
+  if (!signal.aborted) stream.write(upgradeRequest(authority, handshake.initiation));
+  return answered;
+}
+
+/** As `upgrade`, by a WebSocket, which takes the initiation in the URL (controlhttp/client_js.go). */
+export async function upgradeByWebSocket(
+  stream: Duplex,
+  authority: string,
+  handshake: ClientHandshake,
+  random: RandomBytes,
+  signal: AbortSignal,
+): Promise<NoiseDuplex> {
+  const query = new URLSearchParams({ "X-Tailscale-Handshake": toBase64(handshake.initiation) });
+  const target = { authority, path: `${UPGRADE_PATH}?${query}`, subprotocol: UPGRADE_PROTOCOL };
+  const webSocket = await openWebSocket(stream, target, random, signal).catch((error) => {
+    if (signal.aborted) throw error;
+    throw new ControlError("not-control", `Cannot use ${authority}: ${(error as Error).message}`, { cause: error });
+  });
+  return await finishHandshake(webSocket, authority, handshake, noiseResponse, signal);
+}
+
+/** Waits for the server's part of the handshake on a stream that the initiation was sent on. */
+function finishHandshake(
+  stream: Duplex,
+  authority: string,
+  handshake: ClientHandshake,
+  parse: typeof noiseResponse,
+  signal: AbortSignal,
+): Promise<NoiseDuplex> {
   return new Promise((resolve, reject) => {
     let bytes: Uint8Array = new Uint8Array(0);
     const settle = () => {
@@ -126,13 +162,13 @@ export function upgrade(
     const onError = (error: Error) => lost(error.message, error);
     // A server that cannot open the initiation, since it has another key, just closes after its 101.
     const onEnd = () => {
-      const upgraded = typeof parseResponseHead(bytes) === "object";
+      const upgraded = parse === noiseResponse || typeof parseResponseHead(bytes) === "object";
       if (!upgraded) return lost("the connection was closed before an answer");
       fail(new ControlError("handshake", `Cannot do the handshake with ${authority}: it closed without a response`));
     };
     const onData = (chunk: Buffer) => {
       bytes = concat(bytes, chunk);
-      const step = progress(bytes, authority);
+      const step = parse(bytes, authority);
       if ("need" in step) return;
       if ("error" in step) return fail(step.error);
       const session = handshake.finish(step.response);
@@ -146,6 +182,5 @@ export function upgrade(
     if (signal.aborted) return onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
     stream.on("data", onData).on("end", onEnd).on("close", onEnd).on("error", onError);
-    stream.write(upgradeRequest(authority, handshake.initiation));
   });
 }

@@ -3,13 +3,14 @@ import assert from "node:assert/strict";
 import http from "node:http";
 import https from "node:https";
 import type { AddressInfo } from "node:net";
-import { connectWith } from "../../../control/client/dialer.ts";
+import { connectWith } from "../../../control/client/connect.ts";
 import { ControlError } from "../../../control/client/errors.ts";
 import { type FetchOptions, httpFetch } from "../../../control/client/http_fetch.ts";
 import { testCertificates } from "../../support/test_ca.ts";
 
 const never = new AbortController().signal;
 const { ca, cert, key } = await testCertificates(["control.example"], ["127.0.0.1"]);
+const network = { ca: [ca], now: () => Date.now() };
 const options: FetchOptions = { ca: [ca], signal: never, limit: 1000 };
 
 /** Runs `use` with the port of a server that answers by `onRequest`. */
@@ -93,12 +94,12 @@ Deno.test("connectWith() takes any certificate for the Noise stream, but says wh
   await serving(true, () => {}, async (port) => {
     const warnings: string[] = [];
     const endpoint = { host: "control.example", address: "127.0.0.1", port, tls: true };
-    const trusted = await connectWith([ca], (text) => warnings.push(text))(endpoint, never);
+    const trusted = await connectWith(network, (text) => warnings.push(text))(endpoint, never);
     trusted.destroy();
     assert.equal(warnings.length, 0);
-    const untrusted = await connectWith([], (text) => warnings.push(text))(endpoint, never);
+    const untrusted = await connectWith({ ...network, ca: [] }, (text) => warnings.push(text))(endpoint, never);
     untrusted.destroy();
-    const other = await connectWith([ca], (text) => warnings.push(text))(
+    const other = await connectWith(network, (text) => warnings.push(text))(
       { ...endpoint, host: "other.example" },
       never,
     );

@@ -1,0 +1,66 @@
+/** Reads the head of an HTTP/1.1 answer from a stream that becomes something else behind it. RFC 9112. */
+import type { Buffer } from "node:buffer";
+import type { Duplex } from "node:stream";
+import { concat } from "./bytes.ts";
+
+/** Longest head taken, bytes. */
+const MAX_HEAD = 16 << 10;
+
+/** An answer's head. */
+export interface HttpHead {
+  readonly status: number;
+  /** The status line without its version: "407 Proxy Authentication Required". */
+  readonly line: string;
+  /** Names in lower case; the last of equal names counts. */
+  readonly headers: ReadonlyMap<string, string>;
+}
+
+/** Undefined while `bytes` has no whole head; a text when it is none. Bytes are taken as Latin-1. */
+function parse(bytes: Uint8Array): { head: HttpHead; length: number } | string | undefined {
+  const text = new TextDecoder("latin1").decode(bytes.subarray(0, MAX_HEAD));
+  if (!"HTTP/1.".startsWith(text.slice(0, 7))) return `it begins ${JSON.stringify(text.slice(0, 20))}, want HTTP/1.1`;
+  const end = text.indexOf("\r\n\r\n");
+  if (end < 0) return bytes.length >= MAX_HEAD ? `its headers are longer than ${MAX_HEAD} bytes` : undefined;
+  const [first, ...lines] = text.slice(0, end).split("\r\n");
+  const match = /^HTTP\/1\.[01] (([0-9]{3})(?: .*)?)$/.exec(first);
+  if (match === null) return `it begins ${JSON.stringify(first.slice(0, 40))}, want HTTP/1.1`;
+  const headers = new Map<string, string>();
+  for (const line of lines) {
+    const colon = line.indexOf(":");
+    if (colon > 0) headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
+  }
+  const line = match[1].trim().slice(0, 100);
+  return { head: { status: Number(match[2]), line, headers }, length: end + 4 };
+}
+
+/**
+ * Waits for the head; what came behind it is put back, and the stream is paused.
+ * Rejects with what was seen instead, or with the signal's reason; the stream stays the caller's to destroy.
+ */
+export function readHttpHead(stream: Duplex, signal: AbortSignal): Promise<HttpHead> {
+  return new Promise((resolve, reject) => {
+    let bytes: Uint8Array = new Uint8Array(0);
+    const settle = (run: () => void) => {
+      signal.removeEventListener("abort", onAbort);
+      stream.off("data", onData).off("end", onEnd).off("close", onEnd).off("error", onError);
+      run();
+    };
+    const onAbort = () => settle(() => reject(signal.reason));
+    const onError = (error: Error) => settle(() => reject(error));
+    const onEnd = () => settle(() => reject(new Error("the connection was closed before an answer")));
+    const onData = (chunk: Buffer) => {
+      bytes = concat(bytes, chunk);
+      const seen = parse(bytes);
+      if (seen === undefined) return;
+      settle(() => {
+        stream.pause();
+        if (typeof seen === "string") return reject(new Error(seen));
+        if (bytes.length > seen.length) stream.unshift(bytes.subarray(seen.length));
+        resolve(seen.head);
+      });
+    };
+    if (signal.aborted) return onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    stream.on("data", onData).on("end", onEnd).on("close", onEnd).on("error", onError);
+  });
+}

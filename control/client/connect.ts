@@ -1,0 +1,119 @@
+/** TCP and TLS to a control server, directly or through the operator's web proxy. */
+import net from "node:net";
+import type { Socket } from "node:net";
+import tls from "node:tls";
+import { connectThrough, hostPort, type ProxyChoice } from "../../base/http_proxy.ts";
+import { certificateFailure } from "../../base/tls_failure.ts";
+import { serverName } from "./failure_text.ts";
+
+/** One address to try. */
+export interface Endpoint {
+  /** Name or literal of the URL. */
+  readonly host: string;
+  readonly port: number;
+  readonly tls: boolean;
+  /** Literal to connect to instead of looking `host` up. */
+  readonly address?: string;
+}
+
+/** Opens a TCP or TLS connection; the port that tests replace. Rejects with what the socket says. */
+export type Connect = (to: Endpoint, signal: AbortSignal) => Promise<Socket>;
+
+/** The real network. */
+export interface NetworkOptions {
+  /** PEM; nothing else is trusted. */
+  readonly ca: readonly string[];
+  /** Always directly when absent. */
+  readonly proxyFor?: ProxyChoice;
+  /** Unix milliseconds, for the dates of certificates in messages. */
+  readonly now: () => number;
+}
+
+/** A connection that stands. */
+export interface Connection {
+  readonly socket: Socket;
+  /** What is wrong with the server's certificate, where there is one. */
+  readonly flaw: string | undefined;
+}
+
+/**
+ * Opens it whatever the certificate says; `flaw` is for the caller to judge.
+ * @throws what the socket says, an Error about the proxy, or the signal's reason.
+ */
+export async function openConnection(to: Endpoint, options: NetworkOptions, signal: AbortSignal): Promise<Connection> {
+  const host = to.address ?? to.host;
+  const proxy = options.proxyFor?.(to);
+  let under: Socket | undefined;
+  if (proxy !== undefined) {
+    const socket = under = await opened(net.connect({ host: proxy.host, port: proxy.port }), "connect", signal).catch(
+      (error) => {
+        if (signal.aborted) throw error;
+        throw new Error(`the proxy ${hostPort(proxy.host, proxy.port)} does not answer: ${error.message}`, {
+          cause: error,
+        });
+      },
+    );
+    await connectThrough(socket, proxy, host, to.port, signal).catch((error) => {
+      destroy(socket);
+      throw error;
+    });
+  }
+  if (!to.tls) {
+    return { socket: under ?? await opened(net.connect({ host, port: to.port }), "connect", signal), flaw: undefined };
+  }
+  const secure = tls.connect({
+    ...(under === undefined ? { host, port: to.port } : { socket: under, host: to.host }),
+    servername: serverName(to.host),
+    ca: [...options.ca],
+    rejectUnauthorized: false,
+  });
+  // The TLS socket reports what befalls the one under it, whose own report would be nobody's.
+  under?.on("error", () => {});
+  const socket = await opened(secure, "secureConnect", signal);
+  const flaw = socket.authorized
+    ? undefined
+    : certificateFailure(socket.getPeerCertificate(true), String(socket.authorizationError), options.now());
+  return { socket, flaw };
+}
+
+/** As a `Connect`, which takes any certificate. `warn` is told of one that does not check out. */
+export function connectWith(options: NetworkOptions, warn: (text: string) => void): Connect {
+  return async (to, signal) => {
+    const { socket, flaw } = await openConnection(to, options, signal);
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, 30_000);
+    if (flaw !== undefined) warn(`certificate of ${hostPort(to.host, to.port)} is not trusted: ${flaw}`);
+    return socket;
+  };
+}
+
+function destroy(socket: Socket): void {
+  socket.on("error", () => {});
+  socket.destroy();
+}
+
+function opened<T extends Socket>(socket: T, event: "connect" | "secureConnect", signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const settle = () => {
+      signal.removeEventListener("abort", onAbort);
+      socket.off("error", onError);
+    };
+    const onError = (error: Error) => {
+      settle();
+      socket.destroy();
+      reject(error);
+    };
+    const onAbort = () => {
+      settle();
+      destroy(socket);
+      reject(signal.reason);
+    };
+    socket.once("error", onError);
+    socket.once(event, () => {
+      settle();
+      resolve(socket);
+    });
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
+  });
+}
