@@ -12,7 +12,8 @@ import { gzipSync } from "node:zlib";
 import { parseArgs } from "node:util";
 import { LONG_VERSION } from "../base/version.ts";
 
-const ENTRIES = ["main.ts", "daemon/dataplane_worker.ts"];
+const WORKERS = ["daemon/dataplane_worker.ts", "daemon/lock/kdf_worker.ts"];
+const ENTRIES = ["main.ts", ...WORKERS];
 const OUT = "dist/agent";
 
 async function deno(...args: string[]): Promise<boolean> {
@@ -83,7 +84,7 @@ const { values } = parseArgs({ options: { "self-extracting": { type: "boolean" }
 await Deno.mkdir("dist", { recursive: true });
 if (
   !values["self-extracting"] &&
-  await deno("compile", "-A", "--no-check", `--output=${OUT}`, "--include=daemon/dataplane_worker.ts", "main.ts")
+  await deno("compile", "-A", "--no-check", `--output=${OUT}`, ...WORKERS.map((path) => `--include=${path}`), "main.ts")
 ) {
   console.log(`${OUT}: compiled, ${LONG_VERSION}`);
 } else {
