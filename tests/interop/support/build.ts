@@ -36,6 +36,11 @@ const HEADSCALE: Program = {
   moduleDir: fileURLToPath(new URL("../headscale", import.meta.url)),
   package: "github.com/juanfont/headscale/cmd/headscale",
 };
+const TAILSCALE_CLI: Program = {
+  name: "tailscale",
+  moduleDir: fileURLToPath(new URL("../tailscale_cli", import.meta.url)),
+  package: "tailscale.com/cmd/tailscale",
+};
 const TKA_ORACLE: Program = {
   name: "tka-oracle",
   moduleDir: fileURLToPath(new URL("../tka", import.meta.url)),
@@ -56,6 +61,11 @@ export function buildLab(): Promise<GoBuild> {
 /** As buildLab(), for the headscale that `headscale/go.mod` pins. */
 export function buildHeadscale(): Promise<GoBuild> {
   return buildOnce(HEADSCALE);
+}
+
+/** As buildLab(), for Tailscale's own command line, which `tailscale_cli/go.mod` pins. */
+export function buildTailscaleCli(): Promise<GoBuild> {
+  return buildOnce(TAILSCALE_CLI);
 }
 
 /** As buildLab(), for the program of `tka/`, which links a newer Tailscale than lab can. */
@@ -156,5 +166,6 @@ async function exists(path: string): Promise<boolean> {
 if (import.meta.main) {
   console.log(JSON.stringify(await buildLab()));
   console.log(JSON.stringify(await buildTkaOracle()));
+  console.log(JSON.stringify(await buildTailscaleCli()));
   console.log(JSON.stringify(await buildHeadscale()));
 }

@@ -1,0 +1,65 @@
+// Tailscale's own command line, unchanged, runs our daemon through a day: up, looking around, settings, down, logout.
+
+import assert from "node:assert/strict";
+import type { AgentNode } from "./support/agent.ts";
+import { buildTailscaleCli } from "./support/build.ts";
+import { AUTH_KEY, DOMAIN, sceneTest } from "./support/scene.ts";
+
+/** The one line a client of another version always prints. */
+const VERSIONS = /^Warning: client version ".*" != tailscaled server version ".*"\n/m;
+
+sceneTest("agent: Tailscale's own command line drives the daemon", async (scene) => {
+  const built = await buildTailscaleCli();
+  // Without Go there is no lab program either, and the test was ignored before.
+  if (built.kind === "skip") throw new Error(built.reason);
+  const [agent, peer] = await Promise.all([scene.agent("left", "ours"), scene.peer("right", "theirs")]);
+  const run = async (...args: string[]) => {
+    const { code, stdout, stderr } = await agent.namespace.run([built.path, "--socket", agent.socket, ...args]);
+    return { code, stdout, stderr: stderr.replace(VERSIONS, "") };
+  };
+  const ok = async (...args: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await run(...args);
+    assert.deepEqual([code, stderr], [0, ""], `tailscale ${args.join(" ")}: ${stderr}${stdout}`);
+    return stdout;
+  };
+  const state = async (node: AgentNode) => (await node.status()).BackendState;
+
+  assert.deepEqual(await run("status"), { code: 1, stdout: "Logged out.\n", stderr: "" });
+  const login = ["--login-server", scene.control.url, "--auth-key", AUTH_KEY];
+  await ok("up", ...login, "--hostname", "ours", "--accept-dns=false");
+  assert.equal(await state(agent), "Running");
+  await agent.awaitPeer(peer.ips[0]);
+  const ips = await agent.ips();
+  assert.equal(await ok("ip"), `${ips.join("\n")}\n`);
+  assert.equal(await ok("ip", "-4", "theirs"), `${peer.ips[0]}\n`);
+  const table = await ok("status");
+  assert.match(table, new RegExp(`^${ips[0]} +ours .*\n${peer.ips[0]} +theirs .*\n$`));
+  assert.equal(JSON.parse(await ok("status", "--json")).Self.DNSName, `ours.${DOMAIN}.`);
+  // Both print the same table but for the traffic that has passed meanwhile.
+  const columns = (text: string) => text.split("\n").map((line) => line.split(/ +/).slice(0, 4));
+  assert.deepEqual(columns(await agent.cli("status")), columns(table));
+
+  assert.match(await ok("ping", "theirs"), /^pong from theirs \(100\.\S+\) via \S+ in \d+m?s$/m);
+  assert.match(await ok("ping", "--tsmp", "theirs"), /^pong from theirs \(100\.\S+\) via TSMP in /);
+  assert.match(await ok("ping", "--icmp", "theirs"), /^pong from theirs \(100\.\S+\) via ICMP in /);
+  assert.match(await ok("whois", peer.ips[0]), new RegExp(`Name: +theirs\\.${DOMAIN}`));
+  assert.match(await ok("metrics"), /^tailscaled_home_derp_region_id 1$/m);
+  assert.match(await ok("version", "--daemon"), /\nDaemon: \S+/);
+  await ok("wait", "--timeout", "5s");
+
+  await ok("set", "--hostname=renamed", "--shields-up");
+  assert.match(await ok("get"), /^hostname +renamed$/m);
+  assert.equal(JSON.parse(await ok("debug", "prefs")).ShieldsUp, true);
+  assert.equal((await agent.local("prefs")).Hostname, "renamed");
+  await ok("down");
+  assert.deepEqual(await run("status"), { code: 1, stdout: "Tailscale is stopped.\n", stderr: "" });
+  // What was set has to be named again, or `up` refuses: it reads the daemon's preferences for that.
+  const forgetful = await run("up", ...login);
+  assert.equal(forgetful.code, 1);
+  assert.match(forgetful.stderr, /requires mentioning all\nnon-default flags/);
+  await ok("up", ...login, "--hostname=renamed", "--shields-up", "--accept-dns=false");
+  assert.equal(await state(agent), "Running");
+  assert.deepEqual(await agent.ips(), ips);
+  await ok("logout");
+  assert.equal(await state(agent), "NeedsLogin");
+});
