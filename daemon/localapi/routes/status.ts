@@ -18,7 +18,7 @@ function metricsText(text: string): Reply {
   return { kind: "body", status: 200, type: "text/plain; version=0.0.4; charset=utf-8", text };
 }
 
-/** `status`, `whois`, `derpmap`, `metrics`, `usermetrics`. */
+/** `status`, `whois`, `derpmap`, `serve-config`, `metrics`, `usermetrics`. */
 export function statusRoutes(backend: Backend): Record<string, Handler> {
   return {
     status: async ({ query }) => json(await backendStatus(backend, queryBool(query.get("peers"), true))),
@@ -35,6 +35,12 @@ export function statusRoutes(backend: Backend): Record<string, Handler> {
     derpmap: (request) => {
       requireMethod(request, "GET", 400, "want GET");
       return json(backend.view?.netmap.derpMap ?? null);
+    },
+
+    /** Nothing is served to the tailnet by this version, so there is no configuration of it; `status` of Tailscale asks. */
+    "serve-config": (request) => {
+      requireMethod(request, "GET", 501, "serving is not implemented in this version");
+      return json(null);
     },
 
     metrics: async (request) => {
