@@ -37,7 +37,7 @@ function hashOf(seed: number, bytes: number): string {
  * and a sender that was promised them then waits for a time-out at each loss.
  */
 export async function exchange(a: Party, b: Party, options: ExchangeOptions): Promise<void> {
-  const { bytes, port = 7001, datagrams = 0.9, timeoutMs = 150_000 } = options;
+  const { bytes, port = 7001, datagrams = 0.5, timeoutMs = 150_000 } = options;
   const at = ({ ip }: Party, p: number) => ip.includes(":") ? `[${ip}]:${p}` : `${ip}:${p}`;
   await Promise.all([a, b].flatMap(({ end }) => [
     end.listen({ kind: "sink", port }),
