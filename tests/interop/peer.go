@@ -44,6 +44,7 @@ func runPeer(ctx context.Context, args []string) error {
 		ephemeral  = fs.Bool("ephemeral", false, "register as an ephemeral node")
 		port       = fs.Uint("port", 0, "UDP `port`")
 		wait       = fs.Duration("wait", 30*time.Second, "wait this `long` for Running before the ready line; 0 does not wait")
+		portmap    = fs.Bool("portmap", false, "ask the gateway for port mappings")
 		derpOnly   = fs.Bool("derp-only", false, "never use a direct path")
 		caFile     = fs.String("ca-file", "", "trust the certificates in this PEM `file` besides the system's")
 		localAPI   = fs.String("local-socket", "", "serve the node's own LocalAPI on this unix socket `path`")
@@ -59,9 +60,11 @@ func runPeer(ctx context.Context, args []string) error {
 	ctx, stop := untilStdinCloses(ctx)
 	defer stop()
 
-	// No logs leave the machine, and no gateway is asked for port mappings.
+	// No logs leave the machine, and no gateway is asked for port mappings unless a test is about them.
 	envknob.SetNoLogsNoSupport()
-	envknob.Setenv("TS_DISABLE_PORTMAPPER", "true")
+	if !*portmap {
+		envknob.Setenv("TS_DISABLE_PORTMAPPER", "true")
+	}
 	if *derpOnly {
 		envknob.Setenv("TS_DEBUG_ALWAYS_USE_DERP", "true")
 	}

@@ -27,6 +27,7 @@ type traffic struct {
 	listening map[string]io.Closer // "tcp :80"
 	transfers []transfer
 	udp       map[string]*udpCount
+	flows     []*flow
 }
 
 // transfer is what went both ways on one TCP connection.
@@ -94,6 +95,26 @@ func (t *traffic) routes(a *admin) {
 	})
 	handle(a, "POST /dial", t.dial)
 	handle(a, "POST /udp", t.udpExchange)
+	handle(a, "POST /flow", func(ctx context.Context, in flowOrder) (map[string]int, error) {
+		id, err := t.flow(ctx, in)
+		return map[string]int{"flow": id}, err
+	})
+	handle(a, "POST /flow/state", func(_ context.Context, in flowRef) (*flowState, error) {
+		f, err := t.flowByID(in.Flow)
+		if err != nil {
+			return nil, err
+		}
+		return f.state(), nil
+	})
+	handle(a, "POST /flow/end", func(ctx context.Context, in flowRef) (*flowState, error) {
+		f, err := t.flowByID(in.Flow)
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		return f.end(ctx)
+	})
 	handle(a, "GET /udp", func(context.Context, done) (any, error) {
 		t.mu.Lock()
 		defer t.mu.Unlock()

@@ -2,7 +2,7 @@
 
 import { flagArgs, type GoJson } from "./control.ts";
 import { type LabOptions, LabProcess } from "./lab.ts";
-import type { Listen, TrafficEnd, Transfer, UdpResult } from "./traffic.ts";
+import type { FlowState, Listen, PacedFlow, TrafficEnd, Transfer, UdpResult } from "./traffic.ts";
 
 export type { Listen, Transfer } from "./traffic.ts";
 
@@ -17,6 +17,8 @@ export interface PeerFlags {
   /** How long to wait for Running before it is ready, as Go has it ("30s"); "0" does not wait. */
   readonly wait?: string;
   readonly derpOnly?: boolean;
+  /** Ask the gateway for port mappings. */
+  readonly portmap?: boolean;
   readonly caFile?: string;
   readonly tags?: string;
   /** Serve the node's own LocalAPI on this unix socket too: what ours is compared with. */
@@ -101,6 +103,18 @@ export class LabPeer implements TrafficEnd, AsyncDisposable {
     order: { addr: string; count: number; size: number; intervalMs?: number; waitMs?: number },
   ): Promise<UdpResult> {
     return this.process.send("POST /udp", order);
+  }
+  /** Opens a connection to an echo and keeps it busy, `rate` bytes a second each way. */
+  async flow(order: { addr: string; seed: number; rate: number }): Promise<PacedFlow> {
+    const id = await this.process.send<{ flow: number }>("POST /flow", order);
+    return {
+      state: () => this.process.send<FlowState>("POST /flow/state", id),
+      end: async () => {
+        const state = await this.process.send<FlowState>("POST /flow/end", id);
+        if (state.error !== undefined) throw new Error(`the flow to ${order.addr} failed: ${state.error}`);
+        return state;
+      },
+    };
   }
   /** A tailnet ping; it fails when no answer came in time. */
   ping(ip: string, type: "disco" | "TSMP" | "ICMP" | "peerapi" = "disco", timeoutMs = 5_000): Promise<PingResult> {
