@@ -3,7 +3,7 @@
  *
  * `node:crypto`'s BLAKE2s in Deno silently ignores a key, so keyed MACs never go there.
  */
-import { createHash } from "node:crypto";
+import { createHash, hash as oneShot } from "node:crypto";
 import { blake2s as nobleBlake2s } from "@noble/hashes/blake2.js";
 import { concat } from "./bytes.ts";
 
@@ -11,6 +11,7 @@ const BLOCK = 64;
 
 /** BLAKE2s-256 of the parts in order. */
 export function blake2s(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  if (parts.length === 1) return new Uint8Array(oneShot("blake2s256", parts[0], "buffer"));
   const hash = createHash("blake2s256");
   for (const part of parts) hash.update(part);
   return new Uint8Array(hash.digest());

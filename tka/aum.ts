@@ -61,8 +61,10 @@ function encode(aum: AumFields, withSignatures: boolean): Uint8Array<ArrayBuffer
   const keyIdSet = aum.keyId !== undefined && aum.keyId.length > 0;
   const metaSet = aum.meta !== undefined && aum.meta.size > 0;
   const signed = withSignatures && aum.signatures.length > 0;
-  const optional = [aum.key !== undefined, keyIdSet, aum.state !== undefined, aum.votes !== undefined, metaSet, signed];
-  out.map(2 + optional.filter(Boolean).length);
+  let fields = 2;
+  for (const set of [aum.key, aum.state, aum.votes]) if (set !== undefined) fields++;
+  for (const set of [keyIdSet, metaSet, signed]) if (set) fields++;
+  out.map(fields);
   out.field(1).uint(aum.kind);
   out.field(2).bytes(aum.prevAumHash);
   if (aum.key !== undefined) writeKey(out.field(3), aum.key);
@@ -139,6 +141,7 @@ export class Aum implements AumFields {
   #bytes: Uint8Array<ArrayBuffer> | undefined;
   #hash: AumHash | undefined;
   #sigHash: Uint8Array<ArrayBuffer> | undefined;
+  #parent: AumHash | undefined;
 
   constructor(fields: AumFields) {
     this.kind = fields.kind;
@@ -172,7 +175,8 @@ export class Aum implements AumFields {
 
   /** The AUM before this one; undefined for a genesis. */
   get parent(): AumHash | undefined {
-    return this.prevAumHash === null || this.prevAumHash.length === 0 ? undefined : aumHashOf(this.prevAumHash);
+    if (this.prevAumHash === null || this.prevAumHash.length === 0) return undefined;
+    return this.#parent ??= aumHashOf(this.prevAumHash);
   }
 
   /** The same AUM with more signatures, which has another hash and the same signature hash. */

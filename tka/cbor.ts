@@ -7,7 +7,7 @@
  * one is `40` or `80`. Maps have keys 1 to 23 only, one byte each; their writers put fields in ascending order.
  * Reading is in `cbor_reader.ts`.
  */
-import { ByteWriter, compareBytes, utf8 } from "../base/bytes.ts";
+import { compareBytes, utf8 } from "../base/bytes.ts";
 
 /** Major types, already shifted into the upper three bits of an initial byte. */
 export const MAJOR = {
@@ -34,21 +34,53 @@ function textBytes(text: string): Uint8Array {
   return out;
 }
 
+/** Where an item is put together before it is copied out, kept from one writer to the next. */
+let spare: Uint8Array<ArrayBuffer> | undefined = new Uint8Array(4096);
+
 /** Appends CBOR items to a byte string. */
 export class CborWriter {
-  readonly #out: ByteWriter;
+  #bytes = spare ?? new Uint8Array(1024);
+  #at = 0;
 
-  constructor(capacity = 256) {
-    this.#out = new ByteWriter(capacity);
+  constructor() {
+    spare = undefined;
   }
 
-  #head(major: number, value: number): void {
-    const out = this.#out;
-    if (value < 24) out.u8(major | value);
-    else if (value < 0x100) out.u8(major | 24).u8(value);
-    else if (value < 0x10000) out.u8(major | 25).u16be(value);
-    else if (value < 0x100000000) out.u8(major | 26).u32be(value);
-    else out.u8(major | 27).u64be(BigInt(value));
+  #room(count: number): number {
+    const at = this.#at;
+    this.#at += count;
+    if (this.#at > this.#bytes.length) {
+      const grown = new Uint8Array(Math.max(this.#at, 2 * this.#bytes.length));
+      grown.set(this.#bytes.subarray(0, at));
+      this.#bytes = grown;
+    }
+    return at;
+  }
+
+  #put(value: Uint8Array): void {
+    const at = this.#room(value.length);
+    this.#bytes.set(value, at);
+  }
+
+  #head(major: number, value: number | bigint): void {
+    if (value < 24) {
+      const at = this.#room(1);
+      this.#bytes[at] = major | Number(value);
+      return;
+    }
+    const width = value < 0x100 ? 0 : value < 0x10000 ? 1 : value < 0x100000000 ? 2 : 3;
+    const count = 1 << width;
+    const at = this.#room(1 + count);
+    this.#bytes[at] = major | (24 + width);
+    if (width === 3) {
+      new DataView(this.#bytes.buffer).setBigUint64(at + 1, BigInt(value));
+      return;
+    }
+    let rest = Number(value);
+    for (let i = count; i > 0; i--) {
+      this.#bytes[at + i] = rest & 0xff;
+      rest >>>= 8;
+    }
   }
 
   /** A map of `pairs` pairs; the caller writes keys in ascending order. */
@@ -64,13 +96,12 @@ export class CborWriter {
 
   /** A field number of a struct, 0 to 23. */
   field(number: number): this {
-    this.#out.u8(number);
+    this.#head(MAJOR.UINT, number);
     return this;
   }
 
   uint(value: number | bigint): this {
-    if (typeof value === "bigint" && value > 0xffffffffn) this.#out.u8(MAJOR.UINT | 27).u64be(value);
-    else this.#head(MAJOR.UINT, Number(value));
+    this.#head(MAJOR.UINT, value);
     return this;
   }
 
@@ -78,12 +109,13 @@ export class CborWriter {
   bytes(value: Uint8Array | null): this {
     if (value === null) return this.null();
     this.#head(MAJOR.BYTES, value.length);
-    this.#out.bytes(value);
+    this.#put(value);
     return this;
   }
 
   null(): this {
-    this.#out.u8(NULL);
+    const at = this.#room(1);
+    this.#bytes[at] = NULL;
     return this;
   }
 
@@ -94,14 +126,17 @@ export class CborWriter {
     this.map(pairs.length);
     for (const { key, text } of pairs) {
       this.#head(MAJOR.TEXT, key.length);
-      this.#out.bytes(key);
+      this.#put(key);
       this.#head(MAJOR.TEXT, text.length);
-      this.#out.bytes(text);
+      this.#put(text);
     }
     return this;
   }
 
+  /** A copy of what was written. The writer is done with. */
   finish(): Uint8Array<ArrayBuffer> {
-    return this.#out.finish();
+    const out = this.#bytes.slice(0, this.#at);
+    spare = this.#bytes;
+    return out;
   }
 }

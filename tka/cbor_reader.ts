@@ -136,7 +136,15 @@ export class CborReader {
     const bytes = this.#bytes.subarray(this.#at, this.#at + length);
     this.#at += length;
     // Nearly all text is short ASCII, for which the decoder's call costs more than its work.
-    if (length <= 64 && bytes.every((byte) => byte < 0x80)) return String.fromCharCode(...bytes);
+    if (length <= 64) {
+      let text = "";
+      let all = 0;
+      for (let i = 0; i < length; i++) {
+        text += String.fromCharCode(bytes[i]);
+        all |= bytes[i];
+      }
+      if (all < 0x80) return text;
+    }
     try {
       return textDecoder.decode(bytes);
     } catch {

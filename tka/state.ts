@@ -61,7 +61,7 @@ export function getKey(state: State, id: Uint8Array): Key {
 
 /** The state behind an AUM whose form and signatures were verified. @throws TkaError when it does not fit. */
 export function applyVerifiedAum(state: State, aum: Aum): State {
-  if (state.lastAumHash !== null && !sameBytes(aumHashBytes(state.lastAumHash), aum.prevAumHash ?? new Uint8Array(0))) {
+  if (state.lastAumHash !== null && (aum.prevAumHash?.length !== 32 || aum.parent !== state.lastAumHash)) {
     throw new TkaError("wrong-parent", `Cannot apply ${aum.hash}: its parent is not ${state.lastAumHash}`);
   }
   switch (aum.kind) {

@@ -21,9 +21,14 @@ import {
 } from "../../tka/node_key_signature.ts";
 import { verifyGoStd, verifyZip215 } from "../../tka/signature.ts";
 import { parseAuthKey, wrapAuthKey } from "../../tka/wrapped_auth_key.ts";
+import type { State } from "../../tka/state.ts";
+import { missingAums, syncOffer } from "../../tka/sync.ts";
+import { offerFor } from "../../tka/sync_round.ts";
+import { drawChain, longChain, TestNode } from "../support/chain_dsl.ts";
 import { testKey } from "../support/lock_keys.ts";
 import { mutate, SeededRandom } from "../support/random.ts";
 import { cborMutations, cborSamples } from "../support/tka_cbor.ts";
+import type { Result } from "../support/tka_world.ts";
 import { edgeSignatures } from "../support/tka_edge_signatures.ts";
 import { compareWorlds, describe } from "./support/tka_differences.ts";
 import { oracleTest } from "./support/tka_oracle_test_case.ts";
@@ -121,6 +126,39 @@ oracleTest(
     console.log(`${inputs.length} inputs, ${accepted} accepted as one or the other`);
   },
 );
+
+oracleTest("L16: offerFor() heals an unmodified node that upstream's own offer leaves lost", async (oracle) => {
+  const { genesis } = drawChain("G");
+  const aums = longChain(genesis, genesis.state as State, 1800, testKey(1));
+  const control = new TestNode(genesis).learn(aums);
+  const stock = new TestNode(genesis).learn(aums.slice(0, 120)); // ours, to know what the stock node offers
+  stock.authority = stock.authority.compact(stock.chonk, { minChain: 24, minAgeMs: 1000 }, 1e9);
+  const hex = (list: readonly Aum[]) => list.map((aum) => toHex(aum.bytes));
+  const asker = syncOffer(stock.authority, stock.chonk);
+  const offers = [syncOffer(control.authority, control.chonk), offerFor(control.authority, control.chonk, asker)];
+  const missing = missingAums(control.authority, control.chonk, asker);
+  const { Steps } = await oracle.ask<{ Steps: Result[] }>({
+    Op: "world",
+    Steps: [
+      { Do: "bootstrap", Node: 0, Now: 0, AUMs: hex([genesis]) },
+      { Do: "inform", Node: 0, Now: 0, AUMs: hex(aums.slice(0, 120)) },
+      { Do: "compact", Node: 0, Now: 1_000_000, MinChain: 24, MinAge: 1 },
+      { Do: "offer", Node: 0, Now: 1_000_000 },
+      ...offers.map((offer) => ({
+        Do: "missing",
+        Node: 0,
+        Now: 1_000_000,
+        Head: offer.head,
+        Ancestors: offer.ancestors,
+      })),
+      { Do: "inform", Node: 0, Now: 1_000_000, AUMs: hex(missing) },
+    ],
+  });
+  assert.deepEqual(Steps[3].Ancestors, asker.ancestors);
+  assert.match(Steps[4].Error as string, /no intersection/);
+  assert.deepEqual([Steps[5].OK, Steps[5].Hashes ?? []], [true, []]);
+  assert.equal(Steps[6].Head, control.authority.head);
+});
 
 oracleTest("verifyZip215() and verifyGoStd() agree with upstream's verifiers on edge vectors", async (oracle) => {
   const vectors = edgeSignatures(new SeededRandom(7));

@@ -6,6 +6,12 @@ import type { Step } from "../../support/tka_world.ts";
 export type Question =
   | { readonly Op: "decode"; readonly AUMs?: readonly string[]; readonly Sigs?: readonly string[] }
   | { readonly Op: "world"; readonly Steps: readonly Step[] }
+  | {
+    readonly Op: "bench";
+    readonly AUMs: readonly string[];
+    readonly Sigs: readonly string[];
+    readonly Nodes: readonly string[];
+  }
   | { readonly Op: "kdf"; readonly Secret: string }
   | { readonly Op: "verify"; readonly Pub: string; readonly Msg: string; readonly Sig: string }
   | { readonly Op: "wrapped"; readonly Text: string }

@@ -73,6 +73,7 @@ type question struct {
 	Msg    hexBytes
 	Sig    hexBytes
 	Node   hexBytes
+	Nodes  []hexBytes
 }
 
 func (q *question) answer() any {
@@ -81,6 +82,8 @@ func (q *question) answer() any {
 		return decodeAll(q)
 	case "world":
 		return runWorld(q.Steps)
+	case "bench":
+		return q.bench()
 	case "kdf":
 		return map[string]any{"Value": hexBytes(tka.DisablementKDF(q.Secret))}
 	case "verify":
