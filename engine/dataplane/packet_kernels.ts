@@ -6,9 +6,10 @@ import { sumBytes } from "./checksum.ts";
 import { instantiateKernels } from "./kernels/kernel_module.ts";
 import type { KernelExports } from "./kernels/kernel_module.ts";
 import { DATA_HEADER } from "./layout.ts";
-import { tcpChecksumValid, writeSegment } from "./segment.ts";
+import { checksumValid, writeSegment } from "./segment.ts";
 import type { SuperPacket } from "./segment.ts";
 import { MESSAGE_DATA } from "../wg/messages.ts";
+import { PROTO } from "../packet.ts";
 import type { Arena } from "../ports.ts";
 
 /** Where and how segments are written: sealing slots, end to end. */
@@ -33,13 +34,15 @@ export interface Kernels {
    * `[data header | packet | 16 zero bytes, for padding and tag]`. Returns how many.
    */
   writeSegments(packet: SuperPacket, first: number, most: number, slots: Slots): number;
-  /** True when the TCP checksum of the packet at `ip` is right. `l4` is from IP to TCP header, `length` the packet's. */
-  tcpChecksumValid(ip: number, version: 4 | 6, l4: number, length: number): boolean;
+  /** True when the TCP or UDP checksum of the packet at `ip` is right. `l4` is from its IP header to the other. */
+  checksumValid(ip: number, version: 4 | 6, protocol: number, l4: number, length: number): boolean;
   /**
    * True when the TCP packet at `ip` has the headers of the one at `first` in all but lengths, identification, sequence
    * number, flags and checksums, and its TCP checksum is right. `headers` is the length of both's headers.
    */
-  joins(first: number, ip: number, version: 4 | 6, l4: number, headers: number, length: number): boolean;
+  joinsTcp(first: number, ip: number, version: 4 | 6, l4: number, headers: number, length: number): boolean;
+  /** The same for UDP: lengths, identification and checksums may differ. */
+  joinsUdp(first: number, ip: number, version: 4 | 6, l4: number, length: number): boolean;
 }
 
 /** The fastest kernels this runtime has. @param memory the arena's, where it is a WebAssembly memory. */
@@ -86,12 +89,16 @@ class WasmKernels implements Kernels {
     );
   }
 
-  tcpChecksumValid(ip: number, version: 4 | 6, l4: number, length: number): boolean {
-    return this.#exports.tcpChecksumValid(ip, version === 6 ? 1 : 0, l4, length) !== 0;
+  checksumValid(ip: number, version: 4 | 6, protocol: number, l4: number, length: number): boolean {
+    return this.#exports.checksumValid(ip, version === 6 ? 1 : 0, protocol, l4, length) !== 0;
   }
 
-  joins(first: number, ip: number, version: 4 | 6, l4: number, headers: number, length: number): boolean {
-    return this.#exports.joins(first, ip, version === 6 ? 1 : 0, l4, headers, length) !== 0;
+  joinsTcp(first: number, ip: number, version: 4 | 6, l4: number, headers: number, length: number): boolean {
+    return this.#exports.joinsTcp(first, ip, version === 6 ? 1 : 0, l4, headers, length) !== 0;
+  }
+
+  joinsUdp(first: number, ip: number, version: 4 | 6, l4: number, length: number): boolean {
+    return this.#exports.joinsUdp(first, ip, version === 6 ? 1 : 0, l4, length) !== 0;
   }
 }
 
@@ -123,26 +130,35 @@ export class PlainKernels implements Kernels {
     return count;
   }
 
-  tcpChecksumValid(ip: number, version: 4 | 6, l4: number, length: number): boolean {
-    return tcpChecksumValid(this.#arena, ip, version, l4, length);
+  checksumValid(ip: number, version: 4 | 6, protocol: number, l4: number, length: number): boolean {
+    return checksumValid(this.#arena, ip, version, protocol, l4, length);
   }
 
-  joins(first: number, ip: number, version: 4 | 6, l4: number, headers: number, length: number): boolean {
-    return this.#sameHeaders(first, ip, version, l4, headers) && this.tcpChecksumValid(ip, version, l4, length);
+  joinsTcp(first: number, ip: number, version: 4 | 6, l4: number, headers: number, length: number): boolean {
+    const same = (from: number, to: number) => this.#same(first, ip, l4 + from, l4 + to);
+    // Ports; acknowledgement and data offset; window; urgent pointer and options.
+    return this.#sameNetwork(first, ip, version) && same(0, 4) && same(8, 13) && same(14, 16) &&
+      same(18, headers - l4) && this.checksumValid(ip, version, PROTO.TCP, l4, length);
   }
 
-  #sameHeaders(first: number, ip: number, version: 4 | 6, l4: number, headers: number): boolean {
-    const { u8 } = this.#arena;
-    const same = (from: number, to: number): boolean => {
-      for (let i = from; i < to; i++) if (u8[first + i] !== u8[ip + i]) return false;
-      return true;
-    };
-    const network = version === 4
+  joinsUdp(first: number, ip: number, version: 4 | 6, l4: number, length: number): boolean {
+    return this.#sameNetwork(first, ip, version) && this.#same(first, ip, l4, l4 + 4) &&
+      this.checksumValid(ip, version, PROTO.UDP, l4, length);
+  }
+
+  #sameNetwork(first: number, ip: number, version: 4 | 6): boolean {
+    const same = (from: number, to: number) => this.#same(first, ip, from, to);
+    return version === 4
       // Type of service; flags; time to live; addresses.
       ? same(1, 2) && same(6, 7) && same(8, 9) && same(12, 20)
       // Class and flow label; next header, hop limit and addresses.
       : same(0, 4) && same(6, 40);
-    // Ports; acknowledgement and data offset; window; urgent pointer and options.
-    return network && same(l4, l4 + 4) && same(l4 + 8, l4 + 13) && same(l4 + 14, l4 + 16) && same(l4 + 18, headers);
+  }
+
+  /** Bytes `from` to `to` of both packets are equal. */
+  #same(first: number, ip: number, from: number, to: number): boolean {
+    const { u8 } = this.#arena;
+    for (let i = from; i < to; i++) if (u8[first + i] !== u8[ip + i]) return false;
+    return true;
   }
 }

@@ -117,8 +117,15 @@ export function completeChecksum(
   return true;
 }
 
-/** True when the TCP checksum of the packet at `ip` is right. */
-export function tcpChecksumValid(arena: Arena, ip: number, version: 4 | 6, l4: number, length: number): boolean {
+/** True when the TCP or UDP checksum of the packet at `ip` is right. `l4` is from its IP header to the other. */
+export function checksumValid(
+  arena: Arena,
+  ip: number,
+  version: 4 | 6,
+  protocol: number,
+  l4: number,
+  length: number,
+): boolean {
   const body = length - l4;
-  return fold(pseudoHeaderSum(arena, ip, version, TCP, body) + sumBytes(arena, ip + l4, body)) === 0xffff;
+  return fold(pseudoHeaderSum(arena, ip, version, protocol, body) + sumBytes(arena, ip + l4, body)) === 0xffff;
 }

@@ -9,8 +9,9 @@ import { KERNELS_BASE64 } from "./kernels_wasm.ts";
 /** What `assembly/index.ts` exports. A WebAssembly boolean is 0 or 1. */
 export interface KernelExports {
   sumBytes(at: number, length: number): number;
-  tcpChecksumValid(ip: number, v6: number, l4: number, length: number): number;
-  joins(first: number, ip: number, v6: number, l4: number, headers: number, length: number): number;
+  checksumValid(ip: number, v6: number, protocol: number, l4: number, length: number): number;
+  joinsTcp(first: number, ip: number, v6: number, l4: number, headers: number, length: number): number;
+  joinsUdp(first: number, ip: number, v6: number, l4: number, length: number): number;
   writeSegments(
     ip: number,
     length: number,

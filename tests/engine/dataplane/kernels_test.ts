@@ -5,7 +5,7 @@ import { DATA_HEADER, DATA_OVERHEAD, reserveLayout } from "../../../engine/datap
 import { describe, SuperPacket } from "../../../engine/dataplane/segment.ts";
 import { GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM, VIRTIO_LENGTH } from "../../../engine/dataplane/virtio.ts";
 import { memoryArena, memoryProvider } from "../../support/memory_ports.ts";
-import { tcpPacket, udpPacket } from "../../support/packets.ts";
+import { slowChecksum, tcpPacket, udpPacket } from "../../support/packets.ts";
 import { SeededRandom } from "../../support/random.ts";
 
 const arena = memoryArena(8 << 20);
@@ -104,51 +104,52 @@ for (const family of [4, 6] as const) {
     });
   }
 
-  Deno.test(`Kernels.joins() and tcpChecksumValid() agree with their twins whatever byte differs: IPv${family}`, () => {
-    const rng = random();
-    const l4 = family === 4 ? 20 : 40;
-    let joined = 0;
-    for (let round = 0; round < 4000; round++) {
-      const source = rng.bytes(family === 4 ? 4 : 16);
-      const options = rng.bytes(4 * rng.int(11));
-      const headers = l4 + 20 + options.length;
-      const fields = { source, destination: rng.bytes(source.length), sourcePort: 7, destinationPort: 8, options };
-      const [a, b] = [1, 2].map((id) =>
-        tcpPacket({ ...fields, id, sequence: rng.u32(), payload: rng.bytes(1 + rng.int(300)) })
-      );
-      if (round % 8 !== 0) b[rng.int(rng.int(2) === 0 ? headers : b.length)] ^= 1 << rng.int(8);
-      // Half of those altered get a right checksum again, so that the headers alone decide.
-      if (rng.int(2) === 0 && b.length > headers) {
-        new DataView(b.buffer).setUint16(l4 + 16, 0);
-        const at = left + 70_000;
-        arena.u8.set(b, at);
-        const body = b.length - l4;
-        const pseudo = Uint8Array.from([
-          ...b.subarray(family === 4 ? 12 : 8, family === 4 ? 20 : 40),
-          0,
-          6,
-          body >> 8,
-          body & 255,
-        ]);
-        arena.u8.set(pseudo, at - 64);
-        const sum = slow.sumBytes(at - 64, pseudo.length) + slow.sumBytes(at + l4, body);
-        const folded = (sum & 0xffff) + (sum >> 16);
-        new DataView(b.buffer).setUint16(l4 + 16, ~((folded & 0xffff) + (folded >> 16)) & 0xffff, true);
+  for (const protocol of ["tcp", "udp"] as const) {
+    Deno.test(`Kernels.joins and checksumValid() agree with their twins: IPv${family} ${protocol}`, () => {
+      const rng = random();
+      const l4 = family === 4 ? 20 : 40;
+      const [number, field] = protocol === "tcp" ? [6, 16] : [17, 6];
+      let joined = 0;
+      for (let round = 0; round < 4000; round++) {
+        const source = rng.bytes(family === 4 ? 4 : 16);
+        const options = protocol === "tcp" ? rng.bytes(4 * rng.int(11)) : new Uint8Array(0);
+        const headers = l4 + (protocol === "tcp" ? 20 + options.length : 8);
+        const fields = { source, destination: rng.bytes(source.length), sourcePort: 7, destinationPort: 8, options };
+        const make = protocol === "tcp" ? tcpPacket : udpPacket;
+        const [a, b] = [1, 2].map((id) =>
+          make({ ...fields, id, sequence: rng.u32(), payload: rng.bytes(1 + rng.int(300)) })
+        );
+        if (round % 8 !== 0) b[rng.int(rng.int(2) === 0 ? headers : b.length)] ^= 1 << rng.int(8);
+        // Half of those altered get a right checksum again, so that the headers alone decide.
+        if (rng.int(2) === 0) {
+          const body = b.length - l4;
+          const pseudo = Uint8Array.from([
+            ...b.subarray(family === 4 ? 12 : 8, family === 4 ? 20 : 40),
+            ...[0, number, body >> 8, body & 255],
+          ]);
+          const view = new DataView(b.buffer);
+          view.setUint16(l4 + field, 0);
+          view.setUint16(l4 + field, slowChecksum(Uint8Array.from([...pseudo, ...b.subarray(l4)])));
+        }
+        const [first, second] = [left + rng.int(16), left + 4096 + rng.int(16)];
+        arena.u8.set(a, first);
+        arena.u8.set(b, second);
+        const [answer, want] = [fast, slow].map((kernels) =>
+          protocol === "tcp"
+            ? kernels.joinsTcp(first, second, family, l4, headers, b.length)
+            : kernels.joinsUdp(first, second, family, l4, b.length)
+        );
+        assert.equal(answer, want, `round ${round}`);
+        assert.equal(
+          fast.checksumValid(second, family, number, l4, b.length),
+          slow.checksumValid(second, family, number, l4, b.length),
+        );
+        if (answer) joined++;
       }
-      const [first, second] = [left + rng.int(16), left + 4096 + rng.int(16)];
-      arena.u8.set(a, first);
-      arena.u8.set(b, second);
-      const answer = fast.joins(first, second, family, l4, headers, b.length);
-      assert.equal(answer, slow.joins(first, second, family, l4, headers, b.length), `round ${round}`);
-      assert.equal(
-        fast.tcpChecksumValid(second, family, l4, b.length),
-        slow.tcpChecksumValid(second, family, l4, b.length),
-      );
-      if (answer) joined++;
-    }
-    console.log(`joined ${joined} of 4000`);
-    assert.ok(joined > 400 && joined < 3000);
-  });
+      console.log(`joined ${joined} of 4000`);
+      assert.ok(joined > 400 && joined < 3200);
+    });
+  }
 }
 
 Deno.test("The ChaCha20-Poly1305 kernel agrees with noble for every length to 700 and for long packets", () => {

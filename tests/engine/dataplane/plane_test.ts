@@ -21,8 +21,13 @@ function packet(from: PlaneNode, to: PlaneNode, text: string): Uint8Array {
   return withHeader;
 }
 
+/** The UDP payloads written to the TUN; what was joined into a super-packet is told apart by its segment size. */
 function texts(node: PlaneNode): string[] {
-  return node.tun.written.map((written) => new TextDecoder().decode(written.subarray(VIRTIO_LENGTH + 28)));
+  return node.tun.written.flatMap((written) => {
+    const payload = new TextDecoder().decode(written.subarray(VIRTIO_LENGTH + 28));
+    const size = written[4] || payload.length;
+    return Array.from({ length: Math.ceil(payload.length / size) }, (_, i) => payload.slice(i * size, (i + 1) * size));
+  });
 }
 
 function joined(seed = SEED): PlanePair {

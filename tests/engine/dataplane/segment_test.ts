@@ -172,3 +172,63 @@ for (const family of [4, 6] as const) {
     }
   });
 }
+
+for (const family of [4, 6] as const) {
+  Deno.test(`Coalescer joins IPv${family} UDP of one flow and size, and nothing else`, () => {
+    const random = new SeededRandom(20261122);
+    let joined = 0;
+    for (let round = 0; round < 60; round++) {
+      const tun = new MemoryTun(arena);
+      const coalescer = new Coalescer(arena, kernels, tun, layout, { tunWriteFailed: () => assert.fail() });
+      const source = random.bytes(family === 4 ? 4 : 16);
+      const destination = random.bytes(source.length);
+      const sent: Uint8Array[] = [];
+      let at = layout.rx;
+      for (let i = 0; i < 200; i++) {
+        const packet = udpPacket({
+          source,
+          destination,
+          sourcePort: 1000 + (random.int(20) === 0 ? 1 : 0),
+          destinationPort: 53,
+          payload: random.bytes(random.int(20) === 0 ? random.int(300) : 300),
+          id: i,
+        });
+        const l4 = family === 4 ? 20 : 40;
+        const kind = random.int(40);
+        if (kind === 0) packet[packet.length - 1] ^= 0x55;
+        if (kind === 1) packet[l4 + 5] ^= 1; // a length field that lies
+        if (kind === 2) packet.fill(0, l4 + 6, l4 + 8); // no checksum
+        arena.u8.set(packet, at);
+        coalescer.add(at, packet.length, family, 17, l4);
+        sent.push(packet);
+        at += (packet.length + 3) & ~3;
+      }
+      coalescer.flush();
+      joined += sent.length - tun.written.length;
+      const got = tun.written.flatMap(resegment);
+      assert.equal(got.length, sent.length);
+      for (const [i, packet] of got.entries()) {
+        const from = family === 4 ? 12 : 0;
+        assert.deepEqual(packet.subarray(from), sent[i].subarray(from), `packet ${i}`);
+        assert.equal(checksumsRight(packet), checksumsRight(sent[i]));
+      }
+      for (const written of tun.written) assert.ok(written.length <= VIRTIO_LENGTH + 65_535);
+    }
+    assert.ok(joined > 6000, `joined ${joined}`);
+  });
+}
+
+Deno.test("Coalescer fills a super-packet as the sending kernel does, and no more", () => {
+  const tun = new MemoryTun(arena);
+  const coalescer = new Coalescer(arena, kernels, tun, layout, { tunWriteFailed: () => assert.fail() });
+  const [source, destination] = [Uint8Array.of(1, 2, 3, 4), Uint8Array.of(5, 6, 7, 8)];
+  const payload = new Uint8Array(1228);
+  for (let i = 0, at = layout.rx; i < 106; i++, at += 1280) {
+    const options = new Uint8Array(12);
+    const fields = { source, destination, sourcePort: 1, destinationPort: 2, payload, options, sequence: i * 1228 };
+    arena.u8.set(tcpPacket(fields), at);
+    coalescer.add(at, 1280, 4, 6, 20);
+  }
+  coalescer.flush();
+  assert.deepEqual(tun.written.map(({ length }) => length), [65_146, 65_146]);
+});

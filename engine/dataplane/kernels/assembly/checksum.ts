@@ -72,8 +72,9 @@ export function sumBytes(at: usize, length: u32): u32 {
   return fold(wordSum(at, length));
 }
 
-/** Twin: `tcpChecksumValid` of segment.ts. */
-export function tcpChecksumValid(ip: usize, v6: bool, l4: u32, length: u32): bool {
+/** Twin: `checksumValid` of segment.ts. */
+export function checksumValid(ip: usize, v6: bool, protocol: u32, l4: u32, length: u32): bool {
   const body = length - l4;
-  return fold(addressSum(ip, v6) + (networkWord(6) + networkWord(body)) + wordSum(ip + l4, body)) == 0xffff;
+  const pseudo = addressSum(ip, v6) + (networkWord(protocol) + networkWord(body));
+  return fold(pseudo + wordSum(ip + l4, body)) == 0xffff;
 }

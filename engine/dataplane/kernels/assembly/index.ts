@@ -7,7 +7,7 @@
  * caller (`../../packet_kernels.ts`, `ffi/aead_wasm.ts`) has bounded every offset and length. Each function has a slow, clear
  * twin in TypeScript that tests compare it with.
  */
-export { sumBytes, tcpChecksumValid } from "./checksum.ts";
-export { joins } from "./coalesce.ts";
+export { checksumValid, sumBytes } from "./checksum.ts";
+export { joinsTcp, joinsUdp } from "./coalesce.ts";
 export { writeSegments } from "./segment.ts";
 export { open, seal } from "./aead.ts";
