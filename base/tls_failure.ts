@@ -14,6 +14,15 @@ const PLAIN_TEXT = /wrong version number|InvalidContentType/;
 const WRONG_NAME = /altnames|does not match|NotValidForName/;
 const MAX_CHAIN = 8;
 
+/** OpenSSL's codes in words. */
+const REASONS: Readonly<Record<string, string>> = {
+  DEPTH_ZERO_SELF_SIGNED_CERT: "it is self-signed",
+  SELF_SIGNED_CERT_IN_CHAIN: "this machine does not know that issuer",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "this machine does not know that issuer",
+  UNABLE_TO_GET_ISSUER_CERT: "this machine does not know that issuer",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "this machine does not know that issuer",
+};
+
 function name(part: unknown): string {
   const fields = part as Record<string, string | string[]> | undefined;
   const found = fields?.CN ?? fields?.O ?? "an unnamed party";
@@ -53,6 +62,8 @@ export function certificateFailure(certificate: ShownCertificate | undefined, re
   const date = dateFlaw(certificate, now);
   if (date !== undefined) return seen + date;
   if (WRONG_NAME.test(reason)) return `${seen}that is for another host: ${reason}; check the host in the URL`;
-  return `${seen}${reason}. If that issuer is yours, give its certificate with --ca-file or SSL_CERT_FILE; ` +
+  return `${seen}${
+    REASONS[reason] ?? reason
+  }. If that issuer is yours, give its certificate with --ca-file or SSL_CERT_FILE; ` +
     "if not, something between is reading along";
 }

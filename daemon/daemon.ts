@@ -7,6 +7,7 @@
  * Each step can fail with one line and an exit code, and leaves nothing behind. SIGTERM and SIGINT end it in order,
  * routes restored; SIGHUP looks at the network anew.
  */
+import { proxyFromEnvironment } from "../base/http_proxy.ts";
 import { LONG_VERSION } from "../base/version.ts";
 import { ControlClient } from "../control/client/client.ts";
 import { CAPABILITY_VERSION } from "../control/wire/tailcfg.ts";
@@ -107,6 +108,7 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
   // The socket first: a second daemon must notice the first before it touches state or devices.
   await claimSocket(flags.socket);
   const roots = trustedRoots(flags.caFile);
+  const proxyFor = proxyFromEnvironment(Deno.env.toObject());
   const store = flags.state.kind === "memory" ? new MemoryState() : StateFile.open(flags.state.path);
   if (store instanceof StateFile) stack.defer(() => store.close());
 
@@ -128,6 +130,7 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
         serverUrl,
         machineKey: profiles.machineKey(),
         ca: roots,
+        proxyFor,
         scheduler: systemScheduler,
         random: systemRandom,
         log: (level, text) => log.child("control")[level](text),
@@ -139,6 +142,8 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
     dialDerp: createDerpDial({
       scheduler: systemScheduler,
       ca: roots,
+      proxyFor,
+      controlNow: () => backend.controlNow,
       plainHttp: Deno.env.get("TS_DEBUG_USE_DERP_HTTP") === "1",
     }),
     interfaces: interfaceAddresses,

@@ -61,6 +61,8 @@ export interface DerpClientOptions {
   readonly duplex: Duplex;
   readonly host: string;
   readonly idealNode?: string;
+  /** The stream is DERP's already; no upgrade is asked for. */
+  readonly upgraded?: boolean;
   /** The server's key when TLS already told it; makes a fast start. */
   readonly serverKey?: NodePublic;
   readonly privateKey: NodePrivate;
@@ -101,6 +103,8 @@ export class DerpClient {
   rxBytes = 0;
   txPackets = 0;
   txBytes = 0;
+  /** Something answered the upgrade with another status: a relay behind a proxy that passes WebSockets alone may. */
+  upgradeRefused = false;
 
   constructor(options: DerpClientOptions) {
     this.#options = options;
@@ -113,7 +117,7 @@ export class DerpClient {
       dropped: (count) => options.events.dropped("derp-queue", count),
       now: () => scheduler.monotonic(),
     });
-    this.#state = { kind: "upgrading", answer: new UpgradeReader() };
+    this.#state = options.upgraded ? { kind: "greeting" } : { kind: "upgrading", answer: new UpgradeReader() };
     this.#watch = scheduler.after(WATCH_INTERVAL_MS, () => this.#check());
   }
 
@@ -124,7 +128,8 @@ export class DerpClient {
     duplex.on("error", (error: Error) => this.close(error.message));
     duplex.on("end", () => this.close("the server closed the connection"));
     duplex.on("close", () => this.close("the connection was closed"));
-    const { host, idealNode, serverKey } = this.#options;
+    const { host, idealNode, serverKey, upgraded } = this.#options;
+    if (upgraded) return;
     const request = encodeUpgradeRequest({ host, idealNode, fastStart: serverKey !== undefined });
     if (request === undefined) return this.close(`the host name ${JSON.stringify(host)} cannot stand in a request`);
     this.#queue.control(request);
@@ -193,7 +198,10 @@ export class DerpClient {
     if (this.#state.kind === "upgrading") {
       const answer = this.#state.answer.push(chunk);
       if (answer.kind === "more") return;
-      if (answer.kind === "refused") return this.close(`the server answered the upgrade with ${answer.status}`);
+      if (answer.kind === "refused") {
+        this.upgradeRefused = true;
+        return this.close(`the server answered the upgrade with ${answer.status}`);
+      }
       this.#state = { kind: "greeting" };
       chunk = answer.rest;
     }

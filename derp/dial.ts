@@ -13,6 +13,8 @@
  * | `CertName: "sha256-raw:…"`   | the one pinned leaf, see cert_pin.ts |
  * | `InsecureForTests`           | none, unless pinned |
  *
+ * Where the operator's environment names a web proxy for the node, TCP goes to the proxy and CONNECT through it.
+ *
  * Source: derp/derphttp/derphttp_client.go (dialNode, tlsClient).
  */
 import { lookup } from "node:dns/promises";
@@ -21,7 +23,11 @@ import type { Socket } from "node:net";
 import { checkServerIdentity, connect as connectTls } from "node:tls";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
 import type { Scheduler } from "../base/clock.ts";
+import { connectThrough, hostPort, type HttpProxy, type ProxyChoice } from "../base/http_proxy.ts";
 import { parseIp } from "../base/ip.ts";
+import type { RandomBytes } from "../base/keys.ts";
+import { certificateFailure } from "../base/tls_failure.ts";
+import { openWebSocket } from "../base/websocket.ts";
 import { certificateChain, checkCertificatePin, serverKeyOf } from "./cert_pin.ts";
 import { CERT_HASH_PREFIX, DEFAULT_DERP_PORT } from "./derp_map.ts";
 import type { DERPNode } from "./derp_map.ts";
@@ -38,6 +44,8 @@ const KEEP_ALIVE_MS = 30_000;
 /** Port of derper in its plain development mode. */
 const PLAIN_HTTP_PORT = 3340;
 
+const systemRandom: RandomBytes = (length) => crypto.getRandomValues(new Uint8Array(length));
+
 /** How nodes are dialled. */
 export interface DerpDialOptions {
   readonly scheduler: Scheduler;
@@ -45,6 +53,15 @@ export interface DerpDialOptions {
   readonly ca?: readonly string[];
   /** Speak plain HTTP instead of TLS. Only for development: nothing then proves the relay's identity. */
   readonly plainHttp?: boolean;
+  /** The operator's web proxy; none when absent. */
+  readonly proxyFor?: ProxyChoice;
+  /** Of WebSockets; the runtime's when absent. */
+  readonly random?: RandomBytes;
+  /**
+   * Unix milliseconds by control's clock, for the dates of a pinned certificate; the machine's own when absent. The pin is
+   * control's word already, so a machine whose clock is wrong reaches its relay all the same.
+   */
+  readonly controlNow?: () => number;
   /** Addresses of one family for a host name; the system's resolver when absent. */
   readonly resolve?: (host: string, family: 4 | 6) => Promise<readonly string[]>;
   /** Starts a TCP connection; `node:net` when absent. For sockets that must bypass the tunnel. */
@@ -53,7 +70,8 @@ export interface DerpDialOptions {
 
 /** Makes the dial port of `DerpPool` over real sockets. */
 export function createDerpDial(options: DerpDialOptions): DerpDial {
-  return (node, signal) => withTimeout(options.scheduler, signal, (inner) => dial(options, node, inner));
+  return (node, signal, webSocket = false) =>
+    withTimeout(options.scheduler, signal, (inner) => dial(options, node, webSocket, inner));
 }
 
 async function withTimeout(
@@ -77,17 +95,58 @@ async function withTimeout(
   }
 }
 
-async function dial(options: DerpDialOptions, node: DERPNode, signal: AbortSignal): Promise<DerpStream> {
+async function dial(
+  options: DerpDialOptions,
+  node: DERPNode,
+  webSocket: boolean,
+  signal: AbortSignal,
+): Promise<DerpStream> {
   const standard = options.plainHttp ? PLAIN_HTTP_PORT : DEFAULT_DERP_PORT;
   const port = node.DERPPort || standard;
-  const socket = await raceFamilies(options, node, port, signal);
+  const proxy = options.proxyFor?.({ host: node.HostName, port, tls: !options.plainHttp });
+  const socket = proxy === undefined
+    ? await raceFamilies(options, node, port, signal)
+    : await dialProxy(options, node, port, proxy, signal);
   const name = parseIp(node.HostName)?.length === 16 ? `[${node.HostName}]` : node.HostName;
   const host = port === standard ? name : `${name}:${port}`;
   socket.setNoDelay(true);
   socket.setKeepAlive(true, KEEP_ALIVE_MS);
-  if (options.plainHttp) return { duplex: socket, host };
-  const tls = await startTls(options, node, socket, signal);
+  const tls = options.plainHttp ? undefined : await startTls(options, node, socket, signal);
+  if (webSocket) {
+    const target = { authority: host, path: "/derp", subprotocol: "derp" };
+    return {
+      duplex: await openWebSocket(tls ?? socket, target, options.random ?? systemRandom, signal),
+      host,
+      upgraded: true,
+    };
+  }
+  if (tls === undefined) return { duplex: socket, host };
   return { duplex: tls, host, serverKey: tls.getProtocol() === "TLSv1.3" ? serverKeyOf(chainOf(tls)) : undefined };
+}
+
+/** TCP to the proxy and through it to the node, whose name or address the proxy looks up. */
+async function dialProxy(
+  options: DerpDialOptions,
+  node: DERPNode,
+  port: number,
+  proxy: HttpProxy,
+  signal: AbortSignal,
+): Promise<Socket> {
+  const socket = await openTcp(options, proxy.host, proxy.port, signal).catch((error) => {
+    if (signal.aborted) throw error;
+    throw new Error(`the proxy ${hostPort(proxy.host, proxy.port)} does not answer: ${error.message}`, {
+      cause: error,
+    });
+  });
+  const forced = [node.IPv4, node.IPv6].find((literal) => literal && parseIp(literal) !== undefined);
+  try {
+    await connectThrough(socket, proxy, forced ?? node.HostName, port, signal);
+  } catch (error) {
+    socket.on("error", () => {});
+    socket.destroy();
+    throw error;
+  }
+  return socket;
 }
 
 /** The addresses to try, of one family. */
@@ -238,7 +297,8 @@ async function startTls(
     host: node.HostName,
     // An IP address has no place in a ClientHello (RFC 6066 3).
     servername: parseIp(node.HostName) === undefined ? node.HostName : "",
-    rejectUnauthorized: pin === undefined && !node.InsecureForTests,
+    // Judged below, where the certificate can be shown.
+    rejectUnauthorized: false,
     checkServerIdentity: (_host, certificate) => checkServerIdentity(named, certificate),
     ...(options.ca && { ca: [...options.ca] }),
   };
@@ -248,11 +308,23 @@ async function startTls(
     socket.destroy();
     throw error;
   });
-  if (pin === undefined) return tls;
-  const flaw = checkCertificatePin(chainOf(tls), pin, node.HostName, options.scheduler.wall());
-  if (flaw !== undefined) {
+  const { Name, InsecureForTests } = node;
+  const refuse = (flaw: string) => {
     tls.destroy();
-    throw new Error(`Cannot trust DERP node ${node.Name}: ${flaw}`);
+    throw new Error(
+      `Cannot trust DERP node ${Name} (${hostPort(node.HostName, node.DERPPort || DEFAULT_DERP_PORT)}): ${flaw}`,
+    );
+  };
+  const now = options.scheduler.wall();
+  if (pin !== undefined) {
+    const flaw = checkCertificatePin(chainOf(tls), pin, node.HostName, options.controlNow?.() ?? now);
+    if (flaw !== undefined) refuse(flaw);
+  } else if (!InsecureForTests) {
+    const certificate = tls.getPeerCertificate(true);
+    const mismatch = checkServerIdentity(named, certificate);
+    if (!tls.authorized || mismatch !== undefined) {
+      refuse(certificateFailure(certificate, mismatch?.message ?? String(tls.authorizationError), now));
+    }
   }
   return tls;
 }

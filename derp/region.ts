@@ -101,6 +101,8 @@ export class RegionConnection {
   #serverKeys = new Map<string, string>();
   /** Where the next try begins: behind a node that took our connection but not our login. */
   #firstNode = 0;
+  /** Names of nodes that refused the upgrade and are tried by WebSocket next. */
+  readonly #byWebSocket = new Set<string>();
   #unhealthy = false;
   #waiting: Waiting[] = [];
   #closed = false;
@@ -259,7 +261,7 @@ export class RegionConnection {
         continue;
       }
       try {
-        const stream = await this.#options.dial(node, dialling.signal);
+        const stream = await this.#options.dial(node, dialling.signal, this.#byWebSocket.has(node.Name));
         if (dialling.signal.aborted) {
           stream.duplex.destroy();
           return;
@@ -268,6 +270,7 @@ export class RegionConnection {
         return this.#start(node, index, stream, privateKey);
       } catch (error) {
         if (dialling.signal.aborted) return;
+        this.#byWebSocket.delete(node.Name);
         failure ??= error instanceof Error ? error.message : String(error);
       }
     }
@@ -283,6 +286,7 @@ export class RegionConnection {
       duplex: stream.duplex,
       host: stream.host,
       serverKey: stream.serverKey,
+      upgraded: stream.upgraded,
       idealNode: index === 0 ? undefined : this.#region.Nodes[0].Name,
       privateKey,
       scheduler,
@@ -295,7 +299,11 @@ export class RegionConnection {
         restarting: (reconnectInMs) => {
           this.#restartIn = Math.min(reconnectInMs, MAX_RESTART_WAIT_MS);
         },
-        closed: (reason) => isCurrent() && this.#lost(reason, index),
+        closed: (reason) => {
+          if (!isCurrent()) return;
+          if (client.upgradeRefused) this.#byWebSocket.add(node.Name);
+          this.#lost(reason, index);
+        },
         dropped: (reason, count) => {
           for (let i = 0; i < count; i++) drops?.count(reason);
         },

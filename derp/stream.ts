@@ -10,11 +10,14 @@ export interface DerpStream {
   readonly host: string;
   /** The relay's key, when its certificate told it; lets the client start without waiting for the relay. */
   readonly serverKey?: NodePublic;
+  /** The stream is DERP's already: it is inside a WebSocket. */
+  readonly upgraded?: boolean;
 }
 
 /**
- * Opens the stream to one node.
+ * Opens the stream to one node. With `webSocket` it is inside a WebSocket, for relays behind a reverse proxy that passes
+ * no other upgrade.
  *
  * Rejects with an Error whose message says what failed, for `status` and the log; aborts with the signal's reason.
  */
-export type DerpDial = (node: DERPNode, signal: AbortSignal) => Promise<DerpStream>;
+export type DerpDial = (node: DERPNode, signal: AbortSignal, webSocket?: boolean) => Promise<DerpStream>;

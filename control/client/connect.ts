@@ -70,10 +70,11 @@ export async function openConnection(to: Endpoint, options: NetworkOptions, sign
   // The TLS socket reports what befalls the one under it, whose own report would be nobody's.
   under?.on("error", () => {});
   const socket = await opened(secure, "secureConnect", signal);
-  const flaw = socket.authorized
-    ? undefined
-    : certificateFailure(socket.getPeerCertificate(true), String(socket.authorizationError), options.now());
-  return { socket, flaw };
+  const certificate = socket.getPeerCertificate(true);
+  const mismatch = tls.checkServerIdentity(to.host, certificate);
+  if (socket.authorized && mismatch === undefined) return { socket, flaw: undefined };
+  const reason = mismatch?.message ?? String(socket.authorizationError);
+  return { socket, flaw: certificateFailure(certificate, reason, options.now()) };
 }
 
 /** As a `Connect`, which takes any certificate. `warn` is told of one that does not check out. */

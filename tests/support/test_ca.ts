@@ -16,13 +16,23 @@ function newKeys(): Promise<CryptoKeyPair> {
   return crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]) as Promise<CryptoKeyPair>;
 }
 
-/** A root "Test Root" and a leaf whose subject is the first name. */
-export async function testCertificates(dns: readonly string[], ips: readonly string[]): Promise<TestCertificates> {
-  const now = Date.now();
-  const dates = { notBefore: new Date(now - HOUR_MS), notAfter: new Date(now + HOUR_MS) };
+/** When a leaf is valid, Unix milliseconds. */
+export interface TestDates {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A root "Test Root", valid for a long time, and a leaf whose subject is the first name, valid for an hour each way. */
+export async function testCertificates(
+  dns: readonly string[],
+  ips: readonly string[],
+  valid: TestDates = { from: Date.now() - HOUR_MS, to: Date.now() + HOUR_MS },
+): Promise<TestCertificates> {
+  const dates = { notBefore: new Date(valid.from), notAfter: new Date(valid.to) };
   const rootKeys = await newKeys();
   const root = await x509.X509CertificateGenerator.createSelfSigned({
-    ...dates,
+    notBefore: new Date("2020-01-01"),
+    notAfter: new Date("2049-12-31"),
     serialNumber: "01",
     name: "CN=Test Root",
     signingAlgorithm: ALGORITHM,
