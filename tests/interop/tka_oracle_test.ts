@@ -28,9 +28,11 @@ import { drawChain, longChain, TestNode } from "../support/chain_dsl.ts";
 import { testKey } from "../support/lock_keys.ts";
 import { mutate, SeededRandom } from "../support/random.ts";
 import { cborMutations, cborSamples } from "../support/tka_cbor.ts";
-import type { Result } from "../support/tka_world.ts";
+import type { Result, Step } from "../support/tka_world.ts";
+import { OurNode } from "../support/tka_world.ts";
+import { UPSTREAM_WALK_LIMITS } from "../../tka/limits.ts";
 import { edgeSignatures } from "../support/tka_edge_signatures.ts";
-import { compareWorlds, describe } from "./support/tka_differences.ts";
+import { compareWorlds, describe, firstDifference } from "./support/tka_differences.ts";
 import { oracleTest } from "./support/tka_oracle_test_case.ts";
 
 const WORLDS = 2000;
@@ -126,6 +128,46 @@ oracleTest(
     console.log(`${inputs.length} inputs, ${accepted} accepted as one or the other`);
   },
 );
+
+oracleTest("with upstream's bounds, walks end at the same AUM as upstream's", async (oracle) => {
+  const { genesis } = drawChain("G");
+  const state = genesis.state as State;
+  const plain = longChain(genesis, state, 2003, testKey(1), Infinity);
+  const hex = (list: readonly Aum[]) => list.map((aum) => toHex(aum.bytes));
+  const steps: Step[] = [];
+  let node = 0;
+  const at = (Do: string, rest: Partial<Step> = {}) => steps.push({ Do, Node: node, Now: 0, ...rest });
+  // Opening a store, and recomputing the chain when a branch comes in.
+  for (const length of [1998, 1999, 2000, 2001]) {
+    node++;
+    at("store", { AUMs: hex([genesis, ...plain.slice(0, length - 1)]) });
+    at("open");
+  }
+  for (const length of [1997, 1998, 1999, 2000]) {
+    node++;
+    at("bootstrap", { AUMs: hex([genesis]) });
+    at("inform", { AUMs: hex(plain.slice(0, length)) });
+    at("inform", { AUMs: hex(longChain(plain[length - 10], state, 2, testKey(2), Infinity, "branch")) });
+    at("inform", { AUMs: hex(plain.slice(length, length + 1)) });
+    // Heads near and far behind; ancestors too far back are errors, not misses.
+    for (const behind of [998, 999, 1000, 1001]) {
+      at("missing", { Head: plain[length - 1 - behind].hash, Ancestors: [] });
+    }
+    at("missing", { Head: plain[2002].hash, Ancestors: [plain[2001].hash, genesis.hash] });
+    at("missing", { Head: plain[2002].hash, Ancestors: [plain[4].hash] });
+    at("offer");
+  }
+  const ours = new Map<number, OurNode>();
+  const results = steps.map((step) => {
+    const known = ours.get(step.Node) ?? new OurNode(UPSTREAM_WALK_LIMITS);
+    ours.set(step.Node, known);
+    return known.take(step);
+  });
+  const { Steps } = await oracle.ask<{ Steps: Result[] }>({ Op: "world", Steps: steps });
+  const difference = firstDifference(0, { steps, results }, Steps);
+  if (difference !== undefined) assert.fail(describe(difference));
+  assert.ok(results.some(({ Error }) => Error?.startsWith("[iteration-limit]")), "no bound was reached");
+});
 
 oracleTest("L16: offerFor() heals an unmodified node that upstream's own offer leaves lost", async (oracle) => {
   const { genesis } = drawChain("G");
