@@ -69,7 +69,7 @@ Deno.test("fuzz ServerFrameReader: 20000 random inputs never throw", () => {
 /** A server that answers the request with a head made of the key it was sent. */
 function server(
   head: (key: string) => string,
-  behind = new Uint8Array(0),
+  behind: Uint8Array = new Uint8Array(0),
 ): { near: Duplex; far: Duplex; request: Promise<string> } {
   const [near, far] = socketPair();
   far.on("error", () => {});
