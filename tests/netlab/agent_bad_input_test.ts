@@ -100,61 +100,71 @@ privilegedTest("agent daemon: a state file that cannot be used is left as it is"
   assert.deepEqual(left, [], "a daemon that did not start leaves no socket and no temporary file");
 });
 
-privilegedTest("agent daemon: a full disk loses nothing of the state", async () => {
-  await using ground = await Ground.create();
-  const { ns, dir } = ground;
-  await using coordinator = await CoordinatorProcess.start({ namespace: ns, dir, host: "127.0.0.1" });
-  const agent = await ground.agent();
-  await agent.up(coordinator.url, await coordinator.createKey());
-  await agent.stop();
-  // A small disk in a mount namespace of its own, full once the state is on it.
-  const [disk, socket, pid] = [`${dir}/disk`, `${dir}/full.sock`, `${dir}/pid`];
-  await Deno.mkdir(disk);
-  const script = `
+privilegedTest(
+  "agent daemon: a full disk loses nothing of the state",
+  async () => {
+    await using ground = await Ground.create();
+    const { ns, dir } = ground;
+    await using coordinator = await CoordinatorProcess.start({ namespace: ns, dir, host: "127.0.0.1" });
+    const agent = await ground.agent();
+    await agent.up(coordinator.url, await coordinator.createKey());
+    await agent.stop();
+    // A small disk in a mount namespace of its own, full once the state is on it.
+    const [disk, socket, pid] = [`${dir}/disk`, `${dir}/full.sock`, `${dir}/pid`];
+    await Deno.mkdir(disk);
+    const script = `
     mount -t tmpfs -o size=16k none ${disk} && cp ${dir}/agent.state ${disk}/agent.state
     dd if=/dev/zero of=${disk}/filler bs=1k count=64 2>/dev/null
     "$@" & echo $! >${pid}; wait $!; echo "code $?"
     cmp ${disk}/agent.state ${dir}/agent.state && echo same; ls ${disk}`;
-  const daemon = argv("daemon", "--state", `${disk}/agent.state`, "--socket", socket, "--tun", "agent9");
-  const ended = ns.run(["unshare", "--mount", "sh", "-c", script, "sh", ...daemon], { timeout: 120_000 });
-  const status = async () => JSON.parse((await ns.run(argv("--socket", socket, "status", "--json"))).stdout);
-  await until("Running", 10_000, async () => (await status().catch(() => undefined))?.BackendState === "Running");
-  const set = await ns.run(argv("--socket", socket, "set", "--hostname", "renamed"));
-  // It runs on what it has: what cannot be kept holds as long as it runs, and health says so.
-  const health = (await status()).Health.find((text: string) => text.includes("state file"));
-  assert.match(health ?? "", /Cannot write state file .*No space left/);
-  console.log(`  set ended with ${set.code}; health: ${health}`);
-  Deno.kill(Number(await Deno.readTextFile(pid)), "SIGTERM");
-  assert.equal((await ended).stdout, "code 0\nsame\nagent.state\nagent.state.lock\nfiller\n");
-  await agent.run();
-  await until("Running", 10_000, async () => (await agent.status()).BackendState === "Running");
-});
+    const daemon = argv("daemon", "--state", `${disk}/agent.state`, "--socket", socket, "--tun", "agent9");
+    const ended = ns.run(["unshare", "--mount", "sh", "-c", script, "sh", ...daemon], { timeout: 120_000 });
+    const status = async () => JSON.parse((await ns.run(argv("--socket", socket, "status", "--json"))).stdout);
+    await until("Running", 10_000, async () => (await status().catch(() => undefined))?.BackendState === "Running");
+    const set = await ns.run(argv("--socket", socket, "set", "--hostname", "renamed"));
+    // It runs on what it has: what cannot be kept holds as long as it runs, and health says so.
+    const health = (await status()).Health.find((text: string) => text.includes("state file"));
+    assert.match(health ?? "", /Cannot write state file .*No space left/);
+    console.log(`  set ended with ${set.code}; health: ${health}`);
+    Deno.kill(Number(await Deno.readTextFile(pid)), "SIGTERM");
+    assert.equal((await ended).stdout, "code 0\nsame\nagent.state\nagent.state.lock\nfiller\n");
+    await agent.run();
+    await until("Running", 10_000, async () => (await agent.status()).BackendState === "Running");
+  },
+  "unshare",
+  "cmp",
+);
 
-privilegedTest("agent daemon: no TUN, a TUN that is busy, a name that is taken", async () => {
-  await using ground = await Ground.create();
-  const state = `${ground.dir}/the.state`;
-  const inPrivate = (setup: string) =>
-    ground.ns.run([
-      ...["unshare", "--mount", "sh", "-c", `${setup}; exec "$@"`, "sh"],
-      ...argv("daemon", "--state", state, "--socket", `${ground.dir}/other.sock`, "--tun", "agent9"),
-    ]);
-  oneLine(await inPrivate("mount -t tmpfs none /dev/net"), CODE.system, /^Cannot .*\/dev\/net\/tun.*modprobe tun/);
-  oneLine(await inPrivate("mount --bind /dev/null /dev/net/tun"), CODE.system, /^Cannot .*tun/i);
+privilegedTest(
+  "agent daemon: no TUN, a TUN that is busy, a name that is taken",
+  async () => {
+    await using ground = await Ground.create();
+    const state = `${ground.dir}/the.state`;
+    const inPrivate = (setup: string) =>
+      ground.ns.run([
+        ...["unshare", "--mount", "sh", "-c", `${setup}; exec "$@"`, "sh"],
+        ...argv("daemon", "--state", state, "--socket", `${ground.dir}/other.sock`, "--tun", "agent9"),
+      ]);
+    oneLine(await inPrivate("mount -t tmpfs none /dev/net"), CODE.system, /^Cannot .*\/dev\/net\/tun.*modprobe tun/);
+    oneLine(await inPrivate("mount --bind /dev/null /dev/net/tun"), CODE.system, /^Cannot .*tun/i);
 
-  const agent = await ground.agent();
-  oneLine(await ground.daemon("--state", state, "--tun", "agent0"), CODE.system, /^Cannot .*agent0.*(busy|in use)/);
-  ground.lab.link(ground.ns, "10.99.0.1/24", ground.lab.namespace("two"), "10.99.0.2/24");
-  oneLine(await ground.daemon("--state", state, "--tun", "eth0"), CODE.system, /^Cannot .*eth0/);
-  assert.equal((await agent.status()).BackendState, "NeedsLogin", "the first daemon goes on");
-  const unprivileged = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"];
-  const flags = ["--state", state, "--socket", `${ground.dir}/other.sock`, "--tun", "agent9"];
-  oneLine(
-    await ground.ns.run([...unprivileged, ...argv("daemon", ...flags)]),
-    CODE.system,
-    /^Cannot .*(root|CAP_NET_ADMIN)/,
-  );
-  assert.deepEqual(daemonTraces(ground.ns), { rules: 0, routes: 0, device: true });
-});
+    const agent = await ground.agent();
+    oneLine(await ground.daemon("--state", state, "--tun", "agent0"), CODE.system, /^Cannot .*agent0.*(busy|in use)/);
+    ground.lab.link(ground.ns, "10.99.0.1/24", ground.lab.namespace("two"), "10.99.0.2/24");
+    oneLine(await ground.daemon("--state", state, "--tun", "eth0"), CODE.system, /^Cannot .*eth0/);
+    assert.equal((await agent.status()).BackendState, "NeedsLogin", "the first daemon goes on");
+    const unprivileged = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"];
+    const flags = ["--state", state, "--socket", `${ground.dir}/other.sock`, "--tun", "agent9"];
+    oneLine(
+      await ground.ns.run([...unprivileged, ...argv("daemon", ...flags)]),
+      CODE.system,
+      /^Cannot .*(root|CAP_NET_ADMIN)/,
+    );
+    assert.deepEqual(daemonTraces(ground.ns), { rules: 0, routes: 0, device: true });
+  },
+  "unshare",
+  "setpriv",
+);
 
 privilegedTest("agent daemon: sockets and state of another daemon; leftovers of a killed one", async () => {
   await using ground = await Ground.create();

@@ -11,9 +11,12 @@ export function labUnavailable(): string | undefined {
   return reason;
 }
 
-/** As `Deno.test`. Without privileges the test is ignored, by name and with the reason; with CI=true it fails. */
-export function privilegedTest(name: string, body: () => void | Promise<void>): void {
-  const missing = labUnavailable();
+/**
+ * As `Deno.test`. Without privileges, or one of the programs, the test is ignored, by name and with the reason; with
+ * CI=true it fails.
+ */
+export function privilegedTest(name: string, body: () => void | Promise<void>, ...programs: string[]): void {
+  const missing = labUnavailable() ?? programs.map(programMissing).find((reason) => reason !== undefined);
   if (missing === undefined) Deno.test(name, body);
   else if (Deno.env.get("CI") === "true") {
     Deno.test(name, () => {

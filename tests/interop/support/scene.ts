@@ -175,11 +175,12 @@ export class Scene implements AsyncDisposable {
 }
 
 /**
- * A test in a scene of its own. It needs root, namespaces and nft besides the lab program, and is ignored by name where
- * one is missing; with CI=true that fails. When the test fails the logs' ends are printed.
+ * A test in a scene of its own. It needs root, namespaces, nft and ping besides the lab program, and is ignored by name
+ * where one is missing; with CI=true that fails. When the test fails the logs' ends are printed.
  */
 export function sceneTest(name: string, body: (scene: Scene) => Promise<void>, options: SceneOptions = {}): void {
-  const missing = labUnavailable() ?? programMissing("nft") ?? programMissing("nsenter");
+  const missing = labUnavailable() ??
+    ["nft", "nsenter", "setpriv", "ping"].map(programMissing).find((reason) => reason !== undefined);
   if (missing !== undefined) {
     if (Deno.env.get("CI") === "true") throw new Error(`Cannot skip under CI: ${missing}`);
     Deno.test({ name: `${name} [skipped: ${missing}]`, ignore: true, fn: () => {} });
