@@ -40,6 +40,8 @@ export interface LocalApiOptions {
 
 /** Largest body taken. Preferences with thousands of routes are far below it. */
 export const MAX_BODY = 4 << 20;
+/** How long a refused caller may take to send the rest of its body, ms. */
+const READ_AWAY_MS = 1_000;
 const PREFIX = "/localapi/v0/";
 /** The Host that Tailscale's clients send (apitype.LocalAPIHost). */
 const HOST = "local-tailscaled.sock";
@@ -132,6 +134,7 @@ export class LocalApiServer {
         reply = errorText(500, messageOf(cause));
       }
     }
+    if (reply.kind === "body" && reply.status >= 400) await readAway(request);
     if (!gone.signal.aborted) await this.#send(response, reply, gone.signal);
   }
 
@@ -212,6 +215,28 @@ function drained(response: ServerResponse): Promise<void> {
     };
     response.on("drain", done);
     response.on("close", done);
+  });
+}
+
+/**
+ * Reads what is left of a body that nobody wants, within bounds: a caller who still writes when the connection closes
+ * would see a broken pipe instead of the reason it was refused.
+ */
+function readAway(request: IncomingMessage): Promise<void> {
+  if (request.complete || request.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    let size = 0;
+    const timer = setTimeout(resolve, READ_AWAY_MS);
+    const done = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    request.on("data", (chunk: Uint8Array) => {
+      size += chunk.length;
+      if (size > MAX_BODY) done();
+    });
+    for (const event of ["end", "close", "error"]) request.on(event, done);
+    request.resume();
   });
 }
 

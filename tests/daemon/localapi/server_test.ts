@@ -4,6 +4,7 @@ import { createLog } from "../../../daemon/log.ts";
 import { isLocalRequest, LocalApiServer, MAX_BODY } from "../../../daemon/localapi/server.ts";
 import type { LocalApiOptions } from "../../../daemon/localapi/server.ts";
 import { BadRequest, json, requireWrite } from "../../../daemon/localapi/reply.ts";
+import type { Handler } from "../../../daemon/localapi/reply.ts";
 import { SocketError } from "../../../daemon/localapi/socket_file.ts";
 import { unixHttp, UnixStream } from "../../support/unix_http.ts";
 
@@ -126,6 +127,25 @@ Deno.test("LocalApiServer limits bodies and names malformed ones", () =>
     assert.equal(await post(""), 400);
     assert.equal(await post(`"${"x".repeat(MAX_BODY)}"`), 413);
   }));
+
+Deno.test("LocalApiServer tells a caller who still writes its body why it was refused", () => {
+  const write: Handler = (request) => {
+    requireWrite(request, "write access denied");
+    return json({});
+  };
+  return withServer({ canWrite: () => false, routes: { write } }, async (path) => {
+    using connection = await Deno.connect({ transport: "unix", path });
+    const send = (text: string) => connection.write(new TextEncoder().encode(text));
+    await send("PATCH /localapi/v0/write HTTP/1.1\r\nHost: local-tailscaled.sock\r\nContent-Length: 40\r\n\r\n");
+    for (let i = 0; i < 4; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      assert.equal(await send("0123456789"), 10);
+    }
+    const buffer = new Uint8Array(4096);
+    const answer = new TextDecoder().decode(buffer.subarray(0, await connection.read(buffer) ?? 0));
+    assert.match(answer, /^HTTP\/1\.1 403/);
+  });
+});
 
 Deno.test("LocalApiServer survives 300 malformed requests (TS-2026-008)", () =>
   withServer({}, async (path) => {
