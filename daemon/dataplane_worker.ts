@@ -74,9 +74,10 @@ function start(options: WorkerStart): void {
     if (udp4 !== undefined) port = udp4.port;
     return { udp4, udp6: open(6) };
   };
+  const kernels = createKernels(arena, arena.memory);
   const plane = new Plane({
     arena,
-    kernels: createKernels(arena, arena.memory),
+    kernels,
     addrs,
     tun,
     openSockets,
@@ -97,7 +98,7 @@ function start(options: WorkerStart): void {
     tunName: tun.name,
     localPorts: plane.localPorts,
     cryptoProvider: provider.name,
-    offloads: { ...tun.offloads },
+    offloads: { ...tun.offloads, wasm: kernels.name === "wasm" },
   };
   scope.postMessage({ kind: "ready", facts, refused: tried.filter(({ failure }) => failure !== undefined) });
   // The message leaves before this thread blocks for good.

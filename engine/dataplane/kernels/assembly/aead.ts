@@ -4,23 +4,24 @@
  *
  * Block 0 of the key stream is the one-time key; it is made together with blocks 1 to 3, which cover the first 192 bytes.
  */
-import { xorBlocks } from "./chacha20.ts";
+import { xorBlock, xorBlocks } from "./chacha20.ts";
 import { authenticate } from "./poly1305.ts";
 import { ONE_TIME_KEY, STREAM, TAG } from "./scratch.ts";
 
 const BLOCK: u32 = 64;
 const BLOCKS: u32 = 256;
 
-/** Four blocks of key stream, as they are. */
-function makeStream(scratch: usize, key: usize, n1: u32, n2: u32, counter: u32): void {
+/** The key stream as it is: of one block, or of four. */
+function makeStream(scratch: usize, key: usize, n1: u32, n2: u32, counter: u32, length: u32): void {
   const stream = scratch + STREAM;
-  for (let i: u32 = 0; i < BLOCKS; i += 16) v128.store(stream + i, i64x2.splat(0));
-  xorBlocks(stream, key, n1, n2, counter);
+  for (let i: u32 = 0; i < length; i += 16) v128.store(stream + i, i64x2.splat(0));
+  if (length == BLOCK) xorBlock(stream, key, n1, n2, counter);
+  else xorBlocks(stream, key, n1, n2, counter);
 }
 
 /** The key stream from block 0, and the one-time key put aside. */
 function begin(scratch: usize, key: usize, n1: u32, n2: u32): void {
-  makeStream(scratch, key, n1, n2, 0);
+  makeStream(scratch, key, n1, n2, 0, BLOCKS);
   v128.store(scratch + ONE_TIME_KEY, v128.load(scratch + STREAM));
   v128.store(scratch + ONE_TIME_KEY, v128.load(scratch + STREAM, 16), 16);
 }
@@ -40,7 +41,7 @@ function xorStream(scratch: usize, key: usize, at: usize, length: u32, n1: u32, 
   let counter: u32 = 4;
   for (; length >= BLOCKS; at += BLOCKS, length -= BLOCKS, counter += 4) xorBlocks(at, key, n1, n2, counter);
   if (length == 0) return;
-  makeStream(scratch, key, n1, n2, counter);
+  makeStream(scratch, key, n1, n2, counter, length > BLOCK ? BLOCKS : BLOCK);
   xorBytes(at, scratch + STREAM, length);
 }
 
