@@ -22,6 +22,7 @@ import {
 import { verifyGoStd, verifyZip215 } from "../../tka/signature.ts";
 import { parseAuthKey, wrapAuthKey } from "../../tka/wrapped_auth_key.ts";
 import type { State } from "../../tka/state.ts";
+import { decodeStoredAum, encodeStoredAum, storedAumPath } from "../../tka/stored_aum.ts";
 import { missingAums, syncOffer } from "../../tka/sync.ts";
 import { offerFor } from "../../tka/sync_round.ts";
 import { drawChain, longChain, TestNode } from "../support/chain_dsl.ts";
@@ -200,6 +201,72 @@ oracleTest("L16: offerFor() heals an unmodified node that upstream's own offer l
   assert.match(Steps[4].Error as string, /no intersection/);
   assert.deepEqual([Steps[5].OK, Steps[5].Hashes ?? []], [true, []]);
   assert.equal(Steps[6].Head, control.authority.head);
+});
+
+interface Disk {
+  readonly Files: Record<string, string>;
+  readonly All: readonly string[] | null;
+  readonly Head: string;
+  readonly Error: string;
+}
+
+oracleTest(
+  "records of stored AUMs are upstream's, both ways, with purged ones and what is not theirs",
+  async (oracle) => {
+    const tree = drawChain("G -> A -> B* -> C");
+    const aums = [tree.genesis, ...tree.to("C")];
+    const theirs = await oracle.ask<Disk>({
+      Op: "disk",
+      AUMs: aums.map((aum) => toHex(aum.bytes)),
+      Purge: [tree.aum("A").hash, tree.genesis.hash],
+    });
+    assert.equal(theirs.Error, "");
+    assert.equal(theirs.Head, tree.aum("C").hash);
+    for (const aum of aums) {
+      const bytes = Uint8Array.fromHex(theirs.Files[storedAumPath(aum.hash)]);
+      const stored = decodeStoredAum(bytes, aum.hash);
+      assert.equal(toHex(encodeStoredAum(stored)), toHex(bytes));
+      assert.deepEqual(stored.aum?.bytes, aum.bytes);
+      assert.ok(stored.createdUnix > 1.7e9);
+      assert.equal(stored.purgedUnix > 0, aum === tree.genesis || aum === tree.aum("A"));
+    }
+    // And what we write, upstream opens.
+    const record = (aum: Aum, purgedUnix = 0) => [
+      storedAumPath(aum.hash),
+      toHex(encodeStoredAum({ aum, createdUnix: 1_700_000_000, purgedUnix })),
+    ];
+    const files = Object.fromEntries([...aums.map((aum) => record(aum)), ["readme.txt", "00"], ["AA/.tmp", "00"]]);
+    const again = await oracle.ask<Disk>({ Op: "disk", Files: files });
+    assert.equal(again.Error, "");
+    assert.deepEqual(again.All?.toSorted(), aums.map((aum) => aum.hash as string).sort());
+    assert.equal(again.Head, tree.aum("C").hash);
+  },
+);
+
+oracleTest("L14: altered records of stored AUMs are refused by both, or read alike", async (oracle) => {
+  const tree = drawChain("G -> A");
+  const random = new SeededRandom(14);
+  const hash = tree.aum("A").hash;
+  const good = encodeStoredAum({ aum: tree.aum("A"), createdUnix: 1_700_000_000, purgedUnix: 0 });
+  const genesis = encodeStoredAum({ aum: tree.genesis, createdUnix: 1_700_000_000, purgedUnix: 0 });
+  let refused = 0;
+  for (let i = 0; i < 400; i++) {
+    const bytes = mutate(random, good);
+    const theirs = await oracle.ask<Disk>({
+      Op: "disk",
+      Files: { [storedAumPath(tree.genesis.hash)]: toHex(genesis), [storedAumPath(hash)]: toHex(bytes) },
+    });
+    let ours: string | undefined;
+    try {
+      const stored = decodeStoredAum(bytes, hash);
+      ours = stored.aum !== undefined && stored.purgedUnix <= 0 ? hash : tree.genesis.hash;
+    } catch (error) {
+      assert.ok(error instanceof TkaError);
+      refused++;
+    }
+    assert.equal(ours ?? "", theirs.Head, `${toHex(bytes)}: ${theirs.Error}`);
+  }
+  assert.ok(refused > 200);
 });
 
 oracleTest("verifyZip215() and verifyGoStd() agree with upstream's verifiers on edge vectors", async (oracle) => {

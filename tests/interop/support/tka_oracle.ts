@@ -12,6 +12,12 @@ export type Question =
     readonly Sigs: readonly string[];
     readonly Nodes: readonly string[];
   }
+  | {
+    readonly Op: "disk";
+    readonly AUMs?: readonly string[];
+    readonly Files?: Readonly<Record<string, string>>;
+    readonly Purge?: readonly string[];
+  }
   | { readonly Op: "kdf"; readonly Secret: string }
   | { readonly Op: "verify"; readonly Pub: string; readonly Msg: string; readonly Sig: string }
   | { readonly Op: "wrapped"; readonly Text: string }

@@ -74,6 +74,8 @@ type question struct {
 	Sig    hexBytes
 	Node   hexBytes
 	Nodes  []hexBytes
+	Files  map[string]hexBytes
+	Purge  []string
 }
 
 func (q *question) answer() any {
@@ -82,6 +84,8 @@ func (q *question) answer() any {
 		return decodeAll(q)
 	case "world":
 		return runWorld(q.Steps)
+	case "disk":
+		return q.disk()
 	case "bench":
 		return q.bench()
 	case "kdf":
