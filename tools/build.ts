@@ -5,16 +5,20 @@
  *   2. Else a self-extracting file of the same sources: a shell header, then a gzip-compressed tar of the Deno that runs
  *      this build and the bundled program. It unpacks once, to a directory named by its hash, and runs from there.
  *
- * deno task build [--self-extracting]
+ * deno task build [--self-extracting] [--output FILE]
  */
 import { createHash } from "node:crypto";
+import { dirname } from "node:path";
 import { gzipSync } from "node:zlib";
 import { parseArgs } from "node:util";
 import { LONG_VERSION } from "../base/version.ts";
 
-const WORKERS = ["daemon/dataplane_worker.ts", "daemon/lock/kdf_worker.ts"];
+const WORKERS = ["daemon/dataplane_worker.ts", "daemon/lock/kdf_worker.ts", "control/server/lock/kdf_worker.ts"];
 const ENTRIES = ["main.ts", ...WORKERS];
-const OUT = "dist/agent";
+const { values } = parseArgs({
+  options: { "self-extracting": { type: "boolean" }, output: { type: "string", default: "dist/agent" } },
+});
+const OUT = values.output;
 
 async function deno(...args: string[]): Promise<boolean> {
   const { code } = await new Deno.Command(Deno.execPath(), { args, stdout: "null", stderr: "null" }).output();
@@ -31,8 +35,9 @@ fail() { echo "agent: $1" >&2; exit 1; }
 self=$0
 case $self in */*) ;; *) fail "run me by a path, like ./agent" ;; esac
 # A directory root owns serves everybody; who cannot write there keeps a copy of their own.
-if [ "$(id -u)" = 0 ]; then base=/var/cache/agent; else base=\${XDG_CACHE_HOME:-\${HOME:-/nonexistent}/.cache}/agent; fi
-for dir in /var/cache/agent/${hash} "$base/${hash}"; do
+shared=\${AGENT_UNPACK_DIR:-/var/cache/agent}
+if [ "$(id -u)" = 0 ]; then base=$shared; else base=\${XDG_CACHE_HOME:-\${HOME:-/nonexistent}/.cache}/agent; fi
+for dir in "$shared/${hash}" "$base/${hash}"; do
   owner=$(stat -c %u "$dir" 2>/dev/null || echo none)
   { [ "$owner" = 0 ] || [ "$owner" = "$(id -u)" ]; } && [ -x "$dir/deno" ] && break
   dir=
@@ -80,8 +85,7 @@ async function selfExtracting(): Promise<void> {
   }
 }
 
-const { values } = parseArgs({ options: { "self-extracting": { type: "boolean" } } });
-await Deno.mkdir("dist", { recursive: true });
+await Deno.mkdir(dirname(OUT), { recursive: true });
 if (
   !values["self-extracting"] &&
   await deno("compile", "-A", "--no-check", `--output=${OUT}`, ...WORKERS.map((path) => `--include=${path}`), "main.ts")
