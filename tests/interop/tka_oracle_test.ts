@@ -34,6 +34,7 @@ import { OurNode } from "../support/tka_world.ts";
 import { UPSTREAM_WALK_LIMITS } from "../../tka/limits.ts";
 import { edgeSignatures } from "../support/tka_edge_signatures.ts";
 import { compareWorlds, describe, firstDifference } from "./support/tka_differences.ts";
+import type { KnownDifference } from "./support/tka_differences.ts";
 import { oracleTest } from "./support/tka_oracle_test_case.ts";
 
 const WORLDS = 2000;
@@ -168,6 +169,41 @@ oracleTest("with upstream's bounds, walks end at the same AUM as upstream's", as
   const difference = firstDifference(0, { steps, results }, Steps);
   if (difference !== undefined) assert.fail(describe(difference));
   assert.ok(results.some(({ Error }) => Error?.startsWith("[iteration-limit]")), "no bound was reached");
+});
+
+oracleTest("the known differences are what their list says: upstream fails, we go on", async (oracle) => {
+  const [one, other] = [drawChain("G"), drawChain("G -> A", { stateId1: 99n })];
+  const tree = drawChain("G -> A* -> B -> C -> D -> E* -> F -> H");
+  const hex = (...aums: Aum[]) => aums.map((aum) => toHex(aum.bytes));
+  const compact = { Do: "compact", MinChain: 2, MinAge: 1000 };
+  const cases: Record<KnownDifference, Omit<Step, "Node">[]> = {
+    "opens one of several chains": [
+      { Do: "bootstrap", Now: 0, AUMs: hex(one.genesis) },
+      { Do: "store", Now: 0, AUMs: hex(other.genesis, other.aum("A")) },
+      { Do: "open", Now: 0 },
+    ],
+    "compacts a store that begins with a young checkpoint": [
+      { Do: "bootstrap", Now: 0, AUMs: hex(tree.aum("A")) },
+      { Do: "inform", Now: 0, AUMs: hex(...tree.to("D").slice(1)) },
+      { ...compact, Now: 10 },
+    ],
+    "keeps the very first AUM": [
+      // The genesis came last, as after a restored backup, and is the only young AUM.
+      { Do: "store", Now: 0, AUMs: hex(...tree.to("H")) },
+      { Do: "store", Now: 5000, AUMs: hex(tree.genesis) },
+      { Do: "open", Now: 5000 },
+      { ...compact, Now: 5001 },
+    ],
+  };
+  for (const [name, bare] of Object.entries(cases)) {
+    const steps = bare.map((step) => ({ ...step, Node: 0 }));
+    const node = new OurNode(UPSTREAM_WALK_LIMITS);
+    const results = steps.map((step) => node.take(step));
+    const { Steps } = await oracle.ask<{ Steps: Result[] }>({ Op: "world", Steps: steps });
+    const difference = firstDifference(0, { steps, results }, Steps);
+    assert.equal(difference?.known, name, difference === undefined ? "none" : describe(difference));
+    assert.equal(difference?.index, steps.length - 1);
+  }
 });
 
 oracleTest("L16: offerFor() heals an unmodified node that upstream's own offer leaves lost", async (oracle) => {
