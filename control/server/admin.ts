@@ -8,6 +8,8 @@
 import type { Scheduler } from "../../base/clock.ts";
 import type { RandomBytes } from "../../base/keys.ts";
 import { goTime } from "../wire/tailcfg.ts";
+import type { NodeLockReport } from "./lock/node_reports.ts";
+import type { LockServer } from "./lock/lock_server.ts";
 import { isTag, mintAuthKey } from "./auth_keys.ts";
 import { isExpired } from "./node_record.ts";
 import type { AuthKeyRecord, NodeRecord, NodeView } from "./node_record.ts";
@@ -64,6 +66,8 @@ export interface NodeSummary {
   readonly created: string;
   readonly lastSeen?: string;
   readonly keyExpiry?: string;
+  /** While Tailnet Lock is on, and only of a running server. */
+  readonly lock?: NodeLockReport;
 }
 
 /** A login that waits for approval. */
@@ -106,6 +110,7 @@ export interface AdminOptions {
   readonly registration: Registration;
   readonly scheduler: Scheduler;
   readonly random: RandomBytes;
+  readonly lock?: LockServer;
 }
 
 function checkTags(tags: readonly string[]): readonly string[] {
@@ -248,6 +253,7 @@ export class Admin implements AdminOperations {
   }
 
   #node({ record, online }: NodeView): NodeSummary {
+    const lock = this.#options.lock?.reports.of(record);
     const { id, stableId, name, hostname, tags, nodeKey, machineKey, ephemeral, hostinfo } = record;
     return {
       id,
@@ -267,6 +273,7 @@ export class Admin implements AdminOperations {
       created: goTime(record.createdAt),
       ...(record.lastSeen !== undefined && { lastSeen: goTime(record.lastSeen) }),
       ...(record.keyExpiry !== undefined && { keyExpiry: goTime(record.keyExpiry) }),
+      ...(lock !== undefined && { lock }),
     };
   }
 }

@@ -19,6 +19,8 @@ export interface Claim {
   readonly machineKey: string;
   readonly nodeKey: string;
   readonly lockKey: string;
+  /** Tailnet Lock's signature of the node key, base64, "" for none; valid when it was taken. */
+  readonly keySignature: string;
   readonly hostinfo: Hostinfo;
   readonly capabilityVersion: number;
   readonly ephemeral: boolean;
@@ -66,6 +68,7 @@ export async function enrol(
   const granted = {
     nodeKey: claim.nodeKey,
     lockKey: claim.lockKey,
+    keySignature: claim.keySignature,
     userId: grant.userId,
     tags: [...new Set(grant.tags)].sort(),
     ephemeral: grant.ephemeral || claim.ephemeral,

@@ -52,6 +52,8 @@ interface Poll {
   busy: boolean;
   /** The node's own entry is to be sent. */
   self: boolean;
+  /** How Tailnet Lock is, is to be sent. */
+  lock: boolean;
   /** Everything is to be sent again. */
   full: boolean;
   /** Aspects by node ID. */
@@ -81,7 +83,7 @@ export class FanOut {
   subscribe(subscriber: Subscriber): Subscription {
     const older = this.#polls.get(subscriber.nodeId);
     if (older !== undefined) this.#end(older);
-    const poll: Poll = { subscriber, busy: false, self: false, full: true, pending: new Map() };
+    const poll: Poll = { subscriber, busy: false, self: false, lock: false, full: true, pending: new Map() };
     this.#polls.set(subscriber.nodeId, poll);
     this.#send(poll, new Map());
     return {
@@ -91,6 +93,13 @@ export class FanOut {
       },
       cancel: () => this.#forget(poll),
     };
+  }
+
+  /** Sends how Tailnet Lock is, to one node or to all: those that find theirs behind then ask for what they lack. */
+  announceLock(nodeId?: number): void {
+    const polls = nodeId === undefined ? this.#polls.values() : [this.#polls.get(nodeId)];
+    for (const poll of polls) if (poll !== undefined) this.#mark(poll, () => poll.lock = true);
+    if (this.#dirty.size > 0) this.#schedule();
   }
 
   /** Ends every poll. */
@@ -147,8 +156,8 @@ export class FanOut {
     const expired = isExpired(self.record, now);
     let message: MapResponse;
     if (expired && !first) {
-      if (!poll.self) return;
-      message = { Node: builder.selfNode(self, now), ControlTime: goTime(now) };
+      if (!poll.self && !poll.lock) return;
+      message = { Node: builder.selfNode(self, now), ...this.#lockInfo(poll), ControlTime: goTime(now) };
     } else if (poll.full) {
       message = builder.fullMap(tailnet, self, now);
       // An empty list of peers says nothing on the wire, so only a new poll can say that all peers are gone.
@@ -159,6 +168,7 @@ export class FanOut {
     // What an expired node was not told, it must be told from the start once its key is good again.
     poll.full = expired;
     poll.self = false;
+    poll.lock = false;
     poll.pending = new Map();
     poll.busy = !poll.subscriber.send(message);
   }
@@ -169,9 +179,12 @@ export class FanOut {
       return {
         Node: this.#options.builder.selfNode(self, now),
         ...this.#peerDelta(entries, now),
+        ...this.#lockInfo(poll),
         ControlTime: goTime(now),
       };
     }
+    // The head is the same for nearly all, but not for a node that is shown its old lock's end.
+    if (poll.lock) return { ...this.#peerDelta(entries, now), ...this.#lockInfo(poll) };
     const key = entries.join(";");
     let message = shared.get(key);
     if (message === undefined) {
@@ -179,6 +192,10 @@ export class FanOut {
       shared.set(key, message);
     }
     return message;
+  }
+
+  #lockInfo(poll: Poll): Pick<MapResponse, "TKAInfo"> {
+    return poll.lock ? this.#options.builder.lockInfo(poll.subscriber.nodeId) : {};
   }
 
   #peerDelta(entries: readonly [number, number][], now: number): MapResponse {

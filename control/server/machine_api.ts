@@ -5,6 +5,7 @@
 import type { ServerHttp2Stream } from "../wire/h2.ts";
 import { decodeMapRequest, decodeRegisterRequest, isMalformed } from "../wire/decode.ts";
 import type { IncomingHttpHeaders } from "../wire/h2.ts";
+import { MAX_TKA_BODY, serveTka, tkaCall } from "./lock/serve_tka.ts";
 import { refuseStream, serveMap } from "./map_poll.ts";
 import type { MapPollOptions } from "./map_poll.ts";
 import type { Registration } from "./registration.ts";
@@ -35,6 +36,11 @@ async function serveRegister(
   stream.end(JSON.stringify(outcome.response));
 }
 
+function isMember(machineKey: string, { tailnet }: MachineApiOptions): boolean {
+  for (const { record } of tailnet.nodes.values()) if (record.machineKey === machineKey) return true;
+  return false;
+}
+
 async function route(
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
@@ -42,8 +48,13 @@ async function route(
   options: MachineApiOptions,
 ): Promise<void> {
   const path = String(headers[":path"]).split("?")[0];
-  const body = await readBody(stream);
-  if (body === undefined) return refuseStream(stream, 413, `request too large, want at most ${MAX_BODY} bytes`);
+  const call = headers[":method"] === "GET" ? tkaCall(path) : undefined;
+  const limit = call !== undefined && isMember(machineKey, options) ? MAX_TKA_BODY : MAX_BODY;
+  const body = await readBody(stream, limit);
+  if (body === undefined) return refuseStream(stream, 413, `request too large, want at most ${limit} bytes`);
+  if (call !== undefined && options.lock !== undefined) {
+    return await serveTka(stream, machineKey, call, body, options.lock);
+  }
   if (path.startsWith("/machine/") && headers[":method"] === "POST") {
     switch (path) {
       case "/machine/register":

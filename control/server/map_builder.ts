@@ -13,6 +13,7 @@ import type {
   MapResponse,
   Node,
   PeerChange,
+  TKAInfo,
   UserProfile,
 } from "../wire/tailcfg.ts";
 import { isExpired } from "./node_record.ts";
@@ -29,6 +30,8 @@ export interface MapSettings {
   readonly derpMap: DERPMap;
   /** `CapMap` of every node, as it sees itself. */
   readonly nodeCapabilities: CapMap;
+  /** Tailnet Lock as a node is to be told of it; undefined while there never was one. */
+  readonly lockInfo?: (nodeId: number) => TKAInfo | undefined;
 }
 
 /** Everything to everyone. Source: tailcfg.FilterAllowAll. */
@@ -62,8 +65,15 @@ export class MapBuilder {
       CollectServices: false,
       PacketFilter: ALLOW_ALL,
       UserProfiles: this.userProfiles(snapshot, [self, ...peers]),
+      ...this.lockInfo(self.record.id),
       ControlTime: goTime(now),
     };
+  }
+
+  /** The part of a map that says how the lock is; nothing while there never was one. */
+  lockInfo(nodeId: number): Pick<MapResponse, "TKAInfo"> {
+    const info = this.#settings.lockInfo?.(nodeId);
+    return info === undefined ? {} : { TKAInfo: info };
   }
 
   /** A node as it sees itself: online, since it is asking. */
@@ -100,6 +110,7 @@ export class MapBuilder {
       ...(aspects & ASPECT.endpoints && { Endpoints: record.endpoints }),
       ...(aspects & ASPECT.homeDerp && { DERPRegion: record.homeDerp }),
       ...(aspects & ASPECT.discoKey && { DiscoKey: record.discoKey }),
+      ...(aspects & ASPECT.signature && { KeySignature: record.keySignature }),
       ...(aspects & ASPECT.capability && { Cap: record.capabilityVersion }),
       ...(aspects & ASPECT.keyExpiry && { KeyExpiry: goTime(record.keyExpiry!) }),
       ...(aspects & ASPECT.online && {
@@ -134,6 +145,7 @@ export class MapBuilder {
       User: shownUserId(record),
       Key: record.nodeKey,
       ...(record.keyExpiry !== undefined && { KeyExpiry: goTime(record.keyExpiry) }),
+      ...(record.keySignature !== "" && { KeySignature: record.keySignature }),
       ...(record.discoKey !== "" && { DiscoKey: record.discoKey }),
       Addresses: addresses,
       AllowedIPs: addresses,

@@ -17,6 +17,7 @@ import { encodeMapFrame } from "../wire/map_frame.ts";
 import { goTime } from "../wire/tailcfg.ts";
 import type { MapRequest, MapResponse } from "../wire/tailcfg.ts";
 import type { FanOut, Subscription } from "./fan_out.ts";
+import type { LockServer } from "./lock/lock_server.ts";
 import type { MapBuilder } from "./map_builder.ts";
 import type { Presence } from "./presence.ts";
 import { MIN_CAPABILITY_VERSION } from "./registration.ts";
@@ -35,6 +36,7 @@ export interface MapPollOptions {
   readonly fanOut: FanOut;
   readonly presence: Presence;
   readonly scheduler: Scheduler;
+  readonly lock?: LockServer;
   /** From 0 up to 1; spreads the keep-alives. */
   readonly jitter: () => number;
 }
@@ -76,6 +78,7 @@ export async function serveMap(
     return refuseStream(stream, 404, "node not found: it was removed, or its key replaced; register again");
   }
   const { id } = found.record;
+  if (request.TKAHead) await options.lock?.told(id, request.TKAHead);
   if (request.Stream) return new Stream(stream, id, request.Compress === "zstd", options).open();
   if (!request.ReadOnly) await updateWhere(tailnet, id, request, scheduler.wall());
   if (stream.destroyed) return;

@@ -18,6 +18,8 @@ export interface NodeRecord {
   readonly nodeKey: string;
   /** `nlpub:<hex>` as told at registration, "" when not told. */
   readonly lockKey: string;
+  /** Tailnet Lock's signature of `nodeKey`, base64, "" for none; it was valid when it was stored. */
+  readonly keySignature: string;
   /** `discokey:<hex>`, "" until the node has told it. */
   readonly discoKey: string;
   /** The user it was registered by; a tagged node is shown as no one's. */
@@ -80,6 +82,8 @@ export interface PendingLogin {
   readonly machineKey: string;
   readonly nodeKey: string;
   readonly lockKey: string;
+  /** As in `NodeRecord`. */
+  readonly keySignature: string;
   readonly hostinfo: Hostinfo;
   readonly capabilityVersion: number;
   readonly ephemeral: boolean;

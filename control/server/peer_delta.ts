@@ -11,6 +11,8 @@ export const ASPECT = {
   online: 8,
   keyExpiry: 16,
   capability: 32,
+  /** Tailnet Lock's, of an unchanged node key. Stock clients take a patch of it for a whole map, and so check it. */
+  signature: 128,
   /** Something no patch can say, or the node is new or gone. */
   whole: 64,
 } as const;
@@ -29,6 +31,7 @@ export function peerAspects({ before, after }: NodeChange): number {
   if (a.discoKey !== b.discoKey) aspects |= ASPECT.discoKey;
   if (before.online !== after.online) aspects |= ASPECT.online;
   if (a.keyExpiry !== b.keyExpiry) aspects |= ASPECT.keyExpiry;
+  if (a.keySignature !== b.keySignature) aspects |= ASPECT.signature;
   if (a.capabilityVersion !== b.capabilityVersion) aspects |= ASPECT.capability;
   const whole = a.nodeKey !== b.nodeKey || a.name !== b.name || a.userId !== b.userId || !sameList(a.tags, b.tags) ||
     a.ipv4 !== b.ipv4 || a.ipv6 !== b.ipv6 ||
@@ -43,7 +46,7 @@ export function selfChanged({ before, after }: NodeChange): boolean {
   const a = before.record;
   const b = after.record;
   return a.nodeKey !== b.nodeKey || a.name !== b.name || a.userId !== b.userId || a.keyExpiry !== b.keyExpiry ||
-    a.ipv4 !== b.ipv4 || a.ipv6 !== b.ipv6 || !sameList(a.tags, b.tags);
+    a.ipv4 !== b.ipv4 || a.ipv6 !== b.ipv6 || a.keySignature !== b.keySignature || !sameList(a.tags, b.tags);
 }
 
 /**
@@ -54,6 +57,7 @@ export function isPatchable({ record }: NodeView, aspects: number): boolean {
   if (aspects & ASPECT.whole) return false;
   if (aspects & ASPECT.endpoints && record.endpoints.length === 0) return false;
   if (aspects & ASPECT.homeDerp && record.homeDerp === 0) return false;
+  if (aspects & ASPECT.signature && record.keySignature === "") return false;
   if (aspects & ASPECT.discoKey && record.discoKey === "") return false;
   return !(aspects & ASPECT.keyExpiry && record.keyExpiry === undefined);
 }

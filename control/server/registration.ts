@@ -5,6 +5,7 @@
  *   node key is another machine's ──────────────────────────▶ Error
  *   Expiry in the past, key is current ─────────────────────▶ logged out (ephemeral: removed)
  *   key is current ── expired ──────────────────────────────▶ NodeKeyExpired: come back with a new key
+ *                             (under Tailnet Lock, and signed) ▶ NodeKeySignature: … and with this signature wrapped
  *                  └─ valid ────────────────────────────────▶ authorized; an auth key sent along is not looked at
  *   new key ── auth key ── good ────────────────────────────▶ consumed, enrolled
  *           │            └─ bad ────────────────────────────▶ Error
@@ -23,6 +24,8 @@ import type { Hostinfo, RegisterRequest, RegisterResponse } from "../wire/tailcf
 import { checkAuthKey, isTag, splitAuthKey, usedText } from "./auth_keys.ts";
 import { describe, enrol } from "./enrolment.ts";
 import type { Claim, EnrolmentPolicy } from "./enrolment.ts";
+import { acceptedSignature, signatureToRenew } from "./lock/registration_lock.ts";
+import type { SignatureCheck } from "./lock/registration_lock.ts";
 import { isExpired } from "./node_record.ts";
 import type { NodeRecord, PendingLogin } from "./node_record.ts";
 import { LoginWaiters, MAX_PENDING_LOGINS, PENDING_LOGIN_LIFE_MS } from "./pending_logins.ts";
@@ -46,6 +49,8 @@ export interface RegistrationOptions extends EnrolmentPolicy {
   readonly random: RandomBytes;
   /** Without a slash at its end. */
   readonly serverUrl: string;
+  /** Absent: nothing is signed, as in a command on the file. */
+  readonly lock?: SignatureCheck;
 }
 
 /** An operator's approval of a login. */
@@ -69,6 +74,7 @@ export function readClaim(machineKey: string, request: RegisterRequest, now: num
     machineKey,
     nodeKey: nodeKey.toString(),
     lockKey: lockKey === undefined || lockKey.bytes.every((byte) => byte === 0) ? "" : lockKey.toString(),
+    keySignature: "",
     hostinfo: request.Hostinfo ?? ({} as Hostinfo),
     capabilityVersion: request.Version,
     ephemeral: request.Ephemeral === true,
@@ -99,7 +105,7 @@ export class Registration {
    * @param signal aborted when the connection is gone; then the promise rejects.
    */
   async register(machineKey: string, request: RegisterRequest, signal: AbortSignal): Promise<RegisterOutcome> {
-    const { tailnet, scheduler, serverUrl } = this.#options;
+    const { tailnet, scheduler, serverUrl, lock } = this.#options;
     const claim = readClaim(machineKey, request, scheduler.wall());
     if (typeof claim === "string") return refuse(claim);
     if (request.Followup) {
@@ -109,7 +115,10 @@ export class Registration {
         return login?.machineKey === machineKey;
       });
     }
-    return await tailnet.change((tx) => this.#decide(tx, claim, request, scheduler.wall()));
+    return await tailnet.change((tx) => {
+      const keySignature = lock === undefined ? "" : acceptedSignature(lock, claim.nodeKey, request.NodeKeySignature);
+      return this.#decide(tx, { ...claim, keySignature }, request, scheduler.wall());
+    });
   }
 
   /** The logins that wait, oldest first. */
@@ -155,15 +164,27 @@ export class Registration {
     const mine = await tx.nodes.byMachineKey(claim.machineKey);
     const current = mine?.nodeKey === claim.nodeKey ? mine : undefined;
     if (asksLogout(request, now)) return await this.#logout(tx, current, now);
+    if (current === undefined || isExpired(current, now)) {
+      const old = this.#options.lock && signatureToRenew(this.#options.lock, mine, request);
+      if (old !== undefined) return { kind: "answer", response: { NodeKeySignature: old } };
+    }
     if (current !== undefined) {
       if (isExpired(current, now)) return { kind: "answer", response: { NodeKeyExpired: true } };
-      const told = await describe(tx, { ...current, lockKey: claim.lockKey }, claim.hostinfo, claim.capabilityVersion);
-      if (told !== undefined) await tx.nodes.update(told);
-      return await this.#welcome(tx, told ?? current);
+      return await this.#refresh(tx, current, claim);
     }
     const authKey = request.Auth?.AuthKey;
     if (authKey) return await this.#enrolByKey(tx, mine, claim, authKey, now);
     return await this.#askOperator(tx, claim, now);
+  }
+
+  async #refresh(tx: StoreTransaction, current: NodeRecord, claim: Claim): Promise<RegisterOutcome> {
+    const told = await describe(tx, { ...current, lockKey: claim.lockKey }, claim.hostinfo, claim.capabilityVersion);
+    // A wrapped auth key signs anew at every start: that is worth keeping only by a node nobody has signed (any more).
+    const signs = claim.keySignature !== "" &&
+      this.#options.lock?.authorizes(current.nodeKey, current.keySignature) === false;
+    const node = signs ? { ...(told ?? current), keySignature: claim.keySignature } : told;
+    if (node !== undefined) await tx.nodes.update(node);
+    return await this.#welcome(tx, node ?? current);
   }
 
   async #logout(tx: StoreTransaction, node: NodeRecord | undefined, now: number): Promise<RegisterOutcome> {

@@ -24,6 +24,9 @@ import type { DerpServer } from "../../derp/server.ts";
 import type { DERPMap } from "../wire/tailcfg.ts";
 import { Admin } from "./admin.ts";
 import type { CreatedKey, KeyRequest } from "./admin.ts";
+import { deriveInWorker } from "./lock/kdf.ts";
+import { LockServer } from "./lock/lock_server.ts";
+import { TailnetLock } from "./lock/tailnet_lock.ts";
 import { listenAdmin } from "./admin_api.ts";
 import { checkOptions } from "./coordinator_options.ts";
 import type { CheckedOptions, CoordinatorOptions } from "./coordinator_options.ts";
@@ -65,7 +68,11 @@ export interface Coordinator {
 }
 
 /** What every node may do, besides reaching all others. */
-const NODE_CAPABILITIES = { "https://tailscale.com/cap/file-sharing": [] };
+const NODE_CAPABILITIES = {
+  "https://tailscale.com/cap/file-sharing": [],
+  // Without it a client neither asks for nor obeys a lock.
+  "https://tailscale.com/cap/tailnet-lock": [],
+};
 /** How long a node stays online after its last poll ended. */
 const PRESENCE_GRACE_MS = 10_000;
 /** Polls hear of changes at most once in this time. */
@@ -110,6 +117,8 @@ async function start(options: CoordinatorOptions, checked: CheckedOptions, clean
   cleanup.add(() => store.close());
   const tailnet = await Tailnet.load(store);
   await keepKeyExpiry(tailnet, keyExpiryMs);
+  const tailnetLock = await TailnetLock.load(tailnet, log);
+  const lock = new LockServer({ tailnet, lock: tailnetLock, scheduler, derive: deriveInWorker, log });
   const machineKey = loadNoiseKey(stateDir, random);
   const derp = makeDerpServer(tailnet, loadDerpKey(stateDir, random), scheduler, random, log);
 
@@ -118,14 +127,26 @@ async function start(options: CoordinatorOptions, checked: CheckedOptions, clean
   const serverUrl = door.url.href.replace(/\/$/, "");
   const derpMap = await openRelay(checked, door, derp, { stateDir, random, now: scheduler.wall(), log }, cleanup);
 
-  const registration = new Registration({ tailnet, scheduler, random, serverUrl, keyExpiryMs });
+  const registration = new Registration({ tailnet, scheduler, random, serverUrl, keyExpiryMs, lock: tailnetLock });
   const { magicDnsDomain } = checked;
-  const builder = new MapBuilder({ magicDnsDomain, derpMap, nodeCapabilities: NODE_CAPABILITIES });
+  const lockInfo = (nodeId: number) => lock.info(nodeId);
+  const builder = new MapBuilder({ magicDnsDomain, derpMap, nodeCapabilities: NODE_CAPABILITIES, lockInfo });
   const fanOut = new FanOut({ tailnet, builder, scheduler, coalesceMs: COALESCE_MS, maxPending: MAX_PENDING });
+  lock.onPush((nodeId) => fanOut.announceLock(nodeId));
   const presence = new Presence(tailnet, scheduler, PRESENCE_GRACE_MS);
   const ephemeral = new EphemeralNodes(tailnet, scheduler);
   const onFailure = (error: unknown) => log(`coordinator: ${error instanceof Error ? error.message : error}`);
-  const machineApi = { tailnet, builder, fanOut, presence, scheduler, registration, onFailure, jitter: Math.random };
+  const machineApi = {
+    tailnet,
+    builder,
+    fanOut,
+    presence,
+    scheduler,
+    registration,
+    lock,
+    onFailure,
+    jitter: Math.random,
+  };
   const noise = new NoiseServer({
     machineKey,
     scheduler,
@@ -140,7 +161,7 @@ async function start(options: CoordinatorOptions, checked: CheckedOptions, clean
     noise.close();
     await derp.close();
   });
-  const admin = new Admin({ tailnet, registration, scheduler, random });
+  const admin = new Admin({ tailnet, registration, scheduler, random, lock });
   const socket = options.socket ?? join(stateDir, STATE_FILES.socket);
   cleanup.add(await listenAdmin({ path: socket, admin, peerUid: options.peerUid, ownUid: process.getuid?.() ?? 0 }));
   door.open({

@@ -68,4 +68,30 @@ export const MIGRATIONS: readonly string[] = [
     value INTEGER NOT NULL
   ) STRICT;
   `,
+  // Tailnet Lock. AUMs of past locks stay: they tell which lock a node that was away belongs to.
+  `
+  ALTER TABLE nodes ADD COLUMN key_signature TEXT NOT NULL DEFAULT '';
+  ALTER TABLE logins ADD COLUMN key_signature TEXT NOT NULL DEFAULT '';
+
+  CREATE TABLE locks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    state_id TEXT NOT NULL UNIQUE,
+    genesis TEXT NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL,
+    floor TEXT NOT NULL,
+    disabled_at INTEGER,
+    disablement_secret BLOB,
+    CHECK ((disabled_at IS NULL) = (disablement_secret IS NULL))
+  ) STRICT;
+  CREATE UNIQUE INDEX one_lock_is_on ON locks (disabled_at IS NULL) WHERE disabled_at IS NULL;
+
+  CREATE TABLE aums (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    lock_id INTEGER NOT NULL REFERENCES locks(id),
+    hash TEXT NOT NULL UNIQUE,
+    bytes BLOB NOT NULL,
+    created_at INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX aums_of_lock ON aums (lock_id, id);
+  `,
 ];

@@ -9,6 +9,7 @@
 import { closeSync, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import type { StatementSync } from "node:sqlite";
+import { lockTable } from "./sqlite_lock_table.ts";
 import { MIGRATIONS } from "./sqlite_schema.ts";
 import { authKeyOf, authKeyValues, loginOf, loginValues, nodeOf, nodeValues, userOf } from "./sqlite_rows.ts";
 import type { Row, Values } from "./sqlite_rows.ts";
@@ -221,6 +222,7 @@ export function openSqliteStore(path: string): Store {
     authKeys: authKeyTable(sql),
     logins: loginTable(sql),
     counters: counterTable(sql),
+    locks: lockTable(sql),
   };
   let last: Promise<unknown> = Promise.resolve();
   let closed = false;

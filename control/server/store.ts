@@ -5,6 +5,7 @@
  * leave nothing. The embedded store is SQLite; a shared database for several coordinators implements the same port,
  * which is why everything here is asynchronous.
  */
+import type { LockTable } from "./lock/lock_record.ts";
 import type { AuthKeyRecord, NodeRecord, PendingLogin, UserRecord } from "./node_record.ts";
 
 /** A failure of the store itself: locked, corrupt, full. The message says what to do. */
@@ -42,6 +43,7 @@ export interface StoreTransaction {
   readonly logins: LoginTable;
   /** Small named numbers that outlive a restart, such as the next address to try. */
   readonly counters: CounterTable;
+  readonly locks: LockTable;
 }
 
 export interface NodeTable {
