@@ -43,7 +43,7 @@ sceneTest("agent: direct to DERP and back within 10 s while a connection is busy
   /** Waits until a million more bytes have come back. */
   const progress = async () => {
     const from = (await flow.state()).received;
-    await until("the flow goes on", 30_000, async () => {
+    await until("the flow goes on", 60_000, async () => {
       const { received, error } = await flow.state();
       assert.equal(error, undefined);
       return received - from > 1_000_000;

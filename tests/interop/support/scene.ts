@@ -116,8 +116,8 @@ export class Scene implements AsyncDisposable {
 
   /** Starts a tsnet node that joins by the auth key. */
   async peer(side: Side, hostname: string, flags: Partial<PeerFlags> = {}): Promise<LabPeer> {
-    const all = { control: this.control.url, authkey: AUTH_KEY, hostname, ...flags };
-    const peer = await LabPeer.start(this.#in(this[side]), all);
+    const all = { control: this.control.url, authkey: AUTH_KEY, hostname, wait: "60s", ...flags };
+    const peer = await LabPeer.start({ ...this.#in(this[side]), readyTimeoutMs: 70_000 }, all);
     this.#peers.push(peer);
     return peer;
   }

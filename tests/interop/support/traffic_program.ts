@@ -189,6 +189,12 @@ async function udp(
   return { sent: order.count, received: seen.size, repeated, damaged, loss: 1 - seen.size / order.count };
 }
 
+/**
+ * Bytes of a flow on their way at most. An echo whose own sending is stuck would fill its receive window otherwise, and
+ * out of a window that closed at a byte the kernel had already sent neither gVisor's TCP nor Linux's finds back.
+ */
+const MAX_UNDERWAY = 256 << 10;
+
 /** One long-lived connection to an echo, at a steady pace, every byte that returns compared. */
 class Flow {
   readonly #connection: Deno.TcpConn;
@@ -216,6 +222,10 @@ class Flow {
     const tickMs = 5;
     const part = new Uint8Array(Math.round(this.#rate * tickMs / 1000));
     for (let due = performance.now(); !this.#ending;) {
+      if (this.#sent - this.#received > MAX_UNDERWAY) {
+        await sleep(tickMs);
+        continue;
+      }
       stream.fill(part);
       await writeAll(this.#connection, part);
       this.#sent += part.length;
