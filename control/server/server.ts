@@ -61,6 +61,7 @@ export interface Coordinator {
   readonly socket: string;
   readonly admin: Admin;
   readonly tailnet: Tailnet;
+  readonly lock: TailnetLock;
   /** Makes an auth key; its text is in `key`. */
   createKey(request?: KeyRequest): Promise<CreatedKey>;
   /** Ends all polls, closes all listeners and the store. */
@@ -176,6 +177,7 @@ async function start(options: CoordinatorOptions, checked: CheckedOptions, clean
     socket,
     admin,
     tailnet,
+    lock: tailnetLock,
     createKey: (request = {}) => admin.createKey(request),
     close: () => cleanup.run(),
   };

@@ -119,6 +119,7 @@ func runPeer(ctx context.Context, args []string) error {
 	}
 	p.routes(a)
 	p.traffic.routes(a)
+	p.lockRoutes(a)
 	a.serve(ctx)
 	err = printJSON(map[string]any{
 		"ready": true, "admin": a.addr, "state": st.BackendState, "ips": nonNil(st.TailscaleIPs),
