@@ -19,6 +19,8 @@ export interface AgentOptions {
   readonly name: string;
   /** UDP port; 0 picks one. */
   readonly port?: number;
+  /** More arguments of Deno, for the daemon. */
+  readonly denoArgs?: readonly string[];
   /** More arguments of the daemon. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -53,7 +55,7 @@ export class AgentNode implements AsyncDisposable {
 
   /** Starts the daemon, again after `kill` or `stop`, on the same state. The log goes on in the same file. */
   async run(more: readonly string[] = []): Promise<void> {
-    const { dir, name, port = 0, args = [], env } = this.#options;
+    const { dir, name, port = 0, denoArgs = [], args = [], env } = this.#options;
     const argv = ["daemon", "--state", `${dir}/${name}.state`, "--socket", this.socket, "--tun", "agent0"];
     const child = this.namespace.spawn([
       "/bin/sh",
@@ -61,7 +63,8 @@ export class AgentNode implements AsyncDisposable {
       'log=$1; shift; exec "$@" >>"$log" 2>&1',
       "sh",
       this.logPath,
-      ...agentArgv(...argv, "--port", String(port), "--verbose", "1", ...args, ...more),
+      ...[Deno.execPath(), "run", "-A", "--no-lock", ...denoArgs, MAIN],
+      ...[...argv, "--port", String(port), "--verbose", "1", ...args, ...more],
     ], { stdin: "null", stdout: "null", stderr: "null", env: { ...env } });
     this.#child = child;
     let ended = false;
