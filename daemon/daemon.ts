@@ -32,6 +32,7 @@ import type { Log } from "./log.ts";
 import { cleanUp, netlinkRouting } from "./netlink_routing.ts";
 import { buildNode } from "./node.ts";
 import { ROUTE_TABLE, RULES } from "./os_router.ts";
+import { systemPortmap } from "./portmap_io.ts";
 import { serverKeyStore } from "./server_keys.ts";
 import { MemoryState, StateFile, StateFileError } from "./state_file.ts";
 import { interfaceAddresses, systemRandom, systemScheduler, trustedRoots } from "./system.ts";
@@ -148,6 +149,7 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
     }),
     interfaces: interfaceAddresses,
     icmpEcho: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs }),
+    portmap: systemPortmap(interfaceAddresses),
     host: readHostFacts(),
     scheduler: systemScheduler,
     random: systemRandom,

@@ -19,6 +19,7 @@ import type { DerpPool, DerpPoolEvents, RegionState } from "../derp/pool.ts";
 import type { LocalEndpoint, PeerStatus } from "../engine/config.ts";
 import type { DerpPacket, Engine, EngineEvents } from "../engine/engine.ts";
 import type { Report } from "../engine/netcheck/report.ts";
+import type { PortMapper } from "../engine/portmap/port_mapper.ts";
 import { EndpointTracker } from "./endpoint_tracker.ts";
 import type { NetcheckRunner } from "./endpoint_tracker.ts";
 import { netInfoOf, sameNetInfo } from "./endpoints.ts";
@@ -54,6 +55,7 @@ export interface DatapathOptions {
   /** Makes the relays; called once. */
   readonly relays: (privateKey: () => NodePrivate | undefined, events: DerpPoolEvents) => Relays;
   readonly netcheck: NetcheckRunner;
+  readonly portmap: Pick<PortMapper, "external" | "allowUpnp" | "update" | "networkChanged" | "release" | "close">;
   readonly routing: Pick<OsRouter, "set" | "repair" | "down">;
   readonly lock: LockFilter;
   readonly interfaces: () => readonly InterfaceAddress[];
@@ -88,7 +90,7 @@ export class Datapath {
     this.engine = options.engine;
     this.#router = new Router(options.lock);
     this.#relays = options.relays(() => this.#key, this.#poolEvents());
-    const { netcheck, scheduler, random, interfaces, log, engine } = options;
+    const { netcheck, portmap, scheduler, random, interfaces, log, engine } = options;
     this.#tracker = new EndpointTracker({
       netcheck,
       scheduler,
@@ -96,6 +98,7 @@ export class Datapath {
       interfaces,
       log,
       ports: () => engine.localPorts,
+      mapped: () => portmap.external,
       tunName: engine.tunName,
       lastDerpActivity: (region) => this.#relays.lastFrame(region),
       endpointsChanged: (endpoints) => {
@@ -143,6 +146,7 @@ export class Datapath {
       if (this.#home !== 0 && regionOf(map, this.#home) === undefined) this.#setHome(0);
     }
     const routed = this.#apply(netmap, policy);
+    this.#options.portmap.allowUpnp(!hasCapability(netmap.self, DISABLE_UPNP));
     this.#tracker.setMap(map);
     return routed;
   }
@@ -158,6 +162,7 @@ export class Datapath {
     this.#options.engine.configure(DOWN);
     this.#options.routing.set(NO_ROUTING);
     this.#tracker.setMap(undefined);
+    void this.#options.portmap.release();
     this.#home = 0;
     this.#relays.setHome(0);
     this.#relays.setMap(EMPTY_DERP_MAP);
@@ -175,8 +180,16 @@ export class Datapath {
     if (!addressesChanged) return;
     this.#options.log.info("the machine's addresses changed");
     this.#options.engine.rebind();
+    this.#options.portmap.networkChanged();
     this.#relays.rebind();
     this.#tracker.refresh();
+  }
+
+  /** The router maps another port to us, or none any more. */
+  portMapChanged(): void {
+    if (this.#last === undefined) return;
+    this.#tracker.refreshLocal();
+    if (this.#tracker.report !== undefined) this.#tellNetInfo(this.#tracker.report);
   }
 
   /** A netcheck of all regions, now. */
@@ -213,6 +226,7 @@ export class Datapath {
     this.#tracker.close();
     this.#relays.close();
     this.#options.routing.down();
+    await this.#options.portmap.close();
     await this.#options.engine.close();
   }
 
@@ -252,7 +266,13 @@ export class Datapath {
     // A netcheck somebody asked for while the node is down chooses nothing.
     if (this.#last === undefined) return;
     this.#setHome(this.#chooseHome(report.preferredDerp));
-    const netInfo = netInfoOf(report, this.#home);
+    this.#tellNetInfo(report);
+    // The run has just asked the router what it can do.
+    void this.#options.portmap.update();
+  }
+
+  #tellNetInfo(report: Report): void {
+    const netInfo = netInfoOf(report, this.#home, this.#options.portmap.external !== "");
     if (sameNetInfo(this.#netInfo, netInfo)) return;
     this.#netInfo = netInfo;
     this.#options.events.netInfoChanged(netInfo);
@@ -277,6 +297,14 @@ export class Datapath {
     if (this.#last !== undefined) this.#apply(this.#last.netmap, this.#last.policy);
     this.#options.events.relaysChanged();
   }
+}
+
+/** tailcfg.NodeAttrDisableUPnP. */
+const DISABLE_UPNP = "debug-disable-upnp";
+
+/** Servers name what a node may in one field or the other. */
+function hasCapability(node: Node, capability: string): boolean {
+  return node.CapMap?.[capability] !== undefined || node.Capabilities?.includes(capability) === true;
 }
 
 /** Some servers send the relay map with every message, though nothing in it changed. */

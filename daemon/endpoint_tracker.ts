@@ -30,6 +30,8 @@ export interface TrackerOptions {
   readonly ports: () => BoundPorts;
   readonly tunName: string;
   readonly lastDerpActivity: (region: number) => number;
+  /** `ip:port` a router maps to this node, or "". */
+  readonly mapped: () => string;
   readonly log: Log;
   /** The endpoints are not the same as before. */
   readonly endpointsChanged: (endpoints: readonly LocalEndpoint[]) => void;
@@ -110,6 +112,11 @@ export class EndpointTracker {
     this.want("the network changed");
   }
 
+  /** Addresses that need no netcheck changed. */
+  refreshLocal(): void {
+    if (!this.#closed && this.#map !== undefined) this.#publish();
+  }
+
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
@@ -155,8 +162,8 @@ export class EndpointTracker {
   }
 
   #publish(): void {
-    const { interfaces, ports, tunName } = this.#options;
-    const next = collectEndpoints(usableAddresses(interfaces(), tunName), ports(), this.#report);
+    const { interfaces, ports, tunName, mapped } = this.#options;
+    const next = collectEndpoints(usableAddresses(interfaces(), tunName), ports(), this.#report, mapped());
     if (JSON.stringify(next) === JSON.stringify(this.#endpoints)) return;
     this.#endpoints = next;
     this.#options.endpointsChanged(next);

@@ -1,5 +1,5 @@
 /**
- * Where peers may find this node: its own addresses, and what STUN servers see of it.
+ * Where peers may find this node: its own addresses, what STUN servers see of it, and what its router maps to it.
  *
  * Control and the engine get the same list, the engine for its CallMeMaybe. Source: magicsock.determineEndpoints,
  * netmon.LocalAddresses; tailcfg.EndpointType.
@@ -47,12 +47,18 @@ export function usableAddresses(addresses: readonly InterfaceAddress[], tunName:
   return byKind["link-local"].length > 0 ? byKind["link-local"] : byKind.loopback;
 }
 
-/** All own endpoints, each once, those STUN saw first. */
-export function collectEndpoints(addresses: readonly IpBytes[], ports: BoundPorts, report?: Report): LocalEndpoint[] {
+/** All own endpoints, each once, those others see first. @param mapped `ip:port` a router maps to this node, or "" */
+export function collectEndpoints(
+  addresses: readonly IpBytes[],
+  ports: BoundPorts,
+  report?: Report,
+  mapped = "",
+): LocalEndpoint[] {
   const endpoints = new Map<string, LocalEndpoint>();
   const add = (addr: string, type: LocalEndpoint["type"]) => {
     if (addr !== "" && !endpoints.has(addr)) endpoints.set(addr, { addr, type });
   };
+  add(mapped, 3);
   add(report?.globalV4 ?? "", 2);
   if (report?.mappingVariesByDestIp === true && ports.udp4 !== 0) {
     // A NAT that forwards the port by hand keeps the number; peers may try it.
@@ -68,7 +74,7 @@ export function collectEndpoints(addresses: readonly IpBytes[], ports: BoundPort
 }
 
 /** What control is told of a netcheck. Latencies become seconds. */
-export function netInfoOf(report: Report, homeDerp: number): NetInfo {
+export function netInfoOf(report: Report, homeDerp: number, havePortMap = false): NetInfo {
   const latency: Record<string, number> = {};
   for (const [region, ms] of report.regionV4Latency) latency[`${region}-v4`] = ms / 1000;
   for (const [region, ms] of report.regionV6Latency) latency[`${region}-v6`] = ms / 1000;
@@ -78,6 +84,10 @@ export function netInfoOf(report: Report, homeDerp: number): NetInfo {
     OSHasIPv6: report.osHasIpv6,
     WorkingUDP: report.udp,
     WorkingICMPv4: report.icmpv4,
+    ...(havePortMap && { HavePortMap: true }),
+    ...(report.upnp !== undefined && { UPnP: report.upnp }),
+    ...(report.pmp !== undefined && { PMP: report.pmp }),
+    ...(report.pcp !== undefined && { PCP: report.pcp }),
     ...(homeDerp !== 0 && { PreferredDERP: homeDerp }),
     DERPLatency: latency,
   };

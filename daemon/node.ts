@@ -11,6 +11,7 @@ import type { DerpDial } from "../derp/stream.ts";
 import { DerpPool } from "../derp/pool.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Netcheck } from "../engine/netcheck/netcheck.ts";
+import { PortMapper } from "../engine/portmap/port_mapper.ts";
 import { Backend } from "./backend.ts";
 import { Datapath } from "./datapath.ts";
 import type { EngineInbox } from "./engine_inbox.ts";
@@ -23,6 +24,7 @@ import type { Log } from "./log.ts";
 import { OsRouter } from "./os_router.ts";
 import type { RoutingPort } from "./os_router.ts";
 import type { PingPorts } from "./ping.ts";
+import type { PortmapIo } from "./portmap_io.ts";
 import { Profiles } from "./profiles.ts";
 import type { StateStore } from "./state_file.ts";
 
@@ -38,6 +40,7 @@ export interface NodeOptions {
   readonly dialDerp: DerpDial;
   readonly interfaces: () => readonly InterfaceAddress[];
   readonly icmpEcho: PingPorts["icmpEcho"];
+  readonly portmap: PortmapIo;
   readonly host: HostFacts;
   readonly scheduler: Scheduler;
   readonly random: RandomBytes;
@@ -55,12 +58,19 @@ export function buildNode(options: NodeOptions): Backend {
   const { store, engine, inbox, dialDerp, interfaces, scheduler, random, log } = options;
   const profiles = new Profiles(store, random, () => scheduler.wall());
   let datapath: Datapath;
+  const portmap = new PortMapper(
+    { ...options.portmap, scheduler, random, localPort: () => engine.localPorts.udp4 },
+    () => datapath.portMapChanged(),
+    (line) => log.debug(line),
+  );
   const netcheck = new Netcheck({
     scheduler,
     random,
     sendStun: (to, payload) => engine.sendStun(to, payload),
     onStun: (handler) => datapath.onStun(handler),
     resolve,
+    icmpLatency: options.icmpEcho,
+    portmap: () => portmap.probe(),
     httpsLatency: (_region, node, timeoutMs) => httpsLatency(dialDerp, scheduler, node, timeoutMs),
     localFamilies: () => {
       const addresses = usableAddresses(interfaces(), engine.tunName);
@@ -96,6 +106,7 @@ export function buildNode(options: NodeOptions): Backend {
             log: (line) => log.debug(`derp: ${line}`),
           }),
         netcheck,
+        portmap,
         routing,
         lock: CLOSED_LOCK_FILTER,
         interfaces,

@@ -5,13 +5,13 @@
  *   0 s        plan: STUN requests to regions, over IPv4 and IPv6, repeated until answered
  *   …          each answer: latency of its region, own address as seen from there
  *   ≤ 3 s      all sets answered, or enough regions did and the slow ones had their time, or nothing comes any more
- *              no answer at all: UDP is blocked, ask the relays over HTTPS
+ *              no answer at all: UDP is blocked, ask the relays over HTTPS and ICMP
  *   ≤ 5 s      the report: home region from this run and the history of the last five minutes
  * ```
  * The first run, and one every five minutes, is full; those between are incremental (probe_plan.ts).
  * Source: net/netcheck.Client.GetReport.
  */
-import { formatAddrPort, parseIp } from "../../base/ip.ts";
+import { formatAddrPort, type IpBytes, parseAddrPort, parseIp } from "../../base/ip.ts";
 import type { RandomBytes } from "../../base/keys.ts";
 import type { Scheduler } from "../../base/clock.ts";
 import { regionIds, regionOf } from "../../derp/derp_map.ts";
@@ -44,6 +44,10 @@ export interface NetcheckPorts {
   resolve(host: string, family: 4 | 6): Promise<readonly string[]>;
   /** Milliseconds of `GET /derp/latency-check` over a fresh TLS connection to the node, or undefined. */
   httpsLatency(region: DERPRegion, node: DERPNode, timeoutMs: number): Promise<number | undefined>;
+  /** Milliseconds of an ICMP echo, undefined when none came back. Where it is absent ICMP is not tried. */
+  readonly icmpLatency?: (ip: IpBytes, timeoutMs: number) => Promise<number | undefined>;
+  /** Which port mapping services the router has. Where it is absent they are not looked for. Never rejects. */
+  readonly portmap?: () => Promise<{ readonly upnp: boolean; readonly pmp: boolean; readonly pcp: boolean }>;
   /** Whether the machine has an address of each family that could reach the Internet, and IPv6 at all. */
   localFamilies(): { readonly v4: boolean; readonly v6: boolean; readonly osHasIpv6: boolean };
 }
@@ -99,6 +103,7 @@ export class Netcheck {
     const previous = this.#history.last?.preferredDerp ?? 0;
 
     const builder = new ReportBuilder(local.osHasIpv6);
+    const portmap = this.#ports.portmap?.();
     const plan = makeProbePlan(map, local, last, previous);
     await new StunRun({
       ports: this.#ports,
@@ -110,7 +115,8 @@ export class Netcheck {
       address: (node, family) => this.#address(node, family),
     }).finished;
     if (!builder.udp) {
-      await this.#askByHttps(map, builder, REPORT_TIMEOUT_MS - (scheduler.monotonic() - start));
+      const left = REPORT_TIMEOUT_MS - (scheduler.monotonic() - start);
+      await Promise.all([this.#askByHttps(map, builder, left), this.#askByIcmp(map, builder, left)]);
     }
 
     const measured = builder.finish(scheduler.wall());
@@ -126,7 +132,7 @@ export class Netcheck {
       lastActivity: (region) => options.lastDerpActivity?.(region) ?? 0,
       forced: options.forcedDerp,
     });
-    const report = { ...measured, preferredDerp };
+    const report = { ...measured, ...await portmap, preferredDerp };
     this.#history.add(scheduler.monotonic(), report);
     return report;
   }
@@ -152,6 +158,21 @@ export class Netcheck {
     } catch {
       return this.#lastGood.get(key) ?? [];
     }
+  }
+
+  /** Asks the first node of every region at once, over IPv4. Source: netcheck.measureAllICMPLatency. */
+  async #askByIcmp(map: DERPMap, builder: ReportBuilder, timeoutMs: number): Promise<void> {
+    const { icmpLatency } = this.#ports;
+    if (icmpLatency === undefined) return;
+    await Promise.all(
+      regionIds(map).map((id) => regionOf(map, id)!).filter(mayBeHome).map(async (region) => {
+        const [node] = region.Nodes;
+        const to = (node.STUNPort ?? 0) < 0 ? undefined : await this.#address(node, 4);
+        const ip = to === undefined ? undefined : parseAddrPort(to)?.ip;
+        const ms = ip === undefined ? undefined : await icmpLatency(ip, timeoutMs).catch(() => undefined);
+        if (ms !== undefined) builder.icmp(region.RegionID, ms);
+      }),
+    );
   }
 
   /** Asks every region that may be home, all at once, until the time is over. */

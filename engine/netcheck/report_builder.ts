@@ -27,6 +27,7 @@ export class ReportBuilder {
   #udp = false;
   #httpsV4 = false;
   #httpsV6 = false;
+  #icmpV4 = false;
 
   constructor(osHasIpv6: boolean) {
     this.#osHasIpv6 = osHasIpv6;
@@ -85,17 +86,24 @@ export class ReportBuilder {
     if (node.IPv4 === "none" || literal === 16) this.#httpsV6 = true;
   }
 
+  /** A relay answered an ICMP echo, over IPv4. */
+  icmp(region: number, ms: number): void {
+    keepLower(this.#latency, region, ms);
+    this.#icmpV4 = true;
+  }
+
   /** The report so far, without a home. @param now Unix milliseconds. */
   finish(now: number): Report {
     return {
       ...EMPTY_REPORT,
       now,
       udp: this.#udp,
-      ipv4: this.#v4Latency.size > 0 || this.#httpsV4,
+      ipv4: this.#v4Latency.size > 0 || this.#httpsV4 || this.#icmpV4,
       ipv6: this.#v6Latency.size > 0 || this.#httpsV6,
       ipv4CanSend: this.#canSend.has(4),
       ipv6CanSend: this.#canSend.has(6),
       osHasIpv6: this.#osHasIpv6,
+      icmpv4: this.#icmpV4,
       mappingVariesByDestIp: this.#mappingVaries,
       regionLatency: new Map(this.#latency),
       regionV4Latency: new Map(this.#v4Latency),

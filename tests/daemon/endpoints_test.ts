@@ -72,7 +72,7 @@ const MAP: DERPMap = { Regions: { "1": { RegionID: 1, RegionCode: "a", RegionNam
 /** A tracker whose netchecks take a second, and what it did. */
 function tracker(report: Partial<Report> = {}) {
   const scheduler = new FakeScheduler();
-  const did = { runs: 0, endpoints: [] as string[][], addresses: ["192.0.2.1"] };
+  const did = { runs: 0, endpoints: [] as string[][], addresses: ["192.0.2.1"], mapped: "" };
   const options: TrackerOptions = {
     netcheck: {
       run: () => {
@@ -89,6 +89,7 @@ function tracker(report: Partial<Report> = {}) {
     ports: () => ({ udp4: 41641, udp6: 0 }),
     tunName: "agent0",
     lastDerpActivity: () => 0,
+    mapped: () => did.mapped,
     log: createLog({ verbose: 0, wall: () => 0, write: () => {} }),
     endpointsChanged: (endpoints) => did.endpoints.push(endpoints.map(({ addr }) => addr)),
     reported: () => {},
@@ -106,6 +107,19 @@ Deno.test("EndpointTracker tells local addresses at once and STUN's when they ar
   assert.deepEqual(did.endpoints.at(-1), ["198.51.100.1:1234", "[2001:db8::9]:5", "192.0.2.1:41641"]);
   endpoints.close();
   assert.equal(scheduler.pending, 0);
+});
+
+Deno.test("EndpointTracker tells a mapped port at once, first and as type 3", async () => {
+  const { scheduler, did, tracker: endpoints } = tracker();
+  endpoints.setMap(MAP);
+  await scheduler.advance(1000);
+  did.mapped = "198.51.100.1:41641";
+  endpoints.refreshLocal();
+  assert.deepEqual(endpoints.endpoints[0], { addr: "198.51.100.1:41641", type: 3 });
+  did.mapped = "";
+  endpoints.refreshLocal();
+  assert.equal(endpoints.endpoints.some(({ type }) => type === 3), false);
+  endpoints.close();
 });
 
 Deno.test("EndpointTracker measures every 5 minutes when idle, sooner when talked to or without a home", async () => {

@@ -177,11 +177,19 @@ export class Internet implements AsyncDisposable {
     };
     const lines = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
     await Deno.writeTextFile(conf, [...lines, "allow 1024-65535 0.0.0.0/0 1024-65535", ""].join("\n"));
-    namespace.spawn(["miniupnpd", "-d", "-f", conf, "-P", `${this.#dir}/${name}.pid`], {
-      stdin: "null",
-      stdout: "null",
-      stderr: Deno.env.get("MATRIX_VERBOSE") ? "inherit" : "null",
-    });
+    const argv = ["miniupnpd", "-d", "-f", conf, "-P", `${this.#dir}/${name}.pid`];
+    const child = namespace.spawn(argv, { stdin: "null", stdout: "null", stderr: "piped" });
+    const ready = Promise.withResolvers<void>();
+    (async () => {
+      let log = "";
+      for await (const part of child.stderr.pipeThrough(new TextDecoderStream())) {
+        if (log.length < 10_000) log += part;
+        if (log.includes("Listening for NAT-PMP/PCP")) ready.resolve();
+      }
+      ready.reject(new Error(`miniupnpd ended: ${log}`));
+    })();
+    await ready.promise;
+    ready.promise.catch(() => {});
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -103,6 +103,11 @@ export class TestNode implements AsyncDisposable {
       dialDerp: () => Promise.resolve({ duplex: new Duplex({ read() {}, write() {} }), host: "relay" }),
       interfaces: () => [{ device: "eth0", address: "192.0.2.10" }, { device: "fake0", address: "100.64.0.1" }],
       icmpEcho: () => Promise.resolve(3.5),
+      portmap: {
+        gateway: () => undefined,
+        open: () => Promise.reject(new Error("no sockets here")),
+        http: () => Promise.resolve(undefined),
+      },
       host: HOST,
       scheduler: this.scheduler,
       random: new SeededRandom(options.seed ?? 1).bytes,
