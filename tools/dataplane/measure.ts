@@ -87,7 +87,7 @@ export async function ping({ client }: Tunnel, count: number, intervalMs: number
 
 /** Pings while four streams fill the tunnel. */
 export async function pingSaturated(tunnel: Tunnel, count: number, intervalMs: number): Promise<PingSample> {
-  const seconds = Math.ceil(count * intervalMs / 1000) + 2;
+  const seconds = Math.ceil(count * intervalMs / 1000) + 1;
   const load = tunnel.client.must(["iperf3", "-c", innerAddress(2), "-t", String(seconds), "-P", "4"], {
     timeout: seconds * 1000 + 20_000,
   });
