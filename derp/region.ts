@@ -301,7 +301,9 @@ export class RegionConnection {
         },
         closed: (reason) => {
           if (!isCurrent()) return;
+          // A refusal may have been a passing one, so that after a WebSocket the upgrade is tried again.
           if (client.upgradeRefused) this.#byWebSocket.add(node.Name);
+          else this.#byWebSocket.delete(node.Name);
           this.#lost(reason, index);
         },
         dropped: (reason, count) => {

@@ -10,8 +10,11 @@ import type { DERPNode } from "../../derp/derp_map.ts";
 import { createDerpDial } from "../../derp/dial.ts";
 import { createHttpsLatency } from "../../derp/latency.ts";
 import { certNameOf, makeMetaCertificate, makeSelfSigned } from "../../derp/self_signed.ts";
+import { type HttpProxy } from "../../base/http_proxy.ts";
 import { Relay, trueRandom } from "../support/derp_relay.ts";
+import { connectProxy } from "../support/connect_proxy.ts";
 import { realScheduler } from "../support/real_scheduler.ts";
+import { testCertificates } from "../support/test_ca.ts";
 
 const NEVER = new AbortController().signal;
 
@@ -167,4 +170,49 @@ Deno.test("HTTPS latency is measured where the relay answers, and undefined wher
   const port = relay.port;
   await relay.stop();
   assert.equal(await measure(region, nodeAt(port, {}), 3000), undefined);
+});
+
+Deno.test("a certificate out of its dates names the clock; a pin is judged by control's clock", async () => {
+  const day = 86_400_000;
+  const dates = { from: Date.now() - 9 * day, to: Date.now() - 7 * day };
+  const { ca, cert, key } = await testCertificates(["derp.example"], ["127.0.0.1"], dates);
+  const server = createTlsServer({ key, cert });
+  server.on("tlsClientError", () => {});
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
+  const node = nodeAt((server.address() as AddressInfo).port, {});
+  assert.match(
+    await outcome(node, [ca]),
+    /^Cannot trust DERP node 1a \(127\.0\.0\.1:\d+\): it shows .* "derp\.example" issued by "Test Root"; it expired .*check the clock/,
+  );
+  const pinned = { ...node, CertName: certNameOf(cert) };
+  assert.match(await outcome(pinned), /the certificate expired/);
+  const controlNow = () => Date.now() - 8 * day;
+  (await createDerpDial({ scheduler: realScheduler, controlNow })(pinned, NEVER)).duplex.destroy();
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+});
+
+Deno.test("through the operator's proxy: CONNECT, then TLS with the node's own name", async () => {
+  await using proxy = await connectProxy();
+  const server = await serveTls(["127.0.0.1", "derp.example"]);
+  const chosen: string[] = [];
+  const proxyFor = ({ host, port, tls }: { host: string; port: number; tls: boolean }): HttpProxy => {
+    chosen.push(`${host}:${port} ${tls}`);
+    return { host: "127.0.0.1", port: proxy.port };
+  };
+  const dial = createDerpDial({ scheduler: realScheduler, ca: [server.certPem], proxyFor });
+  const node = nodeAt(server.port, { HostName: "derp.example" });
+  const { duplex, host } = await dial(node, NEVER);
+  duplex.destroy();
+  assert.deepEqual(chosen, [`derp.example:${server.port} true`]);
+  assert.equal(host, `derp.example:${server.port}`);
+  assert.deepEqual(
+    proxy.asked,
+    [`CONNECT 127.0.0.1:${server.port} HTTP/1.1`],
+    "an address of the map is used as it is",
+  );
+  await server.stop();
+  await assert.rejects(
+    dial(node, NEVER),
+    /^Error: the proxy 127\.0\.0\.1:\d+ refused to connect to .*: 502 Bad Gateway$/,
+  );
 });

@@ -37,7 +37,7 @@ class Bench {
   /** Names of the nodes dialled, with the time. */
   readonly dials: [string, number][] = [];
   /** How a node behaves; a relay when absent. */
-  readonly behaviour = new Map<string, "refuses" | "hangs" | "hangs up">();
+  readonly behaviour = new Map<string, "refuses" | "hangs" | "hangs up" | "WebSockets only">();
   readonly servers = new Map<string, DerpServer>();
   key: NodePrivate | undefined = NodePrivate.generate(this.random.bytes);
   readonly pool = new DerpPool({
@@ -46,7 +46,7 @@ class Bench {
     random: this.random.bytes,
     drops: this.drops,
     log: (line) => this.logs.push(line),
-    dial: (node, signal) => this.#dial(node, signal),
+    dial: (node, signal, webSocket) => this.#dial(node, signal, webSocket),
     events: {
       received: (region, _peer, payload) => this.received.push(`${region}: ${payload}`),
       peerGone: () => {},
@@ -68,15 +68,20 @@ class Bench {
     return server;
   }
 
-  async #dial(node: DERPNode, signal: AbortSignal) {
-    this.dials.push([node.Name, this.scheduler.monotonic()]);
+  async #dial(node: DERPNode, signal: AbortSignal, webSocket = false) {
+    this.dials.push([webSocket ? `${node.Name} by WebSocket` : node.Name, this.scheduler.monotonic()]);
     const behaviour = this.behaviour.get(node.Name);
     if (behaviour === "refuses") throw new Error(`no route to ${node.Name}`);
     if (behaviour === "hangs") {
       await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     }
     const [ours, theirs] = duplexPair();
-    if (behaviour === "hangs up") theirs.end("HTTP/1.1 500 X\r\n\r\n");
+    if (webSocket) {
+      if (behaviour !== "WebSockets only") throw new Error(`no WebSockets on ${node.Name}`);
+      this.server(node.Name).accept(theirs, "192.0.2.1", NOTHING, NOTHING);
+      return { duplex: ours, host: node.HostName, upgraded: true };
+    }
+    if (behaviour === "hangs up" || behaviour === "WebSockets only") theirs.end("HTTP/1.1 500 X\r\n\r\n");
     else {
       theirs.once("data", (request: Uint8Array) => {
         const end = new TextDecoder("latin1").decode(request).indexOf("\r\n\r\n") + 4;
@@ -148,6 +153,33 @@ Deno.test("the nodes of a region are tried in order, and one that fails the logi
   assert.deepEqual(bench.dials.map(([name]) => name), ["1a", "1b", "1c"]);
   assert.equal(bench.pool.status()[0].node, "1c");
   assert.match(bench.logs[0], /derp-1: the server answered the upgrade with HTTP\/1\.1 500 X/);
+  await bench.end();
+});
+
+Deno.test("a node that refuses the upgrade is tried by WebSocket next, and by the upgrade after that", async () => {
+  const bench = new Bench();
+  bench.behaviour.set("1a", "WebSockets only");
+  bench.pool.setMap(mapOf("1a"));
+  bench.pool.setHome(1);
+  await bench.scheduler.advance(200);
+  assert.deepEqual(bench.dials.map(([name]) => name), ["1a", "1a by WebSocket"]);
+  assert.equal(bench.pool.status()[0].kind, "connected");
+  bench.pool.send(1, bench.key!.public.hex, Uint8Array.of(5));
+  await bench.scheduler.advance(0);
+  assert.deepEqual(bench.received, ["1: 5"]);
+  bench.pool.rebind();
+  await bench.scheduler.advance(500);
+  assert.equal(bench.pool.status()[0].kind, "connected");
+
+  bench.behaviour.set("1a", "hangs up");
+  bench.dials.length = 0;
+  bench.pool.rebind();
+  await bench.scheduler.advance(2000);
+  const tried = bench.dials.map(([name]) => name);
+  assert.ok(tried.includes("1a") && tried.includes("1a by WebSocket"), `both in turn: ${tried}`);
+  bench.behaviour.clear();
+  await bench.scheduler.advance(10_000);
+  assert.equal(bench.pool.status()[0].kind, "connected");
   await bench.end();
 });
 

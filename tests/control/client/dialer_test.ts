@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import type { Socket } from "node:net";
 import { concat, fromBase64, utf8 } from "../../../base/bytes.ts";
 import { MachinePrivate, MachinePublic } from "../../../base/keys.ts";
@@ -42,7 +43,7 @@ Deno.test("dialTarget(): the ports of every kind of URL", () => {
   }
 });
 
-type Behaviour = "works" | "refuses" | "hangs" | "404";
+type Behaviour = "works" | "refuses" | "hangs" | "404" | "WebSockets only";
 
 /** A network in which each port behaves as told, on a fake clock. */
 class Network {
@@ -75,10 +76,11 @@ class Network {
       if (behaviour === "hangs") return;
       const [near, far] = socketPair();
       this.open.add(near);
-      far.on(
-        "data",
-        (chunk) => far.write(behaviour === "works" ? accept(chunk) : utf8("HTTP/1.1 404 Not Found\r\n\r\n")),
-      );
+      far.on("data", (chunk) => {
+        const webSocket = behaviour === "WebSockets only" && /^GET /.test(new TextDecoder().decode(chunk));
+        if (behaviour === "works") far.write(accept(chunk));
+        else far.write(webSocket ? acceptWebSocket(chunk) : utf8("HTTP/1.1 404 Not Found\r\n\r\n"));
+      });
       far.on("error", () => {});
       resolve(near as Socket);
     });
@@ -113,6 +115,38 @@ function accept(request: Uint8Array): Uint8Array {
     answer.response,
   );
 }
+
+/** What controlhttpserver answers to a WebSocket: the handshake's response is its first message. */
+function acceptWebSocket(request: Uint8Array): Uint8Array {
+  const text = new TextDecoder().decode(request);
+  const url = new URL(/^GET (\S+)/.exec(text)![1], "http://x");
+  assert.equal(url.pathname, "/ts2021");
+  assert.match(text, /\r\nSec-WebSocket-Protocol: tailscale-control-protocol\r\n/);
+  const initiation = fromBase64(url.searchParams.get("X-Tailscale-Handshake")!)!;
+  const answer = answerHandshake(SERVER, initiation, new MachinePrivate(new Uint8Array(32).fill(9)));
+  assert.ok(!isRefused(answer));
+  const key = /Sec-WebSocket-Key: (\S+)/.exec(text)![1];
+  const accepted = createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+  return concat(
+    utf8(
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+        `Sec-WebSocket-Protocol: tailscale-control-protocol\r\nSec-WebSocket-Accept: ${accepted}\r\n\r\n`,
+    ),
+    Uint8Array.of(0x82, answer.response.length),
+    answer.response,
+  );
+}
+
+Deno.test("Dialer: a WebSocket last, where something answers but does not upgrade", async () => {
+  const behind = new Network("https://c.example", { "tcp:80": "404", "tls:443": "WebSockets only" });
+  assert.deepEqual(await behind.dial(), { dialled: ["tcp:80@0", "tls:443@0", "tls:443@0"], outcome: "connected" });
+  const plain = new Network("http://10.0.0.1:8080", { "tcp:8080": "WebSockets only" });
+  assert.deepEqual(await plain.dial(), { dialled: ["tcp:8080@0", "tcp:8080@0"], outcome: "connected" });
+  const none = new Network("https://c.example", { "tcp:80": "404", "tls:443": "404" });
+  assert.deepEqual(await none.dial(), { dialled: ["tcp:80@0", "tls:443@0", "tls:443@0"], outcome: "not-control" });
+  const closed = new Network("https://c.example", {});
+  assert.deepEqual(await closed.dial(), { dialled: ["tcp:80@0", "tls:443@0"], outcome: "unreachable" });
+});
 
 Deno.test("Dialer: port 80 alone when it works", async () => {
   const network = new Network("https://c.example", { "tcp:80": "works", "tls:443": "works" });

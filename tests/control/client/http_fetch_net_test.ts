@@ -3,9 +3,11 @@ import assert from "node:assert/strict";
 import http from "node:http";
 import https from "node:https";
 import type { AddressInfo } from "node:net";
-import { connectWith } from "../../../control/client/connect.ts";
+import tls from "node:tls";
+import { connectWith, openConnection } from "../../../control/client/connect.ts";
 import { ControlError } from "../../../control/client/errors.ts";
-import { type FetchOptions, httpFetch } from "../../../control/client/http_fetch.ts";
+import { type FetchOptions, fetchWith, httpFetch } from "../../../control/client/http_fetch.ts";
+import { connectProxy } from "../../support/connect_proxy.ts";
 import { testCertificates } from "../../support/test_ca.ts";
 
 const never = new AbortController().signal;
@@ -107,4 +109,67 @@ Deno.test("connectWith() takes any certificate for the Noise stream, but says wh
     assert.equal(warnings.length, 2);
     assert.match(warnings[0], /^certificate of control\.example:\d+ is not trusted: /);
   });
+});
+
+Deno.test("httpFetch(): a certificate out of its dates names the clock", async () => {
+  await serving(true, (_, response) => response.end(), async (port) => {
+    const fetch = fetchWith(undefined, () => 0);
+    // The TLS library goes by the real clock, and finds nothing wrong with the dates.
+    const error = await failure(fetch("GET", new URL(`https://127.0.0.1:${port}/`), { ...options, ca: [] }));
+    assert.match(error.message, /it is valid only from .*, and this machine's clock says 1970-01-01 00:00 UTC: check/);
+  });
+});
+
+Deno.test("httpFetch(): a port without TLS", async () => {
+  await serving(false, (_, response) => response.end(), async (port) => {
+    const error = await failure(httpFetch("GET", new URL(`https://127.0.0.1:${port}/`), options));
+    assert.equal(error.code, "tls");
+    assert.match(error.message, /it does not speak TLS on this port/);
+  });
+});
+
+Deno.test("openConnection(): the host's name is in the ClientHello, an address is not", async () => {
+  const names: string[] = [];
+  const server = tls.createServer({
+    cert,
+    key,
+    SNICallback: (name, done) => {
+      names.push(name);
+      done(null);
+    },
+  });
+  server.on("secureConnection", (socket) => socket.on("error", () => {}));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
+  const { port } = server.address() as AddressInfo;
+  for (const host of ["control.example", "127.0.0.1"]) {
+    const { socket, flaw } = await openConnection({ host, address: "127.0.0.1", port, tls: true }, network, never);
+    assert.equal(flaw, undefined);
+    socket.destroy();
+  }
+  assert.deepEqual(names, ["control.example", ""]);
+  await new Promise((resolve) => server.close(resolve));
+});
+
+Deno.test("through the operator's proxy: http and https by CONNECT, with the target's own certificate", async () => {
+  await using proxy = await connectProxy();
+  const proxyFor = () => ({ host: "127.0.0.1", port: proxy.port });
+  const fetch = fetchWith(proxyFor, () => Date.now());
+  for (const secure of [false, true]) {
+    await serving(
+      secure,
+      (request, response) => response.end(`${request.headers.host} ${request.url}`),
+      async (port) => {
+        const url = new URL(`${secure ? "https" : "http"}://127.0.0.1:${port}/key?v=1`);
+        const got = await fetch("GET", url, options);
+        assert.equal(new TextDecoder().decode(got.body), `127.0.0.1:${port} /key?v=1`);
+        assert.equal(proxy.asked.at(-1), `CONNECT 127.0.0.1:${port} HTTP/1.1`);
+        if (secure) assert.equal((await failure(fetch("GET", url, { ...options, ca: [] }))).code, "tls");
+      },
+    );
+  }
+  const nobody = await failure(fetch("GET", new URL("http://127.0.0.1:1/"), options));
+  assert.match(nobody.message, /^Cannot reach control server 127\.0\.0\.1:1: the proxy .* refused to connect .*: 502/);
+  const gone = fetchWith(() => ({ host: "127.0.0.1", port: 1 }), () => Date.now());
+  const silent = await failure(gone("GET", new URL("http://127.0.0.1:1/"), options));
+  assert.match(silent.message, /^Cannot reach control server 127\.0\.0\.1:1: the proxy 127\.0\.0\.1:1 does not answer/);
 });
