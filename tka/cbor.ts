@@ -113,12 +113,6 @@ export class CborWriter {
     return this;
   }
 
-  /** One item that is CBOR already. */
-  encoded(item: Uint8Array): this {
-    this.#put(item);
-    return this;
-  }
-
   null(): this {
     const at = this.#room(1);
     this.#bytes[at] = NULL;

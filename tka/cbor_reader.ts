@@ -78,15 +78,6 @@ export class CborReader {
     return this.isNil() ? undefined : BigInt(this.#unsigned());
   }
 
-  /** Go's int64; undefined for null. */
-  int64(): bigint | undefined {
-    if (this.isNil()) return undefined;
-    const negative = this.#major() === MAJOR.NEGATIVE;
-    const value = BigInt(negative ? this.#head() : this.#unsigned());
-    if (value > INT64_MAX) this.#refuse("an integer of 64 bits with its sign");
-    return negative ? -1n - value : value;
-  }
-
   /** Go's uint8; undefined for null. */
   uint8(): number | undefined {
     if (this.isNil()) return undefined;

@@ -20,8 +20,6 @@ export type TkaErrorCode =
   /** An AUM that the operation needs is not in the store. */
   | "missing-aum"
   | "store-not-empty"
-  /** What a store holds under a hash has another. */
-  | "corrupt-store"
   | "store-empty"
   /** Several chains without a common ancestor, and no hint which one was active. */
   | "several-chains"

@@ -2,10 +2,13 @@
 // Many more worlds: deno task oracle.
 
 import assert from "node:assert/strict";
+import { join } from "node:path";
+import { DiskChonk } from "../../daemon/lock/disk_chonk.ts";
 import { fromHex, toHex, utf8 } from "../../base/bytes.ts";
 import { NodePublic } from "../../base/keys.ts";
 import { Secret } from "../../base/secret.ts";
 import { Aum, validateAum } from "../../tka/aum.ts";
+import { Authority } from "../../tka/authority.ts";
 import { AUM_KIND } from "../../tka/aum_kind.ts";
 import { disablementValue } from "../../tka/disablement.ts";
 import { TkaError } from "../../tka/errors.ts";
@@ -22,7 +25,6 @@ import {
 import { verifyGoStd, verifyZip215 } from "../../tka/signature.ts";
 import { parseAuthKey, wrapAuthKey } from "../../tka/wrapped_auth_key.ts";
 import type { State } from "../../tka/state.ts";
-import { decodeStoredAum, encodeStoredAum, storedAumPath } from "../../tka/stored_aum.ts";
 import { missingAums, syncOffer } from "../../tka/sync.ts";
 import { offerFor } from "../../tka/sync_round.ts";
 import { drawChain, longChain, TestNode } from "../support/chain_dsl.ts";
@@ -246,64 +248,79 @@ interface Disk {
   readonly Error: string;
 }
 
+interface TestDirectory extends Disposable {
+  readonly path: string;
+  /** Content of each file, hex, by its name below the directory. */
+  files(): Record<string, string>;
+}
+
+/** A directory with these files, gone when disposed of. */
+function directory(files: Readonly<Record<string, string>> = {}): TestDirectory {
+  const path = Deno.makeTempDirSync({ prefix: "agent-tka-" });
+  for (const [name, content] of Object.entries(files)) {
+    Deno.mkdirSync(join(path, name, ".."), { recursive: true });
+    Deno.writeFileSync(join(path, name), Uint8Array.fromHex(content));
+  }
+  return {
+    path,
+    files: () => {
+      const names = [...Deno.readDirSync(path)].flatMap(({ name, isDirectory }) =>
+        isDirectory ? [...Deno.readDirSync(join(path, name))].map((file) => `${name}/${file.name}`) : [name]
+      );
+      return Object.fromEntries(names.map((name) => [name, toHex(Deno.readFileSync(join(path, name)))]));
+    },
+    [Symbol.dispose]: () => Deno.removeSync(path, { recursive: true }),
+  };
+}
+
+oracleTest("DiskChonk opens the directory that upstream wrote, and upstream ours", async (oracle) => {
+  const tree = drawChain("G -> A -> B* -> C");
+  const aums = [tree.genesis, ...tree.to("C")];
+  const Purge = [tree.aum("A").hash, tree.genesis.hash];
+  const theirs = await oracle.ask<Disk>({ Op: "disk", AUMs: aums.map((aum) => toHex(aum.bytes)), Purge });
+  assert.equal(theirs.Error, "");
+  using written = directory({ ...theirs.Files, "AA/.tmp": "00", "notes.txt": "00" });
+  const chonk = DiskChonk.open(written.path);
+  assert.deepEqual([...chonk.all()].sort(), aums.slice(2).map((aum) => aum.hash).sort());
+  assert.equal(Authority.open(chonk).head, theirs.Head);
+  assert.ok((chonk.commitTime(tree.aum("C").hash) as number) > 1.7e12);
+
+  using empty = directory();
+  const ours = DiskChonk.open(empty.path);
+  Authority.bootstrap(ours, tree.genesis, 1.7e12).inform(ours, aums.slice(1), 1.7e12);
+  const again = await oracle.ask<Disk>({ Op: "disk", Files: empty.files() });
+  assert.equal(again.Error, "");
+  assert.deepEqual(again.All?.toSorted(), aums.map((aum) => aum.hash as string).sort());
+  assert.equal(again.Head, tree.aum("C").hash);
+});
+
 oracleTest(
-  "records of stored AUMs are upstream's, both ways, with purged ones and what is not theirs",
+  "L14: an altered file is refused by DiskChonk wherever upstream refuses it, or read alike",
   async (oracle) => {
-    const tree = drawChain("G -> A -> B* -> C");
-    const aums = [tree.genesis, ...tree.to("C")];
-    const theirs = await oracle.ask<Disk>({
-      Op: "disk",
-      AUMs: aums.map((aum) => toHex(aum.bytes)),
-      Purge: [tree.aum("A").hash, tree.genesis.hash],
-    });
-    assert.equal(theirs.Error, "");
-    assert.equal(theirs.Head, tree.aum("C").hash);
-    for (const aum of aums) {
-      const bytes = Uint8Array.fromHex(theirs.Files[storedAumPath(aum.hash)]);
-      const stored = decodeStoredAum(bytes, aum.hash);
-      assert.equal(toHex(encodeStoredAum(stored)), toHex(bytes));
-      assert.deepEqual(stored.aum?.bytes, aum.bytes);
-      assert.ok(stored.createdUnix > 1.7e9);
-      assert.equal(stored.purgedUnix > 0, aum === tree.genesis || aum === tree.aum("A"));
+    const tree = drawChain("G -> A");
+    const random = new SeededRandom(14);
+    using whole = directory();
+    const chonk = DiskChonk.open(whole.path);
+    Authority.bootstrap(chonk, tree.genesis, 1.7e12).inform(chonk, [tree.aum("A")], 1.7e12);
+    const files = whole.files();
+    const { hash } = tree.aum("A");
+    const name = `${hash.slice(0, 2)}/${hash}`;
+    let refused = 0;
+    for (let i = 0; i < 300; i++) {
+      const altered = { ...files, [name]: toHex(mutate(random, Uint8Array.fromHex(files[name]))) };
+      using place = directory(altered);
+      const theirs = await oracle.ask<Disk>({ Op: "disk", Files: altered });
+      let ours: string | undefined;
+      try {
+        ours = Authority.open(DiskChonk.open(place.path)).head;
+      } catch {
+        refused++;
+      }
+      if (ours !== undefined) assert.equal(ours, theirs.Head, `${altered[name]}: ${theirs.Error}`);
     }
-    // And what we write, upstream opens.
-    const record = (aum: Aum, purgedUnix = 0) => [
-      storedAumPath(aum.hash),
-      toHex(encodeStoredAum({ aum, createdUnix: 1_700_000_000, purgedUnix })),
-    ];
-    const files = Object.fromEntries([...aums.map((aum) => record(aum)), ["readme.txt", "00"], ["AA/.tmp", "00"]]);
-    const again = await oracle.ask<Disk>({ Op: "disk", Files: files });
-    assert.equal(again.Error, "");
-    assert.deepEqual(again.All?.toSorted(), aums.map((aum) => aum.hash as string).sort());
-    assert.equal(again.Head, tree.aum("C").hash);
+    assert.ok(refused > 200, `${refused} refused`);
   },
 );
-
-oracleTest("L14: altered records of stored AUMs are refused by both, or read alike", async (oracle) => {
-  const tree = drawChain("G -> A");
-  const random = new SeededRandom(14);
-  const hash = tree.aum("A").hash;
-  const good = encodeStoredAum({ aum: tree.aum("A"), createdUnix: 1_700_000_000, purgedUnix: 0 });
-  const genesis = encodeStoredAum({ aum: tree.genesis, createdUnix: 1_700_000_000, purgedUnix: 0 });
-  let refused = 0;
-  for (let i = 0; i < 400; i++) {
-    const bytes = mutate(random, good);
-    const theirs = await oracle.ask<Disk>({
-      Op: "disk",
-      Files: { [storedAumPath(tree.genesis.hash)]: toHex(genesis), [storedAumPath(hash)]: toHex(bytes) },
-    });
-    let ours: string | undefined;
-    try {
-      const stored = decodeStoredAum(bytes, hash);
-      ours = stored.aum !== undefined && stored.purgedUnix <= 0 ? hash : tree.genesis.hash;
-    } catch (error) {
-      assert.ok(error instanceof TkaError);
-      refused++;
-    }
-    assert.equal(ours ?? "", theirs.Head, `${toHex(bytes)}: ${theirs.Error}`);
-  }
-  assert.ok(refused > 200);
-});
 
 oracleTest("verifyZip215() and verifyGoStd() agree with upstream's verifiers on edge vectors", async (oracle) => {
   const vectors = edgeSignatures(new SeededRandom(7));

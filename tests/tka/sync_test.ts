@@ -5,6 +5,7 @@ import { AUM_KIND } from "../../tka/aum_kind.ts";
 import { UPSTREAM_WALK_LIMITS } from "../../tka/limits.ts";
 import type { State } from "../../tka/state.ts";
 import { missingAums, syncIntersection, syncOffer } from "../../tka/sync.ts";
+import { firstPage, offerFor } from "../../tka/sync_round.ts";
 import type { DrawnChain, TestNode as Node } from "../support/chain_dsl.ts";
 import { drawChain, longChain, TestNode } from "../support/chain_dsl.ts";
 import { testKey } from "../support/lock_keys.ts";
@@ -122,6 +123,41 @@ Deno.test("L16: checkpoints in the offer let a compacted node find common ground
   assert.ok(behind.chonk.size < 80, `${behind.chonk.size} AUMs left`);
   exchange(behind, control);
   assert.equal(behind.authority.head, control.authority.head);
+});
+
+Deno.test("L16: offerFor() names what the asker has, so that upstream's search ends there at any distance", () => {
+  const { genesis } = drawChain("G");
+  const aums = longChain(genesis, genesis.state as State, 2500, testKey(1));
+  const control = new TestNode(genesis).learn(aums);
+  const asker = new TestNode(genesis, 0, UPSTREAM_WALK_LIMITS).learn(aums.slice(0, 120));
+  asker.authority = asker.authority.compact(asker.chonk, { minChain: 24, minAgeMs: 1 }, 1000);
+  const offers = [control, asker].map((node) => syncOffer(node.authority, node.chonk));
+  assert.throws(() => missingAums(asker.authority, asker.chonk, offers[0]), { code: "no-intersection" });
+  const made = offerFor(control.authority, control.chonk, offers[1]);
+  assert.deepEqual(made.ancestors, [asker.authority.head, ...offers[0].ancestors]);
+  assert.deepEqual(missingAums(asker.authority, asker.chonk, made), []);
+  // One that branched off is shown where, and sends its branch.
+  const branch = longChain(aums[119], genesis.state as State, 3, testKey(2), 50, "own");
+  asker.learn(branch);
+  const again = offerFor(control.authority, control.chonk, syncOffer(asker.authority, asker.chonk));
+  assert.deepEqual(missingAums(asker.authority, asker.chonk, again).slice(-3), branch);
+  // And a stranger gets the plain offer.
+  const stranger = drawChain("G", { stateId1: 9n }).node();
+  assert.deepEqual(
+    offerFor(control.authority, control.chonk, syncOffer(stranger.authority, stranger.chonk)),
+    offers[0],
+  );
+});
+
+Deno.test("firstPage() keeps parents first, under the limit, and always moves", () => {
+  const { genesis } = drawChain("G");
+  const aums = longChain(genesis, genesis.state as State, 20, testKey(1));
+  const sizes = aums.map((aum) => Math.ceil(aum.bytes.length / 3) * 4 + 3);
+  assert.deepEqual(firstPage(aums), aums);
+  assert.equal(firstPage(aums, 1).length, 1);
+  assert.equal(firstPage(aums, sizes[0] + sizes[1]).length, 2);
+  assert.equal(firstPage(aums, sizes[0] + sizes[1] - 1).length, 1);
+  assert.equal(firstPage([]).length, 0);
 });
 
 Deno.test("random branches on both sides always converge in one exchange", () => {
