@@ -21,10 +21,10 @@ const ends: Record<string, number> = {};
 const started = performance.now();
 const seconds = () => ((performance.now() - started) / 1000).toFixed(0);
 
-function run(seed: number, lengthOf: (random: SeededRandom) => number): void {
+async function run(seed: number, lengthOf: (random: SeededRandom) => number): Promise<void> {
   const random = new SeededRandom(seed);
   try {
-    const { end } = runHistory(random, lengthOf(random));
+    const { end } = await runHistory(random, lengthOf(random));
     ends[end] = (ends[end] ?? 0) + 1;
   } catch (error) {
     console.error(`history ${seed} loses its node: ${error}`);
@@ -33,10 +33,10 @@ function run(seed: number, lengthOf: (random: SeededRandom) => number): void {
 }
 
 for (let i = 0; i < histories; i++) {
-  run(first + i, (random) => logUniform(random, most));
+  await run(first + i, (random) => logUniform(random, most));
   if ((i + 1) % 500 === 0) console.log(`${i + 1} histories, ${JSON.stringify(ends)}, ${seconds()} s`);
 }
 for (let i = 0; i < long; i++) {
-  run(first + histories + i, (random) => 10_000 + random.int(90_001));
+  await run(first + histories + i, (random) => 10_000 + random.int(90_001));
   console.log(`${i + 1} long histories, ${JSON.stringify(ends)}, ${seconds()} s`);
 }

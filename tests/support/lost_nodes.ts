@@ -12,8 +12,10 @@ import { isDisablementValue } from "../../tka/disablement.ts";
 import { MemChonk } from "../../tka/mem_chonk.ts";
 import { COMPACTION_DEFAULTS } from "../../tka/limits.ts";
 import type { State } from "../../tka/state.ts";
-import { missingAums, syncOffer } from "../../tka/sync.ts";
-import { firstPage, offerFor, receiveAnswer, roundOutcome } from "../../tka/sync_round.ts";
+import type { SyncOffer } from "../../tka/sync.ts";
+import { missingAums } from "../../tka/sync.ts";
+import { firstPage, offerFor } from "../../tka/sync_round.ts";
+import { syncWithControl } from "../../daemon/lock/sync.ts";
 import { longChain } from "./chain_dsl.ts";
 import { signers, testKey } from "./lock_keys.ts";
 import type { SeededRandom } from "./random.ts";
@@ -81,7 +83,7 @@ class Control {
   }
 
   /** The answer to an offer. */
-  answer(asker: ReturnType<typeof syncOffer>, manners: Manners) {
+  answer(asker: SyncOffer, manners: Manners): { offer: SyncOffer; received: readonly Aum[] } {
     const random = this.#random;
     const offer = offerFor(this.authority, this.chonk, asker);
     let received: readonly Aum[] = [];
@@ -114,16 +116,28 @@ class Node {
     this.acknowledged = this.authority.head;
   }
 
-  /** One round; true when the heads agree behind it. */
-  sync(control: Control, manners: Manners, now: number): boolean {
-    const { offer, received } = control.answer(syncOffer(this.authority, this.chonk), manners);
-    const round = receiveAnswer(this.authority, this.chonk, offer, received, now);
-    this.authority = round.authority;
-    if (round.kind === "exchange" && round.send.length > 0) {
-      control.authority = control.authority.inform(control.chonk, round.send, now);
-    }
-    if (round.kind === "no-common-history") this.#bootstrapAgain(control, now);
-    const synced = roundOutcome(this.authority, control.authority.head) === "synced";
+  /** One synchronization by the daemon's own code; true when the heads agree behind it. */
+  async sync(control: Control, manners: Manners, now: number): Promise<boolean> {
+    const outcome = await syncWithControl(this.authority, {
+      rpc: {
+        offer: (head, ancestors) => {
+          const { offer, received } = control.answer({ head, ancestors } as SyncOffer, manners);
+          return Promise.resolve({ ...offer, missing: received.map((aum) => aum.bytes) });
+        },
+        send: (_head, aums) => {
+          const sent = aums.map((bytes) => Aum.decode(bytes));
+          if (sent.length > 0) control.authority = control.authority.inform(control.chonk, sent, now);
+          return Promise.resolve(control.authority.head);
+        },
+      },
+      chonk: this.chonk,
+      now: () => now,
+      moved: () => {},
+      check: () => {},
+    });
+    this.authority = outcome.authority;
+    if (outcome.kind === "no-common-history") this.#bootstrapAgain(control, now);
+    const synced = outcome.kind === "synced";
     if (synced) this.acknowledged = this.authority.head;
     return synced;
   }
@@ -144,7 +158,7 @@ class Node {
 }
 
 /** Runs one history. Control's chain is `length` AUMs in all. @throws AssertionError when the node is lost. */
-export function runHistory(random: SeededRandom, length: number): Outcome {
+export async function runHistory(random: SeededRandom, length: number): Promise<Outcome> {
   const control = new Control(random);
   const node = new Node(control.lock.genesis);
   let now = 0;
@@ -157,7 +171,7 @@ export function runHistory(random: SeededRandom, length: number): Outcome {
     left -= grown;
     for (let deeds = random.int(4); deeds > 0; deeds--) {
       const roll = random.int(100);
-      if (roll < 40) node.sync(control, random.pick(MANNERS), now);
+      if (roll < 40) await node.sync(control, random.pick(MANNERS), now);
       else if (roll < 60) {
         const request = { ...COMPACTION_DEFAULTS, keepFrom: node.acknowledged };
         node.authority = node.authority.compact(node.chonk, request, now);
@@ -171,12 +185,12 @@ export function runHistory(random: SeededRandom, length: number): Outcome {
     }
   }
   let rounds = 0;
-  while (!node.sync(control, "honest", now) && rounds < 4) rounds++;
+  while (!await node.sync(control, "honest", now) && rounds < 4) rounds++;
   let end: Outcome["end"] = node.retired > 0 ? "re-bootstrapped" : "synced";
   if (node.authority.head !== control.authority.head) {
     // "Disable the lock on this node and let it join again": what the named state advises.
     node.restart(control.lock.genesis, now);
-    while (!node.sync(control, "honest", now) && rounds < 9) rounds++;
+    while (!await node.sync(control, "honest", now) && rounds < 9) rounds++;
     end = "remedy followed";
   }
   assert.equal(node.authority.head, control.authority.head);
