@@ -32,6 +32,7 @@ import type { Datapath } from "./datapath.ts";
 import { ExpiryTimer } from "./expiry_timer.ts";
 import { Health } from "./health.ts";
 import { buildHostinfo } from "./hostinfo.ts";
+import type { TailnetLock } from "./lock/tailnet_lock.ts";
 import { AwaitedLogin, isLoginUrl } from "./login_url.ts";
 import { updateNodeHealth } from "./node_health.ts";
 import { NodeView } from "./node_view.ts";
@@ -39,6 +40,7 @@ import { peerNotice } from "./peer_notices.ts";
 import { isPingType, ping } from "./ping.ts";
 import type { PingResult, PingType } from "./ping.ts";
 import { EMPTY_PERSIST } from "./persist.ts";
+import type { Persist } from "./persist.ts";
 import { applyChange, change, changedPrefs, controlUrl, publicPrefs } from "./prefs.ts";
 import type { MaskedPrefs, Prefs } from "./prefs.ts";
 import { isExpired } from "./router.ts";
@@ -90,6 +92,7 @@ export class Backend {
       relaysChanged: () => this.#updateSoon(),
       failed: options.failed,
     });
+    options.lock.onChange(() => this.#lockChanged());
     this.#healthTick();
   }
 
@@ -128,6 +131,11 @@ export class Backend {
     return this.datapath.endpoints;
   }
 
+  /** Tailnet Lock of this node. */
+  get lock(): TailnetLock {
+    return this.#options.lock;
+  }
+
   /** Health as sentences, brought up to date. */
   healthStrings(): string[] {
     this.#updateHealth();
@@ -144,6 +152,7 @@ export class Backend {
       const old = this.#session;
       this.#session = undefined;
       const oldUrl = controlUrl(this.prefs);
+      this.lock.connect(undefined);
       await old?.close();
       if (options.updatePrefs !== undefined) {
         const { persist, unknown } = this.prefs;
@@ -208,8 +217,10 @@ export class Backend {
         // It was told and would not have it: it knows us no more, and we shall not know the key.
         this.#options.log.warn(text);
       }
+      this.lock.connect(undefined);
       await this.#session?.close();
       this.#session = undefined;
+      this.lock.forget();
       this.#saved.forget();
       this.#forgetNetmap();
       this.#awaited.end();
@@ -244,6 +255,7 @@ export class Backend {
     this.#expiry.cancel();
     this.#healthTimer?.cancel();
     await this.#serial.catch(() => {});
+    this.lock.close();
     const session = this.#session;
     this.#session = undefined;
     if (session !== undefined && this.#options.ephemeral && session.loggedIn) {
@@ -285,13 +297,15 @@ export class Backend {
       throw new BackendError(cause instanceof Error ? cause.message : String(cause), { cause });
     }
     this.health.clear("agent-server-key-changed");
+    this.lock.bind(this.#saved.profileId, controlUrl(prefs));
+    this.lock.connect(api);
     const session: ControlSession = new ControlSession({
       api,
       persist: prefs.persist ?? EMPTY_PERSIST,
       hostinfo: this.#hostinfo(),
       endpoints: [...this.endpoints],
       discoKey: new DiscoPublic(fromHex(this.datapath.engine.discoKey)!),
-      tkaHead: "",
+      tkaHead: this.lock.head,
       authKey,
       ephemeral,
       paused: this.#wantsPause(),
@@ -299,7 +313,7 @@ export class Backend {
       random,
       log: log.child("control"),
       events: {
-        persistChanged: (persist) => this.#saved.setPersist(persist),
+        persistChanged: (persist) => this.#saved.setKeys(persist),
         authUrl: (url) => this.#gotAuthUrl(url),
         loggedIn: () => this.#loggedIn(),
         loginFailed: (text, passing) => this.#loginFailed(text, passing),
@@ -405,6 +419,7 @@ export class Backend {
     const selfChanged = this.#netmap?.self !== netmap.self;
     this.#netmap = netmap;
     this.#saved.keepLogin(netmap);
+    this.lock.gotNetmap(netmap, this.#saved.profileId);
     const wasExpired = this.#keyExpired;
     this.#keyExpired = isExpired(netmap.self, this.controlNow);
     // An administrator extended the key.
@@ -446,10 +461,23 @@ export class Backend {
       controlNow: this.controlNow,
     });
     this.#view = new NodeView(netmap, routed.visible);
-    const { lockProblem } = routed;
-    this.health.set("agent-tailnet-lock", lockProblem !== undefined, this.now, { error: lockProblem ?? "" });
     this.health.set("agent-accept-routes-off", routed.routesOffered && !this.prefs.RouteAll, this.now);
     this.#expiry.arm(routed.nextExpiry === undefined ? undefined : routed.nextExpiry - this.controlNow);
+  }
+
+  /** The lock's head, verdicts or condition are others now. */
+  #lockChanged(): void {
+    if (this.#closed) return;
+    this.#session?.update({ tkaHead: this.lock.head });
+    const netmap = this.#netmap;
+    if (netmap !== undefined && isDown(this.#state)) this.#view = new NodeView(netmap, this.#acceptedWhileDown(netmap));
+    this.#reconfigure();
+    this.#updateSoon();
+  }
+
+  /** Changes the part of the profile the user does not set. */
+  setPersist(change: Partial<Persist>): void {
+    this.#saved.setPersist({ ...this.prefs.persist ?? EMPTY_PERSIST, ...change });
   }
 
   #lookAtExpiry(): void {
@@ -518,7 +546,20 @@ export class Backend {
     if (changed !== undefined) this.bus.send({ Health: changed });
   }
 
+  #updateLockHealth(): void {
+    const { health, lock, now } = this;
+    const netmap = this.#netmap;
+    const problem = (netmap && lock.filter(netmap).problem) ?? lock.problem;
+    health.set("agent-tailnet-lock", problem !== "", now, { error: problem });
+    const signed = lock.selfSigned(netmap?.self);
+    const { nodeKey, lockKey } = this.prefs.persist ?? EMPTY_PERSIST;
+    const command = `agent lock sign ${nodeKey?.public} ${lockKey?.public.cliString()}`;
+    health.set("agent-locked-out", !signed, now, { command });
+    health.set("no-tailnet-lock-state-dir", lock.inMemory, now);
+  }
+
   #updateHealth(): void {
+    this.#updateLockHealth();
     updateNodeHealth(this.health, {
       state: this.#state,
       prefs: this.prefs,

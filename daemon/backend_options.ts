@@ -5,6 +5,7 @@ import type { Secret } from "../base/secret.ts";
 import type { ControlApi } from "../control/client/types.ts";
 import type { Datapath, DatapathEvents } from "./datapath.ts";
 import type { HostFacts } from "./hostinfo.ts";
+import type { TailnetLock } from "./lock/tailnet_lock.ts";
 import type { Log } from "./log.ts";
 import type { PingPorts } from "./ping.ts";
 import type { Prefs } from "./prefs.ts";
@@ -16,6 +17,7 @@ export interface BackendOptions {
   readonly profiles: Profiles;
   /** Registered as ephemeral, and logged out at the end. */
   readonly ephemeral: boolean;
+  readonly lock: TailnetLock;
   /** Makes a client of a control server. @throws ControlError for a URL that cannot be used. */
   readonly connect: (serverUrl: string) => ControlApi;
   /** Makes the data path; called once, from the constructor. */

@@ -6,6 +6,7 @@
  *   login loop:  goal ──register──▶ registered ──▶ no goal, poll (again) with the new key
  *                 ▲ │                auth-url ────▶ goal: wait for the person, same key
  *                 │ │                key-expired ─▶ goal: a new key, naming the old one
+ *                 │ │                needs-signature ▶ goal: a new key, with the old signature rotated to it
  *                 │ └──back-off────  rejected, error
  *   poll loop:   logged in ──poll──▶ netmap, netmap, …
  *                 └──── node-unknown ──▶ not logged in, goal: register
@@ -25,6 +26,7 @@ import type { ControlErrorCode } from "../control/client/errors.ts";
 import type { Netmap, NetmapChange } from "../control/client/netmap.ts";
 import type { ControlApi, EndpointInput, NodeState, PollState, RegisterOutcome } from "../control/client/types.ts";
 import type { Hostinfo } from "../control/wire/tailcfg.ts";
+import { resign, signByAuthKey } from "./lock/key_signature.ts";
 import type { Log } from "./log.ts";
 import type { Persist } from "./persist.ts";
 
@@ -90,6 +92,8 @@ interface Goal {
   readonly key?: NodePrivate;
   /** Where the person is expected. */
   readonly url?: string;
+  /** The old key's signature of Tailnet Lock, to be rotated to the new key. */
+  readonly oldSignature?: Uint8Array;
 }
 
 /** The session; ends with `close`. */
@@ -200,6 +204,7 @@ export class ControlSession {
     if (goal === undefined || this.#paused) return await aborted(signal);
     const events = this.#options.events;
     const prepared = this.#prepare(goal);
+    const signature = this.#signatureOf(prepared.key, goal);
     let outcome: RegisterOutcome;
     try {
       outcome = await this.#options.api.register({
@@ -208,6 +213,7 @@ export class ControlSession {
         lockKey: this.#lockKey().public,
         ...(this.#authKey && { authKey: this.#authKey }),
         ...(goal.url !== undefined && { followup: goal.url }),
+        ...(signature && { nodeKeySignature: signature }),
         hostinfo: this.#node.hostinfo,
         ephemeral: this.#options.ephemeral,
       }, signal);
@@ -238,8 +244,16 @@ export class ControlSession {
         }
         return await this.#loginError(new Error("control says that a new node key has expired already"), signal);
       case "needs-signature":
+        if (goal.oldSignature === undefined) {
+          this.#log.info("control wants the lock's signature of the old node key for a new one");
+          this.#goal = { ...(goal.regen && { key: prepared.key }), regen: true, oldSignature: outcome.oldSignature };
+          return;
+        }
         return await this.#loginError(
-          new Error("this tailnet is locked and wants a signature of Tailnet Lock, which this version cannot make"),
+          new Error(
+            "Cannot log in: control does not take the signature this node made for its new key; sign it on a node " +
+              "with a trusted key",
+          ),
           signal,
         );
       case "rejected":
@@ -257,6 +271,12 @@ export class ControlSession {
     const remembered = goal.key === undefined ? { ...goal, regen: true, key } : goal;
     this.#goal = remembered;
     return { goal: remembered, key, oldKey: nodeKey };
+  }
+
+  /** What Tailnet Lock takes the key by, where this node can make it. */
+  #signatureOf(key: NodePrivate, { oldSignature }: Goal): Uint8Array | undefined {
+    if (oldSignature === undefined) return signByAuthKey(this.#authKey, key.public);
+    return resign(this.#lockKey(), key.public, oldSignature) ?? signByAuthKey(this.#authKey, key.public);
   }
 
   #lockKey(): LockPrivate {

@@ -27,6 +27,7 @@ import { readHostFacts } from "./hostinfo.ts";
 import { localApiRoutes } from "./localapi/routes.ts";
 import { LocalApiServer } from "./localapi/server.ts";
 import { claimSocket, SocketError } from "./localapi/socket_file.ts";
+import { deriveInWorker, limitedKdf } from "./lock/kdf.ts";
 import { stderrLog } from "./log.ts";
 import type { Log } from "./log.ts";
 import { cleanUp, netlinkRouting } from "./netlink_routing.ts";
@@ -147,6 +148,9 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
       controlNow: () => backend.controlNow,
       plainHttp: Deno.env.get("TS_DEBUG_USE_DERP_HTTP") === "1",
     }),
+    lockDirectory: flags.stateDir === undefined ? undefined : `${flags.stateDir}/tka-profiles`,
+    deriveDisablement: limitedKdf(systemScheduler, deriveInWorker),
+    capabilityVersion: capability,
     interfaces: interfaceAddresses,
     icmpEcho: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs }),
     portmap: systemPortmap(interfaceAddresses),

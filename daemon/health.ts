@@ -33,6 +33,8 @@ export type WarningCode =
   | "state-store-health"
   | "agent-server-key-changed"
   | "agent-tailnet-lock"
+  | "agent-locked-out"
+  | "no-tailnet-lock-state-dir"
   | "agent-key-expired"
   | "agent-routing"
   | "agent-accept-routes-off"
@@ -104,6 +106,21 @@ const WARNABLES: Readonly<Record<WarningCode, Warnable>> = {
     title: "Tailnet Lock",
     text: ({ error }) => error,
     impactsConnectivity: true,
+  },
+  "agent-locked-out": {
+    severity: "high",
+    title: "Locked out",
+    text: ({ command }) =>
+      "this node is locked out; it will not have connectivity until it is signed. " +
+      `On a node with a trusted key, run: ${command}`,
+    impactsConnectivity: true,
+    dependsOn: ["wantrunning-false"],
+  },
+  "no-tailnet-lock-state-dir": {
+    severity: "medium",
+    title: "No statedir for Tailnet Lock",
+    text: () =>
+      "Tailnet Lock state is only being stored in-memory. Set --statedir to store state on disk, which is more secure.",
   },
   "agent-key-expired": {
     severity: "high",

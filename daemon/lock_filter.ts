@@ -20,17 +20,3 @@ export interface LockFilter {
   /** Base32 hash of the newest AUM applied here, "" without a lock. */
   readonly head: string;
 }
-
-/** The filter of a version that cannot verify signatures: with the lock on it accepts nobody. */
-export const CLOSED_LOCK_FILTER: LockFilter = {
-  head: "",
-  filter(netmap) {
-    if (!netmap.tkaEnabled) return { accepted: netmap.peers, rejected: [] };
-    return {
-      accepted: [],
-      rejected: [...netmap.peers],
-      problem: "Tailnet Lock is enabled in this tailnet, and this version cannot verify its signatures yet; " +
-        "all peers are kept out",
-    };
-  },
-};

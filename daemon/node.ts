@@ -19,7 +19,8 @@ import { usableAddresses } from "./endpoints.ts";
 import type { InterfaceAddress } from "./endpoints.ts";
 import type { HostFacts } from "./hostinfo.ts";
 import { httpsLatency } from "./https_latency.ts";
-import { CLOSED_LOCK_FILTER } from "./lock_filter.ts";
+import type { DeriveDisablement } from "./lock/kdf.ts";
+import { TailnetLock } from "./lock/tailnet_lock.ts";
 import type { Log } from "./log.ts";
 import { OsRouter } from "./os_router.ts";
 import type { RoutingPort } from "./os_router.ts";
@@ -37,6 +38,10 @@ export interface NodeOptions {
   readonly routing: RoutingPort;
   /** Makes a control client for a URL and the machine's key. @throws ControlError */
   readonly connect: (serverUrl: string, profiles: Profiles) => ControlApi;
+  /** Where Tailnet Lock keeps its AUMs, `<state directory>/tka-profiles`; undefined to keep them in memory. */
+  readonly lockDirectory: string | undefined;
+  readonly deriveDisablement: DeriveDisablement;
+  readonly capabilityVersion: number;
   readonly dialDerp: DerpDial;
   readonly interfaces: () => readonly InterfaceAddress[];
   readonly icmpEcho: PingPorts["icmpEcho"];
@@ -78,6 +83,16 @@ export function buildNode(options: NodeOptions): Backend {
       return { v4: has(4), v6: has(16), osHasIpv6: options.routing.hasFamily(6) };
     },
   });
+  const lock = new TailnetLock({
+    store,
+    directory: options.lockDirectory,
+    derive: options.deriveDisablement,
+    capabilityVersion: options.capabilityVersion,
+    persist: () => profiles.prefs.persist,
+    scheduler,
+    random,
+    log: log.child("lock"),
+  });
   const routing = new OsRouter(options.routing, (text) => {
     log.error(text);
     backend.routingProblem(text);
@@ -86,6 +101,7 @@ export function buildNode(options: NodeOptions): Backend {
     version: options.version,
     profiles,
     ephemeral: store.ephemeral,
+    lock,
     connect: (serverUrl) => options.connect(serverUrl, profiles),
     icmpEcho: options.icmpEcho,
     host: options.host,
@@ -108,7 +124,7 @@ export function buildNode(options: NodeOptions): Backend {
         netcheck,
         portmap,
         routing,
-        lock: CLOSED_LOCK_FILTER,
+        lock,
         interfaces,
         scheduler,
         random,

@@ -33,8 +33,18 @@ export class SavedPrefs {
     this.#store(() => this.#profiles.setPrefs(prefs, network));
   }
 
+  /** ID of the profile in the store, "" while it lives in memory only. */
+  get profileId(): string {
+    return this.#profiles.current.ID;
+  }
+
   setPersist(persist: Persist): void {
     this.set({ ...this.current, persist });
+  }
+
+  /** Keeps what a login made: keys and user. What else belongs to the profile is not the login's to change. */
+  setKeys({ nodeKey, oldNodeKey, lockKey, userProfile }: Persist): void {
+    this.setPersist({ ...this.current.persist ?? EMPTY_PERSIST, nodeKey, oldNodeKey, lockKey, userProfile });
   }
 
   /** Deletes the profile and its keys. */

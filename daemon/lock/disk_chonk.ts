@@ -79,6 +79,11 @@ export class DiskChonk implements CompactableChonk {
     return store;
   }
 
+  /** Removes a store, whether or not it can be read. @throws LockStoreError */
+  static erase(directory: string): void {
+    remove(directory);
+  }
+
   #readPrefix(prefix: string): void {
     for (const file of entriesOf(`${this.directory}/${prefix}`)) {
       const hash = parseAumHash(file.name);
@@ -161,14 +166,14 @@ export class DiskChonk implements CompactableChonk {
   purge(hashes: readonly AumHash[], now: number): void {
     for (const hash of hashes) {
       if (this.#index.aum(hash) === undefined) continue;
-      this.#remove(`${this.directory}/${hash.slice(0, 2)}/${hash}`);
+      remove(`${this.directory}/${hash.slice(0, 2)}/${hash}`);
       this.#index.purge([hash], now);
     }
   }
 
   /** @throws LockStoreError */
   removeAll(): void {
-    this.#remove(this.directory);
+    remove(this.directory);
     this.#index.removeAll();
   }
 
@@ -189,14 +194,14 @@ export class DiskChonk implements CompactableChonk {
       throw new LockStoreError(`Cannot write ${path}: ${reason(cause)}; free space or fix permissions`, { cause });
     }
   }
+}
 
-  #remove(path: string): void {
-    try {
-      Deno.removeSync(path, { recursive: true });
-    } catch (cause) {
-      if (cause instanceof Deno.errors.NotFound) return;
-      throw new LockStoreError(`Cannot remove ${path}: ${reason(cause)}; fix permissions`, { cause });
-    }
+function remove(path: string): void {
+  try {
+    Deno.removeSync(path, { recursive: true });
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound) return;
+    throw new LockStoreError(`Cannot remove ${path}: ${reason(cause)}; fix permissions`, { cause });
   }
 }
 

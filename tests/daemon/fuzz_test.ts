@@ -3,7 +3,7 @@ import { utf8 } from "../../base/bytes.ts";
 import { NodePrivate } from "../../base/keys.ts";
 import { applyMapResponse } from "../../control/client/map_session.ts";
 import { decodeMapResponse, isMalformed } from "../../control/wire/decode.ts";
-import { CLOSED_LOCK_FILTER } from "../../daemon/lock_filter.ts";
+import { CLOSED_LOCK_FILTER } from "../support/closed_lock.ts";
 import { NodeView } from "../../daemon/node_view.ts";
 import { publicPrefs, readMaskedPrefs, readPrefs, savedPrefsText } from "../../daemon/prefs.ts";
 import { Router } from "../../daemon/router.ts";

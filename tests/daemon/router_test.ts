@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { NodePrivate } from "../../base/keys.ts";
 import type { Netmap } from "../../control/client/netmap.ts";
 import type { Node } from "../../control/wire/tailcfg.ts";
-import { CLOSED_LOCK_FILTER } from "../../daemon/lock_filter.ts";
+import { CLOSED_LOCK_FILTER } from "../support/closed_lock.ts";
 import type { LockFilter } from "../../daemon/lock_filter.ts";
 import { Router } from "../../daemon/router.ts";
 import type { RouterPolicy } from "../../daemon/router.ts";

@@ -2,7 +2,14 @@
  * A control server in memory, behind the control client's own interface: the test says what a registration gives, and
  * hands out netmaps while a poll runs.
  */
-import type { ControlApi, NodeState, PollEnd, PollHandlers, PollInput } from "../../control/client/types.ts";
+import type {
+  ControlApi,
+  ControlRequest,
+  NodeState,
+  PollEnd,
+  PollHandlers,
+  PollInput,
+} from "../../control/client/types.ts";
 import type { ControlStats, RegisterInput, RegisterOutcome } from "../../control/client/types.ts";
 import type { Netmap, NetmapChange, NumberMap } from "../../control/client/netmap.ts";
 import type { Node, UserProfile } from "../../control/wire/tailcfg.ts";
@@ -90,6 +97,8 @@ export class FakeControl {
   polls = 0;
   answer: RegisterAnswer = () => REGISTERED;
   logoutError: Error | undefined;
+  /** Answers raw requests: those of Tailnet Lock. */
+  serve: (request: ControlRequest) => Promise<unknown> = () => Promise.reject(new Error("no requests here"));
   /** Sent at the start of every poll. */
   netmap: Netmap | undefined;
   /** The poll that runs. */
@@ -114,7 +123,7 @@ export class FakeControl {
         this.logouts.push(input);
         return this.logoutError ? Promise.reject(this.logoutError) : Promise.resolve();
       },
-      request: () => Promise.reject(new Error("no requests here")),
+      request: (request) => this.serve(request),
       reconnect: () => {},
       stats: {} as ControlStats,
       close: () => {},

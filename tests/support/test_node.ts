@@ -6,6 +6,7 @@ import { Duplex } from "node:stream";
 import { Backend } from "../../daemon/backend.ts";
 import { EngineInbox } from "../../daemon/engine_inbox.ts";
 import type { HostFacts } from "../../daemon/hostinfo.ts";
+import type { DeriveDisablement } from "../../daemon/lock/kdf.ts";
 import { createLog } from "../../daemon/log.ts";
 import { buildNode } from "../../daemon/node.ts";
 import type { RoutingPort } from "../../daemon/os_router.ts";
@@ -69,6 +70,10 @@ export interface TestNodeOptions {
   readonly store?: StateStore;
   readonly control?: FakeControl;
   readonly seed?: number;
+  /** Of Tailnet Lock; in memory unless given. */
+  readonly lockDirectory?: string;
+  /** The secret itself is the disablement value unless given. */
+  readonly deriveDisablement?: DeriveDisablement;
 }
 
 /** The node and everything around it. */
@@ -101,6 +106,9 @@ export class TestNode implements AsyncDisposable {
         return this.control.connect(url);
       },
       dialDerp: () => Promise.resolve({ duplex: new Duplex({ read() {}, write() {} }), host: "relay" }),
+      lockDirectory: options.lockDirectory,
+      deriveDisablement: options.deriveDisablement ?? ((secret) => Promise.resolve(secret)),
+      capabilityVersion: 130,
       interfaces: () => [{ device: "eth0", address: "192.0.2.10" }, { device: "fake0", address: "100.64.0.1" }],
       icmpEcho: () => Promise.resolve(3.5),
       portmap: {
