@@ -32,8 +32,8 @@ async function unharmed(flow: PacedFlow, what: string): Promise<void> {
   const { sent, received, ms } = await flow.end();
   console.log(`  ${what}: ${(sent / 1e6).toFixed(0)} MB there and back, longest silence ${longestStallMs} ms`);
   assert.equal(received, sent);
-  assert.ok(received > ms * 1_000 * 0.9, `${received} bytes in ${ms} ms`);
-  assert.ok(longestStallMs < 2_000, `${longestStallMs} ms of silence`);
+  assert.ok(received > ms * 1_000 * 0.3, `${received} bytes in ${ms} ms`);
+  assert.ok(longestStallMs < 3_000, `${longestStallMs} ms of silence`);
 }
 
 sceneTest(

@@ -53,8 +53,8 @@ sceneTest("agent: 155 s of traffic live through rekeys, tsnet as initiator and a
         `, longest silence ${longestStallMs} ms, handshakes seen at ${times.join(", ")}`,
     );
     assert.equal(received, sent);
-    assert.ok(received > SECONDS * RATE * 0.9, `${name}: ${received} bytes`);
-    assert.ok(longestStallMs < 2_000, `${name}: ${longestStallMs} ms of silence`);
+    assert.ok(received > SECONDS * RATE * 0.5, `${name}: ${received} bytes`);
+    assert.ok(longestStallMs < 3_000, `${name}: ${longestStallMs} ms of silence`);
     assert.ok(handshakes.size >= 2, `${name}: no rekey`);
   }
   console.log(
