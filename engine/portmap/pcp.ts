@@ -19,7 +19,7 @@ const UDP = 17;
 export const PCP_OK = 0;
 
 export type PcpResponse =
-  | { readonly kind: "announce"; readonly result: number }
+  | { readonly kind: "announce"; readonly result: number; readonly epochS: number }
   | {
     readonly kind: "mapping";
     readonly result: number;
@@ -73,7 +73,7 @@ export function parsePcp(bytes: Uint8Array): PcpResponse | undefined {
   if (bytes.length < HEADER || bytes[0] !== 2) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const result = bytes[3];
-  if (bytes[1] === 128) return { kind: "announce", result };
+  if (bytes[1] === 128) return { kind: "announce", result, epochS: view.getUint32(8) };
   if (bytes[1] !== 129 || bytes.length < HEADER + MAP || bytes[HEADER + 12] !== UDP) return undefined;
   return {
     kind: "mapping",

@@ -18,7 +18,13 @@ export const MAPPING_LIFETIME_S = 7_200;
 
 /** What a router answered. */
 export type PmpResponse =
-  | { readonly kind: "address"; readonly result: number; readonly ip: IpBytes }
+  | {
+    readonly kind: "address";
+    readonly result: number;
+    /** Seconds since the router's table of mappings was new. */
+    readonly epochS: number;
+    readonly ip: IpBytes;
+  }
   | {
     readonly kind: "mapping";
     readonly result: number;
@@ -57,7 +63,8 @@ export function parsePmp(bytes: Uint8Array): PmpResponse | undefined {
   const result = view.getUint16(2);
   // A refusal may be shorter than the answer it stands for.
   if (bytes[1] === 128 && (bytes.length === 12 || result !== 0)) {
-    return { kind: "address", result, ip: result === 0 ? bytes.slice(8, 12) : new Uint8Array(4) };
+    const [epochS, ip] = result === 0 ? [view.getUint32(4), bytes.slice(8, 12)] : [0, new Uint8Array(4)];
+    return { kind: "address", result, epochS, ip };
   }
   if (bytes[1] !== 129) return undefined;
   if (result !== 0) return { kind: "mapping", result, internalPort: 0, externalPort: 0, lifetimeS: 0 };

@@ -78,6 +78,8 @@ const TRIES = 2;
 const HTTP_MS = 2_000;
 /** Probes are believed this long. `trustServiceStillAvailableDuration`. */
 const TRUST_SERVICES_MS = 600_000;
+/** How far a router's clock may be behind ours besides one eighth (RFC 6886 3.6). */
+const EPOCH_SLACK_S = 2;
 /** Ports tried with UPnP when others have them. */
 const UPNP_TRIES = 3;
 
@@ -99,6 +101,8 @@ export class PortMapper {
   #services = NO_SERVICES;
   #location = "";
   #servicesAt = -Infinity;
+  /** The router's clock as last heard, and when. */
+  #epoch: { readonly s: number; readonly at: number } | undefined;
   #mapping: Mapping | undefined;
   #goodUntil = -Infinity;
   #renewAt = -Infinity;
@@ -147,7 +151,10 @@ export class PortMapper {
       if (from !== gateway) return false;
       if (port === PXP_PORT) {
         const [pmp, pcp] = [parsePmp(payload), parsePcp(payload)];
-        if (pmp?.kind === "address" && pmp.result === 0) heard.pmp = true;
+        if (pmp?.kind === "address" && pmp.result === 0) {
+          heard.pmp = true;
+          this.#noteEpoch(pmp.epochS);
+        }
         if (pcp?.kind === "announce" && pcp.result === PCP_OK) heard.pcp = true;
       } else if (this.#upnpAllowed) {
         const found = parseSsdp(new TextDecoder().decode(payload));
@@ -193,6 +200,15 @@ export class PortMapper {
     await this.release();
   }
 
+  /** A router whose clock went back has restarted and has no mappings any more (RFC 6886 3.6). */
+  #noteEpoch(s: number): void {
+    const at = this.#ports.scheduler.monotonic();
+    const before = this.#epoch;
+    this.#epoch = { s, at };
+    if (before === undefined || this.#mapping === undefined || this.#mapping.by === "upnp") return;
+    if (s + EPOCH_SLACK_S < before.s + (at - before.at) / 1000 * 7 / 8) this.#renewAt = -Infinity;
+  }
+
   /** The gateway where asking it makes sense: home routers have private addresses. */
   #way(): Gateway | undefined {
     const way = this.#ports.gateway();
@@ -202,7 +218,7 @@ export class PortMapper {
   #forget(): void {
     const had = this.external;
     this.#timer?.cancel();
-    this.#mapping = undefined;
+    this.#mapping = this.#epoch = undefined;
     this.#goodUntil = this.#renewAt = -Infinity;
     if (had !== "") this.#changed();
   }

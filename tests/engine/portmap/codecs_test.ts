@@ -20,6 +20,7 @@ Deno.test("NAT-PMP messages are those of RFC 6886 3.2 and 3.3", () => {
   assert.deepEqual(parsePmp(bytes("00 80 0000 00000010 01020304")), {
     kind: "address",
     result: 0,
+    epochS: 16,
     ip: Uint8Array.of(1, 2, 3, 4),
   });
   assert.deepEqual(parsePmp(bytes("00 81 0000 00000010 a2a9 1f90 00000e10")), {
@@ -61,6 +62,7 @@ Deno.test("PCP messages are those of RFC 6887 7 and 11", () => {
   assert.deepEqual(parsePcp(bytes("02 80 00 0c 00000000 00000001 000000000000000000000000")), {
     kind: "announce",
     result: 12,
+    epochS: 1,
   });
   for (let length = 0; length < 60; length++) assert.equal(parsePcp(bytes(answer).subarray(0, length)), undefined);
 });

@@ -17,6 +17,8 @@ export class FakeGateway {
   external: IpBytes = parseIp("198.51.100.1")!;
   grants: (wanted: number) => number = (wanted) => wanted;
   lifetimeS = 7200;
+  /** When it was switched on. */
+  startedAt = 0;
   answersFrom = ROUTER;
   /** UPnP's word for who has the port. */
   noted = "192.168.1.2";
@@ -61,7 +63,10 @@ export class FakeGateway {
 
   #pmp(request: Uint8Array): Uint8Array | undefined {
     if (!this.services.pmp) return undefined;
-    if (request[1] === 0) return Uint8Array.of(0, 128, 0, 0, 0, 0, 0, 9, ...this.external);
+    if (request[1] === 0) {
+      const epochS = Math.floor((this.scheduler.monotonic() - this.startedAt) / 1000);
+      return Uint8Array.of(0, 128, 0, 0, 0, 0, epochS >> 8, epochS & 255, ...this.external);
+    }
     const view = new DataView(request.buffer, request.byteOffset);
     const [internal, wanted, lifetime] = [view.getUint16(4), view.getUint16(6), view.getUint32(8)];
     this.asked.push(`pmp ${wanted} ${lifetime}`);

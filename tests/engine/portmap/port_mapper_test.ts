@@ -144,3 +144,16 @@ Deno.test("PortMapper neither looks for UPnP nor uses it where control forbids i
   await settled(mapper.update());
   assert.deepEqual([mapper.external, gateway.calls], ["", []]);
 });
+
+Deno.test("PortMapper asks again when the router has restarted, which its clock shows", async () => {
+  const { mapper, settled, gateway } = world((gateway) => gateway.services = only("pmp"));
+  await settled(mapper.update());
+  await gateway.scheduler.advance(60_000);
+  await settled(mapper.probe());
+  await settled(mapper.update());
+  assert.equal(gateway.asked.length, 1);
+  gateway.startedAt = gateway.scheduler.monotonic();
+  await settled(mapper.probe());
+  await settled(mapper.update());
+  assert.deepEqual(gateway.asked, ["pmp 41641 7200", "pmp 41641 7200"]);
+});
