@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import { toHex } from "../../base/bytes.ts";
 import { aumHashBytes } from "../../tka/aum_hash.ts";
+import { UpdateBuilder } from "../../tka/builder.ts";
+import { key25519 } from "../../tka/key.ts";
+import { type TestKey, testKey } from "../support/lock_keys.ts";
 import { RunningCoordinator, until } from "../support/running_coordinator.ts";
 import { labTest } from "./support/lab_test_case.ts";
 import { headOf, LockedPeer } from "./support/locked_peer.ts";
@@ -72,7 +75,7 @@ labTest(
     assert.equal(await dave.reaches(alice), false);
     await alice.sign(dave);
     // Alice begins, since dave still has the session that alice forgot, and would only give it up after 15 s.
-  await until(() => alice.reaches(dave), "dave to be back", 20_000);
+    await until(() => alice.reaches(dave), "dave to be back", 20_000);
 
     // A wrapped auth key lets a node in by itself.
     const wrapped = await alice.wrap(key);
@@ -91,3 +94,77 @@ labTest(
     await until(() => frank.reaches(erin), "an unsigned node to reach the others");
   },
 );
+
+/** AUMs of a signer that has no node, straight into the coordinator's lock. */
+async function lengthen(world: RunningCoordinator, signer: TestKey, count: number): Promise<void> {
+  const { lock } = world.coordinator;
+  for (let made = 0; made < count;) {
+    const { chain } = lock.active!;
+    const updates = new UpdateBuilder(chain.authority, signer);
+    const room = Math.min(49, count - made);
+    const passing = testKey(200).public;
+    for (let i = 0; i < room; i++) {
+      if ((made + i) % 2 === 0) updates.addKey(key25519(passing));
+      else updates.removeKey(passing);
+    }
+    const aums = updates.finalize(chain.authority, chain.chonk);
+    await lock.submit(aums, Date.now());
+    made += room;
+  }
+}
+
+for (const [count, healed] of [[600, true], [3000, false]] as const) {
+  const outcome = healed ? "in sync at once when it is back" : "full, closed and named by the coordinator";
+  labTest(`lock (L16): a stopped tsnet node that missed ${count} AUMs is ${outcome}`, async (path) => {
+    await using world = await RunningCoordinator.start();
+    const { admin, createKey, url } = world.coordinator;
+    const { key } = await createKey({ reusable: true });
+    const dir = await Deno.makeTempDir({ prefix: "agent-far-behind-" });
+    try {
+      const join = { control: url, authkey: key, derpOnly: true };
+      const alice = new LockedPeer(await LabPeer.start({ path }, { ...join, hostname: "alice" }));
+      await using _alice = alice.peer;
+      const signer = testKey(100);
+      const away = { ...join, hostname: "away", dir };
+      {
+        const before = new LockedPeer(await LabPeer.start({ path }, away));
+        await using _before = before.peer;
+        await alice.init(`nlpub:${toHex(signer.public)}`);
+        await before.until("the lock", ({ NodeKeySigned }) => NodeKeySigned);
+      }
+      await lengthen(world, signer, count);
+      const begun = performance.now();
+      const back = new LockedPeer(await LabPeer.start({ path }, away));
+      await using _back = back.peer;
+      const report = async () => (await admin.listNodes()).find(({ name }) => name === "away")!.lock!;
+      if (healed) {
+        await back.until("the head", (status) => headOf(status) === headHex(world));
+        await until(() => back.reaches(alice), "away to reach alice", 20_000);
+        console.log(`${count} AUMs behind: in sync after ${(performance.now() - begun).toFixed(0)} ms`);
+        assert.equal((await report()).sync, "synced");
+        return;
+      }
+      await until(async () => (await report()).sync === "full", "the report");
+      const { behind, remedy } = await report();
+      console.log(`${count} AUMs behind: reported full, ${behind} short; ${remedy}`);
+      assert.match(remedy!, /remove the directory tka-profiles/);
+      await back.peer[Symbol.asyncDispose]();
+      // Started again it still opens its store, and so is still under the lock.
+      {
+        const again = new LockedPeer(await LabPeer.start({ path }, away));
+        await using _again = again.peer;
+        const { Enabled, TrustedKeys } = await again.status();
+        console.log(`started again: lock ${Enabled ? "on" : "OFF"}, ${TrustedKeys?.length} trusted keys`);
+        assert.equal(Enabled, true);
+      }
+      // The remedy holds what it promises: it begins at a later checkpoint.
+      await Deno.remove(`${dir}/tka-profiles`, { recursive: true });
+      const anew = new LockedPeer(await LabPeer.start({ path }, away));
+      await using _anew = anew.peer;
+      await anew.until("the head", (status) => headOf(status) === headHex(world));
+      console.log(`begun anew: ${(await report()).sync}`);
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  });
+}

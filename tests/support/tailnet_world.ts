@@ -2,6 +2,7 @@
 import { MachinePrivate, NodePrivate } from "../../base/keys.ts";
 import { Admin } from "../../control/server/admin.ts";
 import type { KeyRequest } from "../../control/server/admin.ts";
+import type { SignatureCheck } from "../../control/server/lock/registration_lock.ts";
 import { Registration } from "../../control/server/registration.ts";
 import { openSqliteStore } from "../../control/server/sqlite_store.ts";
 import type { Store } from "../../control/server/store.ts";
@@ -22,6 +23,7 @@ export interface WorldOptions {
   /** 0: node keys never expire. */
   readonly keyExpiryMs?: number;
   readonly store?: Store;
+  readonly lock?: SignatureCheck;
 }
 
 /** The address logins are offered under. */
@@ -34,17 +36,17 @@ export class TailnetWorld {
   readonly registration: Registration;
   readonly admin: Admin;
 
-  private constructor(random: SeededRandom, tailnet: Tailnet, keyExpiryMs: number | undefined) {
+  private constructor(random: SeededRandom, tailnet: Tailnet, keyExpiryMs: number | undefined, lock?: SignatureCheck) {
     this.random = random;
     this.tailnet = tailnet;
     const shared = { tailnet, scheduler: this.scheduler, random: random.bytes };
-    this.registration = new Registration({ ...shared, serverUrl: WORLD_URL, keyExpiryMs });
+    this.registration = new Registration({ ...shared, serverUrl: WORLD_URL, keyExpiryMs, lock });
     this.admin = new Admin({ ...shared, registration: this.registration });
   }
 
-  static async make({ seed = 1, keyExpiryMs = 0, store }: WorldOptions = {}): Promise<TailnetWorld> {
+  static async make({ seed = 1, keyExpiryMs = 0, store, lock }: WorldOptions = {}): Promise<TailnetWorld> {
     const tailnet = await Tailnet.load(store ?? openSqliteStore(":memory:"));
-    return new TailnetWorld(new SeededRandom(seed), tailnet, keyExpiryMs || undefined);
+    return new TailnetWorld(new SeededRandom(seed), tailnet, keyExpiryMs || undefined, lock);
   }
 
   machine(): Machine {

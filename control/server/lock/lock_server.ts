@@ -27,7 +27,7 @@ import type { TKAInfo } from "../../wire/tailcfg.ts";
 import { isExpired } from "../node_record.ts";
 import type { NodeRecord } from "../node_record.ts";
 import type { Tailnet } from "../tailnet.ts";
-import { answerOffer, syncOfHead } from "./answer_offer.ts";
+import { answerOffer } from "./answer_offer.ts";
 import { bootstrapCheckpoint } from "./bootstrap_checkpoint.ts";
 import { DisablementKdf } from "./kdf.ts";
 import type { DeriveDisablement } from "./kdf.ts";
@@ -101,9 +101,8 @@ export class LockServer {
   /** Notes the head a node told in a map request. */
   async told(nodeId: number, text: string): Promise<void> {
     const head = parseAumHash(text);
-    const { active } = this.lock;
-    if (head === undefined || active === undefined) return;
-    if (!await this.#retire(nodeId, head)) this.reports.tell(nodeId, head, syncOfHead(active.chain, head));
+    if (head === undefined || this.lock.active === undefined) return;
+    if (!await this.#retire(nodeId, head)) this.reports.tellHead(nodeId, head);
   }
 
   /** Answers one call of the machine. @throws Refusal */
@@ -204,10 +203,8 @@ export class LockServer {
     const { chain } = this.#active();
     // An interactive sender has not applied what it sent: its head is a wish.
     if (!request.Interactive) {
-      const stuck = this.reports.of(node)?.sync === "full";
-      const sync = syncOfHead(chain, head);
-      this.reports.tell(node.id, head, stuck && sync.kind === "behind" ? { ...sync, kind: "full" } : sync);
-      if (sync.kind === "behind" && !stuck && this.#pushed.get(node.id) !== head) {
+      const sync = this.reports.tellHead(node.id, head);
+      if (sync?.kind === "behind" && this.#pushed.get(node.id) !== head) {
         this.#pushed.set(node.id, head);
         this.#push(node.id);
       }

@@ -26,10 +26,12 @@ interface Told {
   readonly sync: NodeSync | { readonly kind: "old-lock" };
 }
 
+/** It then begins at a checkpoint of ours. Not `lock local-disable`, which refuses this lock for ever. */
+const BEGIN_ANEW = "stop it, remove the directory tka-profiles from its state directory, and start it again";
+
 const REMEDIES: Readonly<Record<string, string>> = {
-  full: "its store may not take more AUMs: run `lock local-disable` there, remove its lock state and restart it",
-  "no-common-history":
-    "it has no AUM in common with this lock: run `lock local-disable` there, or disable its old lock",
+  full: `its client may not store more AUMs: ${BEGIN_ANEW}`,
+  "no-common-history": `it has no AUM that this lock follows from: ${BEGIN_ANEW}`,
 };
 
 export class NodeReports {
@@ -42,6 +44,17 @@ export class NodeReports {
 
   tell(nodeId: number, head: AumHash, sync: Told["sync"]): void {
     this.#told.set(nodeId, { head, sync });
+  }
+
+  /** Notes a head alone. A node whose store was full stays so while it is behind: only an offer of its can show room. */
+  tellHead(nodeId: number, head: AumHash): NodeSync | undefined {
+    const { active } = this.#lock;
+    if (active === undefined) return undefined;
+    const now = syncOfHead(active.chain, head);
+    const full = now.kind === "behind" && this.#told.get(nodeId)?.sync.kind === "full";
+    const sync: NodeSync = full ? { ...now, kind: "full" } : now;
+    this.tell(nodeId, head, sync);
+    return sync;
   }
 
   forget(nodeId: number): void {
