@@ -53,6 +53,25 @@ if (missing !== undefined) {
       await inTurns([...one.values()], 2, sameNetcheck);
       console.log(`  equal, field by field, at ${[...one.keys()].join(", ")}`);
     });
+
+    await t.step("a mapped port is told to control, and given back at exit", async () => {
+      const { site, agent } = place("aportmap");
+      const router = site.routers[0].namespace;
+      const ours = async () => {
+        const rules = await router.must(["nft", "list", "chain", "inet", "miniupnpd", "mapped"]);
+        return rules.includes(`dnat ip to 192.168.${site.hostAddress.split(".")[2]}.2:${mappedPort}`);
+      };
+      const { Endpoints, EndpointTypes } = await until("control hears of the mapped port", 15_000, async () => {
+        const seen = (await world.control.mapRequests()).map(({ request }) => request)
+          .filter(({ Hostinfo, EndpointTypes }) => Hostinfo?.Hostname === agent.name && EndpointTypes?.includes(3));
+        return seen.at(-1);
+      });
+      const mappedPort = Endpoints[EndpointTypes.indexOf(3)].split(":")[1];
+      assert.ok(await ours());
+      assert.equal(await agent.stop(), 0);
+      assert.ok(!await ours());
+      console.log(`  ${Endpoints[EndpointTypes.indexOf(3)]} until the agent ended`);
+    });
   });
 }
 
