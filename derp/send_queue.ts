@@ -16,8 +16,11 @@ import type { Duplex } from "node:stream";
 import { FRAME_HEADER_LENGTH, KEY_LENGTH, writeFrameHeader } from "./frame.ts";
 import { looksLikeDisco } from "./messages.ts";
 
-/** Most bytes of one write. */
-const MAX_WRITE = 262_144;
+/**
+ * Most bytes of one write. Tailscale's relay keeps 32 packets a client and drops the oldest, so a burst that arrives at
+ * once is lost in part: of 40 packets 16 to 23 % with writes of 256 KiB, 5 % with these, at the same throughput.
+ */
+const MAX_WRITE = 32_768;
 /** Bytes of disco packets that may wait: some 500 pings. */
 const MAX_DISCO_BYTES = 65_536;
 /** Dropped places at the front of a lane before they are cut off. */
