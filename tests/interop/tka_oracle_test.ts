@@ -39,7 +39,7 @@ import { compareWorlds, describe, firstDifference } from "./support/tka_differen
 import type { KnownDifference } from "./support/tka_differences.ts";
 import { oracleTest } from "./support/tka_oracle_test_case.ts";
 
-const WORLDS = 2000;
+const WORLDS = 4000;
 const MUTATIONS = 100_000;
 
 oracleTest(`Authority agrees with upstream on ${WORLDS} random worlds`, async (oracle) => {
