@@ -56,11 +56,11 @@ export class LockWorld {
 
   static async make({ store = openSqliteStore(":memory:"), page, derive }: LockWorldOptions = {}): Promise<LockWorld> {
     const log: string[] = [];
-    let lock: TailnetLock | undefined;
-    const check = { authorizes: (key: string, signature: string) => lock!.authorizes(key, signature) };
+    const later: { lock?: TailnetLock } = {};
+    const check = { authorizes: (key: string, signature: string) => later.lock!.authorizes(key, signature) };
     const world = await TailnetWorld.make({ store, lock: check });
     const { tailnet, scheduler } = world;
-    lock = await TailnetLock.load(tailnet, (line) => log.push(line));
+    const lock = later.lock = await TailnetLock.load(tailnet, (line) => log.push(line));
     derive ??= (secret) => Promise.resolve(fakeKdf(secret));
     const server = new LockServer({ tailnet, lock, scheduler, derive, log: (line) => log.push(line), page });
     return new LockWorld(world, lock, server, log);
