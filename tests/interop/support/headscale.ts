@@ -4,8 +4,9 @@
 import type { LabNamespace, RunResult } from "../../netlab/lab.ts";
 import { buildHeadscale } from "./build.ts";
 import type { GoJson } from "./control.ts";
-import { LabPeer, type PeerFlags } from "./peer.ts";
+import { LabPeer } from "./peer.ts";
 import { type Scene, type SceneOptions, sceneTest } from "./scene.ts";
+import { privateCa, WebProxy } from "./web_proxy.ts";
 
 export interface HeadscaleOptions {
   readonly namespace: LabNamespace;
@@ -23,19 +24,6 @@ export interface PreAuthKey {
   readonly ephemeral?: boolean;
   /** Comma-separated. */
   readonly tags?: string;
-}
-
-/** For agents and tsnet nodes: the relay of a headscale without TLS is used all the same. */
-export const DERP_OVER_HTTP = { env: { TS_DEBUG_USE_DERP_HTTP: "1" } } as const;
-
-/** A tsnet node "theirs" on the right. */
-export function tsnetBeside(
-  scene: Scene,
-  flags: PeerFlags,
-  env: Readonly<Record<string, string>> = {},
-): Promise<LabPeer> {
-  const prefix = ["nsenter", `--net=/run/netns/${scene.right.name}`, "--"];
-  return LabPeer.start({ path: scene.program, prefix, env }, { hostname: "theirs", ...flags });
 }
 
 const LISTEN_PORT = 9080;
@@ -199,4 +187,40 @@ export function headscaleTest(
     if (built.kind === "skip") throw new Error(built.reason);
     await body(scene, built.path);
   }, options);
+}
+
+/** A headscale in `core`, and what nodes need to reach it and its relay. */
+export interface Reach {
+  readonly headscale: Headscale;
+  /** Options of an agent. */
+  readonly agent: { readonly env: Readonly<Record<string, string>> };
+  /** Of the private CA. */
+  readonly caFile?: string;
+  readonly proxy?: WebProxy;
+}
+
+const HOST = "10.90.0.1";
+const TLS_PORT = 8444;
+
+/** Over plain http. Its relay then speaks no TLS either, which Tailscale's nodes use by this variable only. */
+export async function overHttp(scene: Scene, program: string): Promise<Reach> {
+  const headscale = await Headscale.start(program, { namespace: scene.core, dir: scene.dir, host: HOST });
+  return { headscale, agent: { env: { TS_DEBUG_USE_DERP_HTTP: "1" } } };
+}
+
+/** Behind a reverse proxy on an odd port, with a certificate of a private CA. @param mode see web_proxy_program.ts. */
+export async function overTls(scene: Scene, program: string, mode: "any" | "websocket" = "any"): Promise<Reach> {
+  const { caFile, certFile, keyFile } = await privateCa(scene.dir, ["hs.example"], [HOST]);
+  const at = `${HOST}:${TLS_PORT}`;
+  const options = { namespace: scene.core, dir: scene.dir, host: HOST, serverUrl: `https://${at}` };
+  const headscale = await Headscale.start(program, options);
+  const proxy = await WebProxy.start(scene.core, "reverse", at, headscale.backend, certFile, keyFile, mode);
+  return { headscale, agent: { env: { SSL_CERT_FILE: caFile } }, caFile, proxy };
+}
+
+/** A tsnet node "theirs" on the right. */
+export function tsnetBeside(scene: Scene, { headscale, agent, caFile }: Reach, authkey: string): Promise<LabPeer> {
+  const prefix = ["nsenter", `--net=/run/netns/${scene.right.name}`, "--"];
+  const flags = { hostname: "theirs", control: headscale.url, authkey, ...(caFile !== undefined && { caFile }) };
+  return LabPeer.start({ path: scene.program, prefix, env: agent.env }, flags);
 }

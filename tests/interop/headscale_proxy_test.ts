@@ -3,30 +3,9 @@
 
 import assert from "node:assert/strict";
 import { type AgentNode, until } from "./support/agent.ts";
-import { Headscale, headscaleTest, tsnetBeside } from "./support/headscale.ts";
+import { headscaleTest, overTls, tsnetBeside } from "./support/headscale.ts";
 import type { TrafficEnd } from "./support/traffic.ts";
-import { privateCa, WebProxy } from "./support/web_proxy.ts";
-import type { Scene } from "./support/scene.ts";
-
-const HOST = "10.90.0.1";
-const PUBLIC = `${HOST}:8444`;
-const URL_ = `https://${PUBLIC}`;
-
-interface Behind {
-  readonly headscale: Headscale;
-  readonly proxy: WebProxy;
-  readonly caFile: string;
-  readonly key: string;
-}
-
-/** headscale with the reverse proxy in front. */
-async function behindProxy(scene: Scene, program: string, mode = "any"): Promise<Behind> {
-  const { caFile, certFile, keyFile } = await privateCa(scene.dir, ["hs.example"], [HOST]);
-  const options = { namespace: scene.core, dir: scene.dir, host: HOST, serverUrl: URL_ };
-  const headscale = await Headscale.start(program, options);
-  const proxy = await WebProxy.start(scene.core, "reverse", PUBLIC, headscale.backend, certFile, keyFile, mode);
-  return { headscale, proxy, caFile, key: await headscale.createKey({ reusable: true }) };
-}
+import { WebProxy } from "./support/web_proxy.ts";
 
 /** Sends to an echo on port 7000 and compares. */
 async function exchange(from: TrafficEnd, to: string, size: number): Promise<void> {
@@ -38,12 +17,14 @@ async function exchange(from: TrafficEnd, to: string, size: number): Promise<voi
 headscaleTest(
   "headscale behind TLS: a private CA, a tsnet node beside ours, traffic by its relay",
   async (scene, program) => {
-    const { headscale, proxy, caFile, key } = await behindProxy(scene, program);
-    await using _headscale = headscale;
+    const reach = await overTls(scene, program);
+    await using headscale = reach.headscale;
+    const { url } = headscale;
+    const key = await headscale.createKey({ reusable: true });
 
     // Without the CA nothing is sent to the server, and the line says what to do.
     const stranger = await scene.agent("left", "stranger");
-    const refused = await stranger.command("up", "--login-server", URL_, "--auth-key", key);
+    const refused = await stranger.command("up", "--login-server", url, "--auth-key", key);
     console.log(`  ${refused.stderr.trim()}`);
     assert.equal(refused.code, 1);
     assert.match(
@@ -52,9 +33,9 @@ headscaleTest(
     );
     await stranger.stop();
 
-    const agent = await scene.agent("left", "ours", { args: ["--ca-file", caFile] });
-    await agent.up(URL_, key);
-    await using peer = await tsnetBeside(scene, { control: URL_, authkey: key, caFile });
+    const agent = await scene.agent("left", "ours", { args: ["--ca-file", reach.caFile!] });
+    await agent.up(url, key);
+    await using peer = await tsnetBeside(scene, reach, key);
     const [ours] = await agent.ips();
     await Promise.all([agent.awaitPeer(peer.ips[0]), peer.awaitPeer(ours)]);
     assert.equal((await peer.ping(ours)).Err, "");
@@ -77,19 +58,20 @@ headscaleTest(
     await until("both nodes are back", 60_000, async () => {
       return (await headscale.nodes()).filter(({ name }) => name !== "stranger").every(({ online }) => online);
     }, 250);
-    assert.ok(proxy.requests.some((request) => request.includes("GET /derp")));
+    assert.ok(reach.proxy!.requests.some((request) => request.includes("GET /derp")));
   },
 );
 
 headscaleTest(
   "headscale behind a proxy that passes WebSockets alone: control and relay by WebSocket",
   async (scene, program) => {
-    const { headscale, proxy, caFile, key } = await behindProxy(scene, program, "websocket");
-    await using _headscale = headscale;
+    const { headscale: server, proxy, agent: options } = await overTls(scene, program, "websocket");
+    await using headscale = server;
+    const key = await headscale.createKey({ reusable: true });
     await scene.dropUdp();
     const join = async (side: "left" | "right", name: string): Promise<AgentNode> => {
-      const agent = await scene.agent(side, name, { env: { SSL_CERT_FILE: caFile } });
-      await agent.up(URL_, key);
+      const agent = await scene.agent(side, name, options);
+      await agent.up(headscale.url, key);
       return agent;
     };
     const [left, right] = await Promise.all([join("left", "left"), join("right", "right")]);
@@ -98,7 +80,7 @@ headscaleTest(
     await (await right.traffic()).listen({ kind: "echo", port: 7000 });
     await exchange(await left.traffic(), to, 1_000_000);
     assert.match(await left.log(1000), /10\.90\.0\.1:8444 passes no upgrade but WebSocket's, so that is used/);
-    const requests = proxy.requests.map((request) => request.replace(/\?.*/, ""));
+    const requests = proxy!.requests.map((request) => request.replace(/\?.*/, ""));
     for (const wanted of ["- POST /ts2021 HTTP/1.1", "- GET /ts2021", "- GET /derp HTTP/1.1"]) {
       assert.ok(requests.includes(wanted), `${wanted} in ${requests}`);
     }
@@ -109,9 +91,11 @@ headscaleTest(
 headscaleTest(
   "headscale through a company's web proxy: HTTPS_PROXY with a login, for control and relay",
   async (scene, program) => {
-    const { headscale, caFile, key } = await behindProxy(scene, program);
-    await using _headscale = headscale;
-    const forward = await WebProxy.start(scene.core, "forward", `${HOST}:3128`, "user:p@ss");
+    const { headscale: server, agent: { env: trusting } } = await overTls(scene, program);
+    await using headscale = server;
+    const { url } = headscale;
+    const key = await headscale.createKey({ reusable: true });
+    const forward = await WebProxy.start(scene.core, "forward", "10.90.0.1:3128", "user:p@ss");
     // All but the proxy is out of reach.
     await scene.core.nft(
       'table inet company { chain in { type filter hook input priority 0; iifname "lo" accept; ' +
@@ -119,23 +103,23 @@ headscaleTest(
         "chain onward { type filter hook forward priority 0; meta l4proto udp drop; }; }",
     );
     // `deno run` asks for newer versions of itself, by the proxy too; a compiled agent does not.
-    const env = { DENO_NO_UPDATE_CHECK: "1", SSL_CERT_FILE: caFile, HTTPS_PROXY: `http://user:p%40ss@${HOST}:3128` };
+    const env = { DENO_NO_UPDATE_CHECK: "1", ...trusting, HTTPS_PROXY: "http://user:p%40ss@10.90.0.1:3128" };
     const left = await scene.agent("left", "left", { env });
     const right = await scene.agent("right", "right", { env: { ...env, NO_PROXY: "example.com" } });
-    await Promise.all([left.up(URL_, key), right.up(URL_, key)]);
+    await Promise.all([left.up(url, key), right.up(url, key)]);
     const [to] = await right.ips();
     await left.awaitPeer(to);
     await (await right.traffic()).listen({ kind: "echo", port: 7000 });
     await exchange(await left.traffic(), to, 1_000_000);
     const targets = new Set(forward.requests);
-    assert.deepEqual(targets, new Set([`CONNECT ${PUBLIC}`]));
+    assert.deepEqual(targets, new Set([`CONNECT ${new URL(url).host}`]));
     assert.equal((await left.log(1000)).includes("p@ss"), false);
 
     const locked = await scene.agent("left", "locked", {
-      env: { ...env, HTTPS_PROXY: `http://${HOST}:3128` },
+      env: { ...env, HTTPS_PROXY: "http://10.90.0.1:3128" },
       args: ["--tun", "agent1"],
     });
-    const up = locked.begin("up", "--login-server", URL_, "--auth-key", key);
+    const up = locked.begin("up", "--login-server", url, "--auth-key", key);
     const [line] = await up.says(/.*wants a user and password.*/);
     console.log(`  ${line}`);
     up.kill("SIGKILL");
