@@ -11,7 +11,8 @@ import type { DERPMap } from "../derp/derp_map.ts";
 import type { LocalEndpoint } from "../engine/config.ts";
 import type { NetcheckOptions } from "../engine/netcheck/netcheck.ts";
 import type { Report } from "../engine/netcheck/report.ts";
-import { collectEndpoints, usableAddresses } from "./endpoints.ts";
+import { EndpointTracker as SeenEndpoints } from "../engine/magicsock/endpoint_tracker.ts";
+import { collectEndpoints, outsideEndpoints, usableAddresses } from "./endpoints.ts";
 import type { BoundPorts, InterfaceAddress } from "./endpoints.ts";
 import type { Log } from "./log.ts";
 
@@ -50,6 +51,7 @@ const ACTIVE_MS = 45_000;
 /** Own endpoints over time. */
 export class EndpointTracker {
   readonly #options: TrackerOptions;
+  readonly #seen = new SeenEndpoints();
   #map: DERPMap | undefined;
   #report: Report | undefined;
   #endpoints: readonly LocalEndpoint[] = [];
@@ -162,8 +164,10 @@ export class EndpointTracker {
   }
 
   #publish(): void {
-    const { interfaces, ports, tunName, mapped } = this.#options;
-    const next = collectEndpoints(usableAddresses(interfaces(), tunName), ports(), this.#report, mapped());
+    const { interfaces, ports, tunName, mapped, scheduler } = this.#options;
+    // A NAT's mapping that is not seen today may be tomorrow; only the addresses of the machine are sure to be gone.
+    const outside = this.#seen.update(outsideEndpoints(ports(), this.#report, mapped()), scheduler.monotonic());
+    const next = collectEndpoints(outside, usableAddresses(interfaces(), tunName), ports());
     if (JSON.stringify(next) === JSON.stringify(this.#endpoints)) return;
     this.#endpoints = next;
     this.#options.endpointsChanged(next);

@@ -8,6 +8,7 @@ import { formatAddrPort, isTailscaleIp, parseAddrPort, parseIp } from "../base/i
 import type { IpBytes } from "../base/ip.ts";
 import type { NetInfo } from "../control/wire/tailcfg.ts";
 import type { LocalEndpoint } from "../engine/config.ts";
+import { globalAddresses } from "../engine/netcheck/report.ts";
 import type { Report } from "../engine/netcheck/report.ts";
 
 /** An address of an interface of this machine. */
@@ -47,28 +48,35 @@ export function usableAddresses(addresses: readonly InterfaceAddress[], tunName:
   return byKind["link-local"].length > 0 ? byKind["link-local"] : byKind.loopback;
 }
 
-/** All own endpoints, each once, those others see first. @param mapped `ip:port` a router maps to this node, or "" */
+/** Where others see this node. @param mapped `ip:port` a router maps to this node, or "" */
+export function outsideEndpoints(ports: BoundPorts, report: Report | undefined, mapped: string): LocalEndpoint[] {
+  const endpoints: LocalEndpoint[] = [];
+  if (mapped !== "") endpoints.push({ addr: mapped, type: 3 });
+  if (report === undefined) return endpoints;
+  const { v4, v6 } = globalAddresses(report);
+  for (const addr of [...v4, ...v6]) endpoints.push({ addr, type: 2 });
+  const seen = parseAddrPort(v4[0] ?? "");
+  if (report.mappingVariesByDestIp === true && ports.udp4 !== 0 && seen !== undefined) {
+    // A NAT that forwards the port by hand keeps the number; peers may try it.
+    endpoints.push({ addr: formatAddrPort({ ip: seen.ip, port: ports.udp4 }), type: 4 });
+  }
+  return endpoints;
+}
+
+/** All own endpoints, each once, those others see first. */
 export function collectEndpoints(
+  outside: readonly LocalEndpoint[],
   addresses: readonly IpBytes[],
   ports: BoundPorts,
-  report?: Report,
-  mapped = "",
 ): LocalEndpoint[] {
   const endpoints = new Map<string, LocalEndpoint>();
-  const add = (addr: string, type: LocalEndpoint["type"]) => {
-    if (addr !== "" && !endpoints.has(addr)) endpoints.set(addr, { addr, type });
+  const add = (endpoint: LocalEndpoint) => {
+    if (!endpoints.has(endpoint.addr)) endpoints.set(endpoint.addr, endpoint);
   };
-  add(mapped, 3);
-  add(report?.globalV4 ?? "", 2);
-  if (report?.mappingVariesByDestIp === true && ports.udp4 !== 0) {
-    // A NAT that forwards the port by hand keeps the number; peers may try it.
-    const seen = parseAddrPort(report.globalV4);
-    if (seen !== undefined) add(formatAddrPort({ ip: seen.ip, port: ports.udp4 }), 4);
-  }
-  add(report?.globalV6 ?? "", 2);
+  outside.forEach(add);
   for (const ip of addresses) {
     const port = ip.length === 4 ? ports.udp4 : ports.udp6;
-    if (port !== 0) add(formatAddrPort({ ip, port }), 1);
+    if (port !== 0) add({ addr: formatAddrPort({ ip, port }), type: 1 });
   }
   return [...endpoints.values()];
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { collectEndpoints, netInfoOf, sameNetInfo, usableAddresses } from "../../daemon/endpoints.ts";
+import { collectEndpoints, netInfoOf, outsideEndpoints, sameNetInfo, usableAddresses } from "../../daemon/endpoints.ts";
 import { EndpointTracker } from "../../daemon/endpoint_tracker.ts";
 import type { TrackerOptions } from "../../daemon/endpoint_tracker.ts";
 import { createLog } from "../../daemon/log.ts";
@@ -38,23 +38,29 @@ Deno.test("usableAddresses() leaves out the tunnel, Tailscale's own and link-loc
 
 const REPORT: Report = { ...EMPTY_REPORT, udp: true, globalV4: "198.51.100.1:1234", globalV6: "[2001:db8::9]:5" };
 
-Deno.test("collectEndpoints() lists each address once, with the type control wants", () => {
+const PORTS = { udp4: 41641, udp6: 0 };
+
+Deno.test("collectEndpoints() lists each address once, with the type control wants, others' view first", () => {
   const local = [parseIp("192.0.2.1")!, parseIp("2001:db8::9")!];
-  assert.deepEqual(collectEndpoints(local, { udp4: 41641, udp6: 5 }, REPORT), [
+  const ports = { udp4: 41641, udp6: 5 };
+  assert.deepEqual(collectEndpoints(outsideEndpoints(ports, REPORT, "198.51.100.1:7"), local, ports), [
+    { addr: "198.51.100.1:7", type: 3 },
     { addr: "198.51.100.1:1234", type: 2 },
     { addr: "[2001:db8::9]:5", type: 2 },
     { addr: "192.0.2.1:41641", type: 1 },
   ]);
-  assert.deepEqual(collectEndpoints(local, { udp4: 41641, udp6: 0 }), [{ addr: "192.0.2.1:41641", type: 1 }]);
+  assert.deepEqual(collectEndpoints([], local, PORTS), [{ addr: "192.0.2.1:41641", type: 1 }]);
 });
 
-Deno.test("collectEndpoints() adds the local port behind a NAT that varies", () => {
-  const endpoints = collectEndpoints([], { udp4: 41641, udp6: 0 }, {
-    ...REPORT,
-    mappingVariesByDestIp: true,
-    globalV6: "",
-  });
+Deno.test("outsideEndpoints() adds the local port behind a NAT that varies", () => {
+  const endpoints = outsideEndpoints(PORTS, { ...REPORT, mappingVariesByDestIp: true, globalV6: "" }, "");
   assert.deepEqual(endpoints, [{ addr: "198.51.100.1:1234", type: 2 }, { addr: "198.51.100.1:41641", type: 4 }]);
+});
+
+Deno.test("outsideEndpoints() adds what STUN saw more than once, and not what it saw once", () => {
+  const globalV4Counters = new Map([["198.51.100.1:1234", 1], ["198.51.100.1:2", 2], ["198.51.100.1:3", 1]]);
+  const endpoints = outsideEndpoints(PORTS, { ...REPORT, globalV4Counters, globalV6: "" }, "");
+  assert.deepEqual(endpoints.map(({ addr }) => addr), ["198.51.100.1:1234", "198.51.100.1:2"]);
 });
 
 Deno.test("netInfoOf() speaks seconds, and latency alone is no change", () => {
@@ -116,7 +122,11 @@ Deno.test("EndpointTracker tells a mapped port at once, first and as type 3", as
   did.mapped = "198.51.100.1:41641";
   endpoints.refreshLocal();
   assert.deepEqual(endpoints.endpoints[0], { addr: "198.51.100.1:41641", type: 3 });
+  // Gone, it is told for another 5 minutes, as any outside address is.
   did.mapped = "";
+  endpoints.refreshLocal();
+  assert.equal(endpoints.endpoints.some(({ type }) => type === 3), true);
+  await scheduler.advance(311_000);
   endpoints.refreshLocal();
   assert.equal(endpoints.endpoints.some(({ type }) => type === 3), false);
   endpoints.close();
