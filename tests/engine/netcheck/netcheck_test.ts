@@ -67,6 +67,24 @@ Deno.test("with UDP blocked, HTTPS gives a home within five seconds", async () =
   assert.deepEqual(world.askedByHttps.sort(), ["1a", "2a", "3a"]);
 });
 
+Deno.test("with UDP blocked, an ICMP echo counts as IPv4 and as a region's latency where it is the faster", async () => {
+  const world = new World();
+  world.https.set("1a", 300);
+  world.https.set("2a", 120);
+  world.icmp.set("192.0.2.1", 40);
+  const report = await world.run(mapOf(region(1), region(2), region(3, {}, { STUNPort: -1 })));
+  assert.deepEqual([report.udp, report.ipv4, report.icmpv4, report.preferredDerp], [false, true, true, 1]);
+  assert.deepEqual([...report.regionLatency].sort(), [[1, 40], [2, 120]]);
+});
+
+Deno.test("a report says what the router maps ports by, no being an answer too", async () => {
+  const world = new World();
+  world.answers(1, 10);
+  world.services = { upnp: false, pmp: true, pcp: false };
+  const report = await world.run(mapOf(region(1)));
+  assert.deepEqual([report.upnp, report.pmp, report.pcp, report.icmpv4], [false, true, false, false]);
+});
+
 Deno.test("HTTPS asks a region's next relay when the first does not answer in its share of the time", async () => {
   const world = new World();
   const [node] = region(1).Nodes;

@@ -1,5 +1,5 @@
 /** A scripted Internet for netcheck: STUN servers with latencies, a NAT, relays that answer HTTPS or do not. */
-import { parseAddrPort } from "../../../base/ip.ts";
+import { formatIp, parseAddrPort } from "../../../base/ip.ts";
 import type { DERPMap, DERPNode, DERPRegion } from "../../../derp/derp_map.ts";
 import { encodeStunResponse, parseStunRequest } from "../../../derp/stun.ts";
 import { Netcheck } from "../../../engine/netcheck/netcheck.ts";
@@ -45,6 +45,10 @@ export class World {
   readonly stun = new Map<string, StunHost>();
   /** HTTPS latencies by node name. */
   readonly https = new Map<string, number>();
+  /** ICMP latencies by address, 192.0.2.1. */
+  readonly icmp = new Map<string, number>();
+  /** What the router maps ports by. */
+  services = { upnp: false, pmp: false, pcp: false };
   readonly dns = new Map<string, string[]>();
   readonly sent: { at: number; to: string }[] = [];
   readonly askedByHttps: string[] = [];
@@ -71,6 +75,12 @@ export class World {
         this.scheduler.after(Math.min(ms ?? Infinity, timeoutMs), () =>
           resolve(ms !== undefined && ms <= timeoutMs ? ms : undefined));
       }),
+    icmpLatency: (ip, timeoutMs) =>
+      new Promise((resolve) => {
+        const ms = this.icmp.get(formatIp(ip)) ?? Infinity;
+        this.scheduler.after(Math.min(ms, timeoutMs), () => resolve(ms <= timeoutMs ? ms : undefined));
+      }),
+    portmap: () => Promise.resolve(this.services),
     localFamilies: () => this.local,
   });
 
