@@ -257,10 +257,18 @@ export class ControlSession {
           signal,
         );
       case "rejected":
+        this.#dropAuthKey(goal);
         return await this.#loginError(new Error(outcome.reason), signal);
       default:
         assertNever(outcome);
     }
+  }
+
+  /** An auth key that was rejected stays so: a node that is known may do without, a new one waits for a command. */
+  #dropAuthKey(goal: Goal): void {
+    if (this.#authKey === undefined) return;
+    this.#authKey = undefined;
+    if (goal.regen || this.#persist.nodeKey === undefined) this.#goal = undefined;
   }
 
   /** The key to register and the one it replaces; remembers them in the goal. */

@@ -234,10 +234,20 @@ Deno.test("Backend refuses a changed server key with one line in health and stat
   assert.deepEqual((await backendStatus(node.backend, false)).Health, node.backend.healthStrings());
 });
 
-Deno.test("Backend tells the bus of a rejected login, keeps trying, and stays quiet about a network that is down", async () => {
+Deno.test("Backend tells the bus of a rejected login, and does not ask with the same auth key again", async () => {
   await using node = new TestNode();
   node.control.answer = () => ({ kind: "rejected", reason: "invalid key: not valid" });
   await node.up({}, "tskey-auth-bad");
+  await node.scheduler.advance(120_000);
+  assert.deepEqual(node.notified.flatMap((notify) => notify.ErrMessage ?? []), ["invalid key: not valid"]);
+  assert.match(node.backend.healthStrings().join(), /last login error was: invalid key: not valid/);
+  assert.deepEqual([node.control.registered.length, node.backend.state], [1, "NeedsLogin"]);
+});
+
+Deno.test("Backend keeps trying after a rejected login, and stays quiet about a network that is down", async () => {
+  await using node = new TestNode();
+  node.control.answer = () => ({ kind: "rejected", reason: "invalid key: not valid" });
+  await node.up();
   assert.deepEqual(node.notified.flatMap((notify) => notify.ErrMessage ?? []), ["invalid key: not valid"]);
   assert.match(node.backend.healthStrings().join(), /last login error was: invalid key: not valid/);
   await node.scheduler.advance(120_000);
