@@ -51,6 +51,19 @@ function state({ online, expired }: NodeSummary): string {
   return expired ? "expired" : online ? "online" : "offline";
 }
 
+/** Tailnet Lock of a node in a word or two. */
+function lockText({ lock }: NodeSummary): string {
+  if (lock === undefined) return "-";
+  const behind = lock.behind === undefined ? "" : ` ${lock.behind}`;
+  return `${lock.signed ? "signed" : "unsigned"}, ${lock.sync}${behind}`;
+}
+
+/** What there is to do about nodes whose lock is not in order: a line each, by name. */
+function lockRemedies(nodes: readonly NodeSummary[]): string {
+  const lines = nodes.flatMap(({ name, lock }) => lock?.remedy === undefined ? [] : [`  ${name}: ${lock.remedy}\n`]);
+  return lines.length === 0 ? "" : `\nTailnet Lock:\n${lines.join("")}`;
+}
+
 function row(node: NodeSummary): string[] {
   const seen = node.online
     ? "now"
@@ -77,7 +90,9 @@ async function list(args: readonly string[]): Promise<number> {
     return EXIT_OK;
   }
   const head = ["ID", "NAME", "ADDRESS", "USER", "STATE", "LAST SEEN", "KEY EXPIRES", "TAGS"];
-  print(columns([head, ...nodes.map(row)]) + "\n");
+  const locked = nodes.some(({ lock }) => lock !== undefined);
+  const rows = nodes.map((node) => locked ? [...row(node), lockText(node)] : row(node));
+  print(columns([locked ? [...head, "LOCK"] : head, ...rows]) + "\n" + lockRemedies(nodes));
   if (logins.length > 0) {
     const waiting = columns([["LOGIN", "HOST", "OS", "WANTS TAGS", "SINCE"], ...logins.map(loginRow)]);
     print(`\n${waiting}\nLet one in with: agent coordinator nodes approve LOGIN\n`);
