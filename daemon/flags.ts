@@ -91,6 +91,11 @@ Runs the node: keeps the tailnet's network map and moves its packets. Needs root
   --accept-new-server-key
                      accept that the control server's key has changed
   --version          print the version and exit
+
+Environment:
+  HTTPS_PROXY, HTTP_PROXY, NO_PROXY
+                     web proxy for the control server and the relays, http://[user:password@]host:port
+  SSL_CERT_FILE      as --ca-file
 `;
 }
 

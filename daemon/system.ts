@@ -28,10 +28,17 @@ const SYSTEM_ROOTS = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/
  * Deno looks at none but its own. @throws Error when a file that was asked for by name cannot be read.
  */
 export function trustedRoots(caFile: string | undefined): string[] {
-  const roots = [...rootCertificates];
+  // By content: systems trust mostly what the runtime does, and each connection reads all that it is given.
+  const roots = new Map<string, string>();
+  const add = (pem: string) => {
+    const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+    for (const block of blocks) roots.set(block.replace(/\s/g, ""), block);
+    return blocks.length;
+  };
+  rootCertificates.forEach(add);
   for (const path of SYSTEM_ROOTS) {
     try {
-      roots.push(readFileSync(path, "utf8"));
+      add(readFileSync(path, "utf8"));
       break;
     } catch {
       // Another distribution's path.
@@ -40,14 +47,14 @@ export function trustedRoots(caFile: string | undefined): string[] {
   for (const path of [Deno.env.get("SSL_CERT_FILE"), caFile]) {
     if (!path) continue;
     try {
-      roots.push(readFileSync(path, "utf8"));
+      if (add(readFileSync(path, "utf8")) === 0) throw new Error("it has no PEM certificate");
     } catch (cause) {
       throw new Error(
         `Cannot read certificate authorities of ${path}: ${cause instanceof Error ? cause.message : cause}`,
       );
     }
   }
-  return roots;
+  return [...roots.values()];
 }
 
 /** Addresses of this machine's interfaces that are up. */

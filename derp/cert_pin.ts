@@ -55,7 +55,7 @@ export function checkCertificatePin(
     const mismatch = checkServerIdentity(host, leaf);
     if (mismatch !== undefined) return mismatch.message;
   }
-  if (now > Date.parse(leaf.valid_to)) return `the certificate expired on ${leaf.valid_to}`;
+  if (now > Date.parse(leaf.valid_to)) return `the certificate expired on ${leaf.valid_to}; check the clock`;
   if (now < Date.parse(leaf.valid_from)) return `the certificate is valid from ${leaf.valid_from} on; check the clock`;
   return undefined;
 }
