@@ -177,7 +177,12 @@ export class LocalClient {
     );
   }
 
-  async #open(method: string, path: string, body: string | undefined, headers: Headers = {}): Promise<Deno.Conn> {
+  async #open(
+    method: string,
+    path: string,
+    body: string | Uint8Array | undefined,
+    headers: Headers = {},
+  ): Promise<Deno.Conn> {
     let connection: Deno.Conn;
     try {
       connection = await Deno.connect({ transport: "unix", path: this.socket });
@@ -189,7 +194,7 @@ export class LocalClient {
       }
       throw this.#notRunning(error);
     }
-    const payload = new TextEncoder().encode(body ?? "");
+    const payload = typeof body === "object" ? body : new TextEncoder().encode(body ?? "");
     const head = `${method} /localapi/v0/${path} HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n` +
       Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join("") +
       (body === undefined ? "" : "Content-Type: application/json\r\n") + `Content-Length: ${payload.length}\r\n\r\n`;
@@ -236,6 +241,24 @@ export class LocalClient {
     const response = await this.request(method, path, payload, options);
     if (response.status >= 300) throw this.#explain(path, response);
     return response.body;
+  }
+
+  /** The body of a successful request as bytes. @param body bytes are sent as they are, all else as JSON. */
+  async bytes(method: string, path: string, body: unknown): Promise<Uint8Array<ArrayBuffer>> {
+    const payload = body instanceof Uint8Array ? body : JSON.stringify(body);
+    const connection = await this.#open(method, path, payload);
+    const close = closer(connection, undefined);
+    try {
+      const reader = new ResponseReader(connection);
+      const { status, headers } = await reader.head();
+      const chunks: Uint8Array<ArrayBuffer>[] = [];
+      for await (const chunk of reader.body(headers)) chunks.push(new Uint8Array(chunk));
+      const received = new Uint8Array(await new Blob(chunks).arrayBuffer());
+      if (status >= 300) throw this.#explain(path, { status, body: new TextDecoder().decode(received) });
+      return received;
+    } finally {
+      close();
+    }
   }
 
   /** The JSON of a successful request. */

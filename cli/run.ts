@@ -35,6 +35,7 @@ const VERBS: Readonly<Record<string, Entry>> = {
     load: async () => (await import("./netcheck.ts")).netcheck,
   },
   whois: { summary: "Tell who has a Tailscale address", load: async () => (await import("./whois.ts")).whois },
+  lock: { summary: "Manage Tailnet Lock", load: async () => (await import("./lock.ts")).lock },
   wait: { summary: "Wait until the node is connected", load: async () => (await import("./wait.ts")).wait },
   version: { summary: "Print the version", load: async () => (await import("./version.ts")).version },
 };

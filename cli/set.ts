@@ -3,13 +3,14 @@ import { ACCEPT_RISK_FLAG, askRisk, isSshOverTailscale } from "./accept_risk.ts"
 import { EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
 import { worthSaying } from "./health_lines.ts";
+import { demandLock, LOCK_FLAGS } from "./lock/policy_flags.ts";
 import type { Prefs, Status } from "./local_types.ts";
 import { maskedPrefs, PREF_FLAGS, SET_ONLY_FLAGS } from "./pref_flags.ts";
 import { applyEdits, checkPrefs, prefWarnings } from "./prefs_merge.ts";
 import { printError } from "./terminal.ts";
 import type { Verb } from "./verb.ts";
 
-const FLAGS = { ...PREF_FLAGS, ...SET_ONLY_FLAGS, "accept-risk": ACCEPT_RISK_FLAG } as const;
+const FLAGS = { ...PREF_FLAGS, ...SET_ONLY_FLAGS, ...LOCK_FLAGS, "accept-risk": ACCEPT_RISK_FLAG } as const;
 
 export const set: Verb = {
   help: `Usage: {program} set [flags]
@@ -36,6 +37,7 @@ ${flagHelp(FLAGS, { fallbacks: false })}
     const next = applyEdits(prefs, edits);
     for (const warning of prefWarnings(next, given)) printError(`Warning: ${warning}\n`);
     await checkPrefs(client, next);
+    await demandLock(client, { values, given });
     await client.text("PATCH", "prefs", edits);
     const after = await client.json<Status>("GET", "status?peers=false");
     for (const line of worthSaying(after.Health ?? [], given)) printError(`${line}\n`);

@@ -6,6 +6,7 @@ import { flagHelp, parseFlags } from "./flags.ts";
 import { troubles, worthSaying } from "./health_lines.ts";
 import { LocalApiError } from "./local_client.ts";
 import type { LocalClient } from "./local_client.ts";
+import { demandLock, LOCK_FLAGS } from "./lock/policy_flags.ts";
 import type { Notify, Prefs, Status } from "./local_types.ts";
 import { waitForRunning } from "./login_wait.ts";
 import type { LoginVoice } from "./login_wait.ts";
@@ -20,6 +21,7 @@ import type { Verb, VerbContext } from "./verb.ts";
 const LOGIN_FLAGS = {
   "auth-key": { type: "string", value: "key", help: "auth key, or file:PATH of a file with it" },
   "login-server": { type: "string", value: "URL", help: `control server (new nodes: ${DEFAULT_CONTROL_URL})` },
+  ...LOCK_FLAGS,
   timeout: { type: "duration", help: "how long to wait for the connection, 0 for ever" },
   qr: { type: "boolean", help: "show login URLs as QR codes too (on a terminal: unless --qr=false)" },
   "qr-format": { type: "string", value: "auto|ascii|large|small", help: "how QR codes are drawn", fallback: "auto" },
@@ -193,6 +195,7 @@ async function connect(asked: Asked, { client, program }: VerbContext): Promise<
   askRisks(asked, current);
   for (const warning of prefWarnings(plan.prefs, given)) printError(`Warning: ${warning}\n`);
   await checkPrefs(client, plan.prefs);
+  await demandLock(client, asked);
   if (plan.kind === "edit") {
     await carryOut(plan, client, "");
   } else {

@@ -17,11 +17,14 @@ export interface ApiRequest {
   readonly signal: AbortSignal;
   /** The body as JSON. @throws BadRequest when it is not JSON, or larger than is taken. */
   json(): Promise<unknown>;
+  /** The body as it is. @throws BadRequest when it is larger than is taken. */
+  bytes(): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /** An answer. A stream is sent line by line, as lines come; it must end when the request's signal fires. */
 export type Reply =
   | { readonly kind: "body"; readonly status: number; readonly type: string; readonly text: string }
+  | { readonly kind: "octets"; readonly bytes: Uint8Array }
   | { readonly kind: "empty"; readonly status: number }
   | { readonly kind: "stream"; readonly lines: AsyncIterable<string> };
 

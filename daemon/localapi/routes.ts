@@ -2,6 +2,7 @@
 import type { Backend } from "../backend.ts";
 import type { Handler } from "./reply.ts";
 import { diagnoseRoutes } from "./routes/diagnose.ts";
+import { lockRoutes } from "./routes/lock.ts";
 import { loginRoutes } from "./routes/login.ts";
 import { prefsRoutes } from "./routes/prefs.ts";
 import { statusRoutes } from "./routes/status.ts";
@@ -12,6 +13,7 @@ export function localApiRoutes(backend: Backend): Record<string, Handler> {
     ...statusRoutes(backend),
     ...prefsRoutes(backend),
     ...loginRoutes(backend),
+    ...lockRoutes(backend),
     ...watchRoutes(backend),
     ...diagnoseRoutes(backend),
   };

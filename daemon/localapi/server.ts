@@ -160,6 +160,7 @@ export class LocalApiServer {
       caller: { uid: credentials.uid, pid: credentials.pid, canWrite: canWrite(credentials.uid) },
       signal,
       json: () => readJson(request),
+      bytes: () => readBody(request),
     };
     return await handler(apiRequest);
   }
@@ -178,6 +179,14 @@ export class LocalApiServer {
             "Content-Length": new TextEncoder().encode(reply.text).length,
           });
           response.end(reply.text);
+          return;
+        case "octets":
+          response.writeHead(200, {
+            ...headers,
+            "Content-Type": "application/octet-stream",
+            "Content-Length": reply.bytes.length,
+          });
+          response.end(reply.bytes);
           return;
         case "empty":
           response.writeHead(reply.status, headers);
@@ -240,7 +249,7 @@ function readAway(request: IncomingMessage): Promise<void> {
   });
 }
 
-async function readJson(request: IncomingMessage): Promise<unknown> {
+async function readBody(request: IncomingMessage): Promise<Uint8Array<ArrayBuffer>> {
   const tooLarge = new BadRequest(413, `request body is larger than ${MAX_BODY} bytes`);
   if (Number(request.headers["content-length"] ?? 0) > MAX_BODY) throw tooLarge;
   const chunks: Uint8Array[] = [];
@@ -250,7 +259,11 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
     if (size > MAX_BODY) throw tooLarge;
     chunks.push(chunk);
   }
-  const text = new TextDecoder().decode(await new Blob(chunks as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+  return new Uint8Array(await new Blob(chunks as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const text = new TextDecoder().decode(await readBody(request));
   if (text.trim() === "") throw new BadRequest(400, "EOF");
   try {
     return JSON.parse(text);
