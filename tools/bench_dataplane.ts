@@ -127,7 +127,9 @@ const sites: Site[] = [];
 for (const kind of kinds) sites.push(await raise(lab, sites.length, kind, kind));
 const modern = theirs.find(({ name }) => name === "wireguard-go");
 if (!values.quick && modern !== undefined && ours.name === "agent") {
-  sites.push(await raise(lab, sites.length, ours, modern), await raise(lab, sites.length, modern, ours));
+  for (const [client, server] of [[ours, modern], [modern, ours]]) {
+    sites.push(await raise(lab, sites.length, client, server));
+  }
 }
 
 console.log(`${machine()}\ninner MTU ${MTU}, ${rounds} rounds of ${seconds} s a mode`);
