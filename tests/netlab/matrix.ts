@@ -37,7 +37,7 @@ export interface Router {
   readonly namespace: LabNamespace;
   readonly inside: string;
   readonly outside: string;
-  /** Replaces how it translates addresses. Connections under way keep their mappings until `forget`. */
+  /** Replaces how it translates addresses. Connections under way keep their mappings until `conntrack -F`. */
   translate(kind: "easy" | "hard"): Promise<void>;
 }
 
@@ -46,6 +46,7 @@ export class Internet implements AsyncDisposable {
   readonly core: LabNamespace;
   readonly sites: Site[] = [];
   readonly #dir: string;
+  #nets = 0;
 
   private constructor(lab: Lab, dir: string) {
     this.lab = lab;
@@ -65,8 +66,8 @@ export class Internet implements AsyncDisposable {
   }
 
   /** A new connection of this kind. */
-  async site(kind: SideKind, name = `${kind}${this.sites.length}`): Promise<Site> {
-    const net = this.sites.length + 1;
+  async site(kind: SideKind, name = `${kind}${this.#nets}`): Promise<Site> {
+    const net = ++this.#nets;
     const site = await this.#build(kind, name, net);
     this.sites.push(site);
     return site;

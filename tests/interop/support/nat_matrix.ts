@@ -26,9 +26,9 @@ const PATIENCE_MS = 12_000;
 const FLOOR_S = 6;
 const RELAYED_BYTES = 20_000_000;
 
-/** Makes the sites, by name, one after the other: testcontrol leaves nodes that join at once waiting. */
+/** Makes the sites, by name. */
 export async function buildSides(world: NatWorld, wanted: ReadonlyMap<string, SideKind>): Promise<void> {
-  for (const [name, kind] of wanted) await world.place(kind, name);
+  await inTurns([...wanted], 3, async ([name, kind]) => void await world.place(kind, name));
 }
 
 /** Runs `work` on all, `jobs` at once, and gives the results in order. */
@@ -42,7 +42,7 @@ export async function inTurns<T, R>(all: readonly T[], jobs: number, work: (item
   return results;
 }
 
-/** Tries all four pairs of a cell. Those of tsnet alone go first: a pair that never meets costs the whole patience. */
+/** Tries all four pairs of a cell at once; one that never meets costs the whole patience. */
 export async function measure({ a, b }: Cell): Promise<CellResult> {
   await Promise.all([
     a.agent.awaitPeer(b.agentIp),
