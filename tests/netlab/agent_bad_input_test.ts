@@ -46,6 +46,19 @@ class Ground implements AsyncDisposable {
   }
 }
 
+/** A test on a ground of its own; when it fails the ends of its agents' logs are printed. */
+function groundTest(name: string, body: (ground: Ground) => Promise<void>, ...programs: string[]): void {
+  privilegedTest(name, async () => {
+    await using ground = await Ground.create();
+    try {
+      await body(ground);
+    } catch (error) {
+      for (const agent of ground.agents) console.error(`-- log of ${agent.name}\n${await agent.log()}`);
+      throw error;
+    }
+  }, ...programs);
+}
+
 /** A failure of one line: its exit code, nothing on standard output, and the line, without the log's time. */
 function oneLine({ code, stdout, stderr }: RunResult, wantCode: number, want: RegExp): void {
   assert.equal(stdout, "");
@@ -63,8 +76,7 @@ function identity(text: string): string[] {
   return [...values.filter(([name]) => /machinekey|control-keys/.test(name)).map(([, value]) => value), ...nodeKeys];
 }
 
-privilegedTest("agent daemon: a state file that cannot be used is left as it is", async () => {
-  await using ground = await Ground.create();
+groundTest("agent daemon: a state file that cannot be used is left as it is", async (ground) => {
   const path = `${ground.dir}/the.state`;
   const cases: [string, RegExp][] = [
     ["", /^Cannot use state file .*the\.state: it is empty, want a JSON object/],
@@ -166,8 +178,7 @@ privilegedTest(
   "setpriv",
 );
 
-privilegedTest("agent daemon: sockets and state of another daemon; leftovers of a killed one", async () => {
-  await using ground = await Ground.create();
+groundTest("agent daemon: sockets and state of another daemon; leftovers of a killed one", async (ground) => {
   const agent = await ground.agent();
   const state = `${ground.dir}/second.state`;
   oneLine(
@@ -193,8 +204,7 @@ privilegedTest("agent daemon: sockets and state of another daemon; leftovers of 
   assert.equal((await agent.status()).BackendState, "NeedsLogin");
 });
 
-privilegedTest("agent: words and flags nobody knows", async () => {
-  await using ground = await Ground.create();
+groundTest("agent: words and flags nobody knows", async (ground) => {
   const run = (...args: string[]) => ground.ns.run(argv(...args));
   oneLine(await run("daemon", "--no-such-flag"), CODE.usage, /'--no-such-flag'.*--help lists the flags$/);
   oneLine(await run("daemon", "surplus"), CODE.usage, /surplus.*--help lists the flags$/);
@@ -230,8 +240,7 @@ privilegedTest("agent: words and flags nobody knows", async () => {
   console.log(`  ${(await run("--socket", socket, "status")).stderr.trim()}`);
 });
 
-privilegedTest("agent up: control servers that are away, or are none; auth keys nobody knows", async () => {
-  await using ground = await Ground.create();
+groundTest("agent up: control servers that are away, or are none; auth keys nobody knows", async (ground) => {
   const { ns, dir } = ground;
   const agent = await ground.agent();
   const up = (server: string, ...args: string[]) =>
@@ -271,8 +280,7 @@ privilegedTest("agent up: control servers that are away, or are none; auth keys 
   assert.ok(!spent.stderr.includes(once.slice(-10)), "the key is not printed");
 });
 
-privilegedTest("agent: a control server whose key has changed is refused until the operator accepts it", async () => {
-  await using ground = await Ground.create();
+groundTest("agent: a control server whose key has changed is refused until the operator accepts it", async (ground) => {
   const { ns, dir } = ground;
   const agent = await ground.agent();
   const coordinatorIn = async (name: string) => {
@@ -311,8 +319,7 @@ privilegedTest("agent: a control server whose key has changed is refused until t
   await until("Running without the flag", 10_000, async () => (await agent.status()).BackendState === "Running");
 });
 
-privilegedTest("agent daemon: killed, its rules and routes are taken over or cleaned up", async () => {
-  await using ground = await Ground.create();
+groundTest("agent daemon: killed, its rules and routes are taken over or cleaned up", async (ground) => {
   const { ns, dir } = ground;
   await using coordinator = await CoordinatorProcess.start({ namespace: ns, dir, host: "127.0.0.1" });
   const agent = await ground.agent();
