@@ -186,12 +186,18 @@ export class PortMapper {
 
   /** Gives the mapping back, within 2 s. It may be asked for again with `update`. */
   async release(): Promise<void> {
+    const over = new AbortController();
+    const late = sleep(this.#ports.scheduler, HTTP_MS, over.signal).catch(() => {});
+    await Promise.race([this.#giveBack(), late]);
+    over.abort();
+  }
+
+  async #giveBack(): Promise<void> {
+    // What is being asked for is known afterwards only.
     await this.#working;
     const mapping = this.#mapping;
     this.#forget();
-    if (mapping === undefined) return;
-    const { scheduler } = this.#ports;
-    await Promise.race([mapping.release().catch(() => {}), sleep(scheduler, HTTP_MS)]);
+    await mapping?.release().catch(() => {});
   }
 
   /** Gives the mapping back and asks for no more. */
