@@ -185,7 +185,7 @@ Deno.test("TailnetLock ends with a disablement secret that verifies", async () =
   assert.equal(world.accepted({ tkaEnabled: false }), "2 3 4 5");
 });
 
-Deno.test("L3: a node whose AUMs were in memory only is under lock after a restart too", async () => {
+Deno.test("L3: a node whose AUMs were in memory only is under lock after a restart too (TS-2025-008)", async () => {
   const world = new World();
   world.server.start(tree.genesis, tree.to("C"));
   await world.tell();
