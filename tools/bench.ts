@@ -22,26 +22,31 @@ const ROUNDS = 9;
 const arena = createArena(ARENA_BYTES + (8 << 20));
 const layout = reserveLayout(arena);
 
-/** Median nanoseconds of one unit; `run` does `units` of them. */
-function measure(units: number, run: () => void): number {
-  for (const until = performance.now() + 200; performance.now() < until;) run();
-  const samples: number[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    let done = 0;
-    const startedAt = performance.now();
-    while (performance.now() - startedAt < 100) {
-      run();
-      done += units;
-    }
-    samples.push((performance.now() - startedAt) * 1e6 / done);
+/** Nanoseconds of one unit over `ms`; `run` does `units` of them. */
+function timed(units: number, run: () => void, ms: number): number {
+  let done = 0;
+  const startedAt = performance.now();
+  while (performance.now() - startedAt < ms) {
+    run();
+    done += units;
   }
-  return samples.sort((a, b) => a - b)[ROUNDS >> 1];
+  return (performance.now() - startedAt) * 1e6 / done;
 }
 
-function row(name: string, ns: number, bare: number): void {
+function median(numbers: number[]): number {
+  return numbers.sort((a, b) => a - b)[numbers.length >> 1];
+}
+
+/** Median nanoseconds of one unit. */
+function measure(units: number, run: () => void): number {
+  timed(units, run, 200);
+  return median(Array.from({ length: ROUNDS }, () => timed(units, run, 100)));
+}
+
+function row(name: string, ns: number, ratio: number): void {
   const gbit = (PACKET * 8 / ns).toFixed(2);
   console.log(
-    `${name.padEnd(38)}${ns.toFixed(0).padStart(7)} ns${gbit.padStart(8)} Gb/s${(ns / bare).toFixed(2).padStart(8)}`,
+    `${name.padEnd(38)}${ns.toFixed(0).padStart(7)} ns${gbit.padStart(8)} Gb/s${ratio.toFixed(2).padStart(8)}`,
   );
 }
 
@@ -55,14 +60,14 @@ function benchProvider(provider: AeadProvider): number {
   const seal = measure(SEGMENTS, () => {
     for (let i = 0; i < SEGMENTS; i++) provider.seal(key, layout.tx, PACKET, counter++ >>> 0, 0);
   });
-  row(`${provider.name} seal`, seal, seal);
+  row(`${provider.name} seal`, seal, 1);
   const opened = measure(SEGMENTS, () => {
     for (let i = 0; i < SEGMENTS; i++) {
       arena.u8.set(sealed, layout.tx);
       if (!provider.open(open, layout.tx, PACKET, 1, 0)) throw new Error("a good packet did not open");
     }
   });
-  row(`${provider.name} open (with its copy)`, opened, seal);
+  row(`${provider.name} open (with its copy)`, opened, opened / seal);
   return seal;
 }
 
@@ -97,9 +102,21 @@ for (const force of ["libcrypto-fast", "libcrypto", "wasm", "noble"]) {
 
 const { provider } = selectProvider({ arena, force: undefined });
 const key = provider.createKey(new Uint8Array(32).fill(7), "seal");
-const bare = measure(SEGMENTS, () => {
+const sealOnly = () => {
   for (let i = 0; i < SEGMENTS; i++) provider.seal(key, layout.tx, PACKET, i, 0);
-});
+};
+
+/** Alternates with bare sealing, because the machine's pace changes within a run; the ratio is of neighbours. */
+function compare(name: string, run: () => void): void {
+  timed(SEGMENTS, run, 200);
+  const pairs = Array.from({ length: ROUNDS }, () => {
+    const bare = timed(SEGMENTS, sealOnly, 50);
+    const ns = timed(SEGMENTS, run, 50);
+    return { ns, ratio: ns / bare };
+  });
+  row(name, median(pairs.map(({ ns }) => ns)), median(pairs.map(({ ratio }) => ratio)));
+}
+
 const bytes = superPacket();
 const packet = new SuperPacket();
 describe(arena, layout.tunRead, bytes, packet);
@@ -115,14 +132,14 @@ const slots = { at: layout.tx, stride: PACKET + DATA_OVERHEAD, receiver: 1, coun
 
 function benchKernels(kernels: Kernels): void {
   const cut = () => kernels.writeSegments(packet, 0, SEGMENTS, slots);
-  row(`segment and checksum (${kernels.name})`, measure(SEGMENTS, cut), bare);
+  compare(`segment and checksum (${kernels.name})`, cut);
   const sealAll = () => {
     cut();
     for (let i = 0; i < SEGMENTS; i++) {
       provider.seal(key, layout.tx + i * slots.stride + DATA_HEADER, PACKET, i, 0);
     }
   };
-  row(`and seal (${kernels.name}, ${provider.name})`, measure(SEGMENTS, sealAll), bare);
+  compare(`and seal (${kernels.name}, ${provider.name})`, sealAll);
   const coalescer = new Coalescer(arena, kernels, sink, layout, { tunWriteFailed: () => {} });
   cut();
   const first = layout.tx + DATA_HEADER;
@@ -133,7 +150,7 @@ function benchKernels(kernels: Kernels): void {
     for (let i = 0; i < SEGMENTS; i++) coalescer.add(first + i * slots.stride, PACKET, 4, 6, 20);
     coalescer.flush();
   };
-  row(`verify and coalesce (${kernels.name})`, measure(SEGMENTS, coalesce), bare);
+  compare(`verify and coalesce (${kernels.name})`, coalesce);
 }
 
 benchKernels(createKernels(arena, arena.memory));
