@@ -1,6 +1,12 @@
 /** `agent coordinator` as an operator types it. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { Authority } from "../../tka/authority.ts";
+import { MemChonk } from "../../tka/mem_chonk.ts";
+import { EMPTY_STATE } from "../../tka/state.ts";
+import { ControlNode } from "../support/control_node.ts";
+import { testKey } from "../support/lock_keys.ts";
+import { signature } from "../support/lock_world.ts";
 import { RunningCoordinator } from "../support/running_coordinator.ts";
 
 const COORDINATOR = new URL("../../cli/coordinator.ts", import.meta.url).href;
@@ -58,6 +64,26 @@ Deno.test("agent coordinator keys and nodes work on the file while the server is
   assert.match(elsewhere.err, /another process has it/);
   await running.coordinator.close();
   await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("agent coordinator nodes list names nodes whose Tailnet Lock is not in order, and what to do", async () => {
+  await using running = await RunningCoordinator.start();
+  const { url, coordinator, stateDir } = running;
+  const { key } = await coordinator.createKey({ reusable: true });
+  await using one = new ControlNode({ url, hostname: "one" });
+  await using two = new ControlNode({ url, hostname: "two" });
+  await one.register(key);
+  const signer = testKey(1);
+  const state = { ...EMPTY_STATE, disablementValues: [new Uint8Array(32)], keys: [signer.key()], stateId1: 1n };
+  const { genesis } = Authority.create(new MemChonk(), state, signer, 0);
+  await coordinator.lock.enable(genesis, { 1: signature(signer, one.nodeKey.public.toString()) }, 1);
+  await two.register(key);
+  const { code, out } = await agent("nodes", "list", "--statedir", stateDir);
+  assert.equal(code, 0);
+  assert.match(out, /LOCK\n/);
+  assert.match(out, / one .* signed, unknown\n/);
+  assert.match(out, / two .* unsigned, unknown\n/);
+  assert.match(out, /\nTailnet Lock:\n {2}two: unsigned: run `lock sign` for it on a node with a trusted key\n$/);
 });
 
 Deno.test("agent coordinator serves until SIGTERM and exits 0", async () => {

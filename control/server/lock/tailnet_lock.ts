@@ -16,7 +16,6 @@ import { isDisablementValue } from "../../../tka/disablement.ts";
 import { TkaError } from "../../../tka/errors.ts";
 import { MemChonk } from "../../../tka/mem_chonk.ts";
 import { decodeNodeKeySignature, unverifiedAuthorizingKeyId } from "../../../tka/node_key_signature.ts";
-import type { State } from "../../../tka/state.ts";
 import { stateIdText } from "../../../tka/state.ts";
 import type { TKAInfo } from "../../wire/tailcfg.ts";
 import type { NodeRecord } from "../node_record.ts";
@@ -34,6 +33,9 @@ export interface ActiveLock {
   readonly record: LockRecord;
   readonly chain: LockChain;
 }
+
+/** Signatures whose verdict is remembered. */
+const MAX_VERDICTS = 50_000;
 
 const rowOf = (aum: Aum) => ({ hash: aum.hash, bytes: aum.bytes });
 
@@ -64,6 +66,9 @@ export class TailnetLock {
   /** Oldest first. */
   #past: readonly LockRecord[] = [];
   #warned = false;
+  #last: Promise<unknown> = Promise.resolve();
+  /** Of the lock as it is now: maps, reports and calls ask for the same signatures again and again. */
+  readonly #verdicts = new Map<string, boolean>();
 
   private constructor(tailnet: Tailnet, log: (line: string) => void) {
     this.#tailnet = tailnet;
@@ -108,19 +113,29 @@ export class TailnetLock {
 
   /** Whether the lock is on and the signature authorizes the node key now. @param signature base64. */
   authorizes(nodeKey: string, signature: string): boolean {
-    return this.#active !== undefined && isAuthorized(this.#active.chain.authority, nodeKey, signature);
+    if (this.#active === undefined || signature === "") return false;
+    const asked = `${nodeKey} ${signature}`;
+    let verdict = this.#verdicts.get(asked);
+    if (verdict === undefined) {
+      if (this.#verdicts.size >= MAX_VERDICTS) this.#verdicts.clear();
+      this.#verdicts.set(asked, verdict = isAuthorized(this.#active.chain.authority, nodeKey, signature));
+    }
+    return verdict;
   }
 
   /**
    * Turns the lock on. All nodes need a signature: a tailnet must not lose a node by being locked.
    * @param signatures base64 by node ID. @throws Refusal
    */
-  async enable(genesis: Aum, signatures: Readonly<Record<string, string>>, now: number): Promise<void> {
+  enable(genesis: Aum, signatures: Readonly<Record<string, string>>, now: number): Promise<void> {
+    return this.#inOrder(() => this.#enable(genesis, signatures, now));
+  }
+
+  async #enable(genesis: Aum, signatures: Readonly<Record<string, string>>, now: number): Promise<void> {
     const chonk = new MemChonk();
     const authority = this.checkGenesis(genesis, chonk, now);
     const stateId = stateIdText(authority.state);
     const record = await this.#tailnet.change(async (tx) => {
-      this.checkGenesis(genesis, new MemChonk(), now);
       for (const node of await tx.nodes.all()) {
         const given = signatures[String(node.id)];
         const bytes = given === undefined ? undefined : fromBase64(given);
@@ -164,20 +179,20 @@ export class TailnetLock {
 
   /** Verifies and stores AUMs, parents first; those known are passed over. @throws Refusal, and nothing is stored. */
   async submit(aums: readonly Aum[], now: number): Promise<void> {
-    if (aums.length === 0) return;
-    const before = this.#active?.chain.head;
-    await this.#tailnet.change(async (tx) => {
-      const { record, chain } = this.#required();
-      checkForks(chain, record.floor, aums);
-      const staged = new StagedChonk(chain.chonk);
-      const next = checked(() => chain.authority.inform(staged, aums, now));
-      await tx.locks.addAums(record.id, staged.added.map(rowOf), now);
-      return { chain, next, added: staged.added };
-    }).then(({ chain, next, added }) => {
-      chain.chonk.commit(added, now);
-      chain.advance(next);
-    });
-    if (this.#active?.chain.head === before) return;
+    if (aums.length > 0) await this.#inOrder(() => this.#submit(aums, now));
+  }
+
+  async #submit(aums: readonly Aum[], now: number): Promise<void> {
+    const { record, chain } = this.#required();
+    const before = chain.head;
+    checkForks(chain, record.floor, aums);
+    const staged = new StagedChonk(chain.chonk);
+    const next = checked(() => chain.authority.inform(staged, aums, now));
+    const { added } = staged;
+    await this.#tailnet.change((tx) => tx.locks.addAums(record.id, added.map(rowOf), now));
+    chain.chonk.commit(added, now);
+    chain.advance(next);
+    if (chain.head === before) return;
     this.#warn();
     this.#announce();
   }
@@ -201,18 +216,17 @@ export class TailnetLock {
   }
 
   /** Turns the lock off. @param derived what the secret derives to. @throws Refusal when that is not the lock's. */
-  async disable(secret: Uint8Array, derived: Uint8Array, now: number): Promise<void> {
-    const record = await this.#tailnet.change(async (tx) => {
+  disable(secret: Uint8Array, derived: Uint8Array, now: number): Promise<void> {
+    return this.#inOrder(async () => {
       const { record, chain } = this.#required();
       if (!isDisablementValue(chain.authority.state, derived)) throw new Refusal(400, "incorrect disablement secret");
       const past: LockRecord = { ...record, disabledAt: now, disablementSecret: new Uint8Array(secret) };
-      await tx.locks.update(past);
-      return past;
+      await this.#tailnet.change((tx) => tx.locks.update(past));
+      this.#active = undefined;
+      this.#past = [...this.#past, past];
+      this.#log(`coordinator: tailnet lock was disabled, genesis ${record.genesis}`);
+      this.#announce();
     });
-    this.#active = undefined;
-    this.#past = [...this.#past, record];
-    this.#log(`coordinator: tailnet lock was disabled, genesis ${record.genesis}`);
-    this.#announce();
   }
 
   /** The disabled lock that has an AUM; undefined for one of the lock that is on, or of none. */
@@ -223,13 +237,13 @@ export class TailnetLock {
   }
 
   /** Notes that nodes begin at this checkpoint from now on. */
-  async raiseFloor(checkpoint: AumHash): Promise<void> {
-    await this.#tailnet.change(async (tx) => {
+  raiseFloor(checkpoint: AumHash): Promise<void> {
+    return this.#inOrder(async () => {
       const { record, chain } = this.#required();
       const place = chain.placeOf(checkpoint);
       if (place === undefined || place <= (chain.placeOf(record.floor) ?? 0)) return;
       const raised = { ...record, floor: checkpoint };
-      await tx.locks.update(raised);
+      await this.#tailnet.change((tx) => tx.locks.update(raised));
       this.#active = { record: raised, chain };
     });
   }
@@ -243,12 +257,20 @@ export class TailnetLock {
     );
   }
 
+  /** One change at a time, from its checks until memory has it too. */
+  #inOrder<T>(step: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(step);
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
   #required(): ActiveLock {
     if (this.#active === undefined) throw new Refusal(400, "tailnet lock is not on");
     return this.#active;
   }
 
   #announce(): void {
+    this.#verdicts.clear();
     for (const listener of this.#listeners) listener();
   }
 
@@ -298,9 +320,4 @@ function checkForks(chain: LockChain, floor: AumHash, aums: readonly Aum[]): voi
       throw new Refusal(400, `a fork before checkpoint ${floor} cannot be followed by all nodes: fork later`);
     }
   }
-}
-
-/** The state nodes are verified against, for whoever only reads. */
-export function stateOf(lock: TailnetLock): State | undefined {
-  return lock.active?.chain.authority.state;
 }
