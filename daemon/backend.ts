@@ -549,7 +549,7 @@ export class Backend {
   #updateLockHealth(): void {
     const { health, lock, now } = this;
     const netmap = this.#netmap;
-    const problem = (netmap && lock.filter(netmap).problem) ?? lock.problem;
+    const problem = lock.problem(netmap);
     health.set("agent-tailnet-lock", problem !== "", now, { error: problem });
     const signed = lock.selfSigned(netmap?.self);
     const { nodeKey, lockKey } = this.prefs.persist ?? EMPTY_PERSIST;

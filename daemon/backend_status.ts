@@ -2,7 +2,7 @@
 import type { EngineStatus } from "../engine/config.ts";
 import { goTime, ZERO_TIME } from "../control/wire/tailcfg.ts";
 import type { Backend } from "./backend.ts";
-import type { MetricsInput } from "./metrics.ts";
+import type { LockMetrics, MetricsInput } from "./metrics.ts";
 import { controlUrl } from "./prefs.ts";
 import { statusJson } from "./status.ts";
 
@@ -57,6 +57,18 @@ export async function metricsInput(backend: Backend): Promise<MetricsInput> {
     approvedRoutes: 0,
     peers: engine?.peers.length ?? 0,
     watchers: backend.bus.size,
+    lock: lockMetricsInput(backend),
+  };
+}
+
+function lockMetricsInput({ lock, now }: Backend): LockMetrics {
+  const age = (since: number | undefined) => since ? Math.round((now - since) / 1000) : undefined;
+  return {
+    condition: lock.condition.name,
+    enforced: lock.authority !== undefined,
+    rejected: lock.rejected.length,
+    headAge: age(lock.record?.headSince),
+    confirmedAge: age(lock.confirmedAt),
   };
 }
 

@@ -15,6 +15,19 @@ export interface MetricsInput {
   readonly approvedRoutes: number;
   readonly peers: number;
   readonly watchers: number;
+  readonly lock: LockMetrics;
+}
+
+/** How it stands with Tailnet Lock. */
+export interface LockMetrics {
+  /** Name of the condition, as `lock doctor` shows it. */
+  readonly condition: string;
+  /** There is an authority that judges peers. */
+  readonly enforced: boolean;
+  readonly rejected: number;
+  /** Seconds since the head changed, and since control confirmed it; undefined when never. */
+  readonly headAge: number | undefined;
+  readonly confirmedAge: number | undefined;
 }
 
 /** Drops on the way in that have a reason of their own in Tailscale's metric; all others count as `error`. */
@@ -128,6 +141,19 @@ export function userMetrics(input: MetricsInput): string {
   ].join("");
 }
 
+function lockMetrics({ condition, enforced, rejected, headAge, confirmedAge }: LockMetrics): string[] {
+  const ages = [
+    ["agent_lock_head_age_seconds", "Since the head of Tailnet Lock changed", headAge],
+    ["agent_lock_confirmed_age_seconds", "Since control confirmed the head of Tailnet Lock", confirmedAge],
+  ] as const;
+  return [
+    metric("agent_lock_condition", "gauge", "How it stands with Tailnet Lock, by name", [[{ condition }, 1]]),
+    metric("agent_lock_enforced", "gauge", "Peers are judged by Tailnet Lock", [[{}, enforced ? 1 : 0]]),
+    metric("agent_lock_rejected_peers", "gauge", "Peers that Tailnet Lock keeps out", [[{}, rejected]]),
+    ...ages.flatMap(([name, help, age]) => age === undefined ? [] : [metric(name, "gauge", help, [[{}, age]])]),
+  ];
+}
+
 /** Metrics for whoever may write: the above and how the program itself fares. */
 export function allMetrics(input: MetricsInput): string {
   const provider = input.engine?.cryptoProvider ?? "";
@@ -137,6 +163,7 @@ export function allMetrics(input: MetricsInput): string {
       crypto_provider: provider,
     }, 1]]),
     metric("agent_peers", "gauge", "Peers the data plane knows", [[{}, input.peers]]),
+    ...lockMetrics(input.lock),
     metric("agent_bus_watchers", "gauge", "Watchers of the notification bus", [[{}, input.watchers]]),
     metric(
       "agent_dropped_packets_total",

@@ -218,7 +218,7 @@ export class TailnetLock implements LockFilter {
     if (closed !== undefined) {
       const why = `nobody passes: ${closed.name}`;
       this.#rejected = [...netmap.peers].map((node) => ({ node, why }));
-      return { accepted: [], rejected: [...netmap.peers], problem: `${conditionText(closed)} All peers are kept out.` };
+      return { accepted: [], rejected: [...netmap.peers], problem: closedText(closed) };
     }
     if (this.#judge === undefined) {
       this.#rejected = [];
@@ -229,9 +229,10 @@ export class TailnetLock implements LockFilter {
     return { accepted, rejected: rejected.map(({ node }) => node) };
   }
 
-  /** What an operator should know, though peers are judged; "" when all is well. */
-  get problem(): string {
-    return conditionText(this.#condition);
+  /** What an operator should know; "" when all is well. Judges nobody, so it costs nothing. */
+  problem(netmap: Netmap | undefined): string {
+    const closed = netmap === undefined ? undefined : this.#closedBecause(netmap);
+    return closed === undefined ? conditionText(this.#condition) : closedText(closed);
   }
 
   /** Whether the lock accepts this node itself; true without a lock. */
@@ -512,7 +513,8 @@ export class TailnetLock implements LockFilter {
       return;
     }
     const stateId = stateIdText(checkpoint.state ?? EMPTY_STATE);
-    if (this.#options.persist()?.disallowedTkaStateIds.includes(stateId)) {
+    const disallowed = this.#options.persist()?.disallowedTkaStateIds ?? [];
+    if (this.record === undefined && disallowed.includes(stateId)) {
       this.#disabledHere = netmap.tkaInfo?.Head ?? "";
       this.#set("disabled-here", `lock ${stateId} was switched off on this node`);
       return;
@@ -638,6 +640,10 @@ export class TailnetLock implements LockFilter {
     this.#settle();
     this.#changed();
   }
+}
+
+function closedText(condition: Condition): string {
+  return `${conditionText(condition)} All peers are kept out.`;
 }
 
 function decodeCheckpoint(bytes: Uint8Array): Aum | undefined {

@@ -235,7 +235,7 @@ Deno.test("L3: a damaged store keeps everybody out and names the file; moved awa
     world.restart();
     await world.tell();
     assert.equal(world.state, "store-damaged");
-    assert.ok(world.lock.problem.includes(path));
+    assert.ok(world.lock.problem(undefined).includes(path));
     assert.equal(world.accepted(), "");
     assert.equal(world.accepted({ tkaEnabled: false, tkaInfo: undefined }), "");
     await Deno.rename(`${base}/ab12`, `${base}/away`);
