@@ -37,6 +37,7 @@ import type { LockFilter, LockVerdict } from "../lock_filter.ts";
 import type { Log } from "../log.ts";
 import type { Persist } from "../persist.ts";
 import type { StateStore } from "../state_file.ts";
+import { closedBecause, closedText } from "./closed.ts";
 import { conditionText, isFine } from "./condition.ts";
 import type { Condition, ConditionName } from "./condition.ts";
 import { DiskChonk, LockStoreError } from "./disk_chonk.ts";
@@ -387,34 +388,15 @@ export class TailnetLock implements LockFilter {
 
   /** Why nobody may pass; undefined when peers are judged, or there is no lock. */
   #closedBecause(netmap: Netmap): Condition | undefined {
-    const { record } = this;
-    if (this.#damaged) return this.#condition;
-    const pin = record === undefined ? undefined : pinProblem(this.#policy, record.anchor);
-    if (pin !== undefined) return this.#as("pin-mismatch", pin);
-    if (this.authority !== undefined) {
-      if (record === undefined || record.reach === "") return undefined;
-      return this.#as("store-missing", `control has not handed out the AUMs up to ${record.reach} again`);
-    }
-    if (record !== undefined) return this.#unless(["off", "syncing", "not-compared"], "store-missing");
-    if (demandsLock(this.#policy)) {
-      return this.#unless(["off", "syncing", "not-compared", "disabled-here", "synced"], "required");
-    }
-    if (!netmap.tkaEnabled || this.#disabledHere !== undefined) return undefined;
-    return this.#unless(["off", "syncing", "not-compared", "synced"], "bootstrap-failed");
-  }
-
-  #as(name: ConditionName, reason: string): Condition {
-    return this.#condition.name === name ? this.#condition : { name, reason, since: this.#now() };
-  }
-
-  /** The condition, or `name` where it does not say why nobody passes. */
-  #unless(silent: readonly ConditionName[], name: ConditionName): Condition {
-    const reasons: Partial<Record<ConditionName, string>> = {
-      "store-missing": "the AUMs of this node's lock are not here",
-      "required": "this node is told to require Tailnet Lock, and knows none",
-      "bootstrap-failed": "Tailnet Lock is enabled in this tailnet, and control has not shown it yet",
-    };
-    return silent.includes(this.#condition.name) ? this.#as(name, reasons[name] ?? "") : this.#condition;
+    return closedBecause({
+      condition: this.#condition,
+      damaged: this.#damaged,
+      policy: this.#policy,
+      record: this.record,
+      judged: this.authority !== undefined,
+      disabledHere: this.disabledHere,
+      controlSaysOn: netmap.tkaEnabled,
+    }, this.#now());
   }
 
   // -- exchanges with control ----------------------------------------------------------------------------------------
@@ -640,10 +622,6 @@ export class TailnetLock implements LockFilter {
     this.#settle();
     this.#changed();
   }
-}
-
-function closedText(condition: Condition): string {
-  return `${conditionText(condition)} All peers are kept out.`;
 }
 
 function decodeCheckpoint(bytes: Uint8Array): Aum | undefined {
