@@ -28,7 +28,7 @@ labTest(
     await bob.peer.await("NeedsLogin");
     await bob.peer.login();
     // It has its auth key still.
-    await until(() => record().nodeKey !== before.nodeKey, "the new key");
+    await until(() => record().nodeKey !== before.nodeKey, "the new key", 40_000);
     await bob.peer.await("Running");
     const after = record();
     assert.notEqual(after.nodeKey, before.nodeKey);
@@ -37,7 +37,7 @@ labTest(
     assert.equal(signature.kind, SIG_KIND.ROTATION);
     assert.equal(signature.nested!.kind, SIG_KIND.DIRECT);
     await bob.until("its signature", ({ Enabled, NodeKeySigned }) => Enabled && NodeKeySigned);
-    await until(() => bob.reaches(alice), "bob to reach alice", 20_000);
+    await until(() => bob.reaches(alice), "bob to reach alice", 40_000);
   },
 );
 
@@ -68,7 +68,7 @@ labTest(
       const back = new LockedPeer(await LabPeer.start({ path }, { ...join, hostname: "away", dir }));
       await using _back = back.peer;
       await back.until("the new lock", (status) => status.StateID === StateID && status.NodeKeySigned);
-      await until(() => back.reaches(alice), "away to reach alice", 20_000);
+      await until(() => back.reaches(alice), "away to reach alice", 40_000);
       assert.deepEqual((await admin.listNodes()).map(({ lock }) => lock!.sync), ["synced", "synced"]);
     } finally {
       await Deno.remove(dir, { recursive: true });

@@ -25,7 +25,7 @@ labTest(
     const [alice, bob] = await Promise.all([start("alice"), start("bob")]);
     await using _alice = alice.peer;
     await using _bob = bob.peer;
-    await until(() => alice.reaches(bob), "the first ping");
+    await until(() => alice.reaches(bob), "the first ping", 40_000);
 
     const secret = await alice.init();
     for (const node of [alice, bob]) {
@@ -37,7 +37,7 @@ labTest(
     const carol = await start("carol");
     await using _carol = carol.peer;
     await carol.until("the lock", ({ Enabled, NodeKeySigned }) => Enabled && !NodeKeySigned);
-    await until(async () => (await alice.status()).FilteredPeers?.length === 1, "alice to filter carol");
+    await until(async () => (await alice.status()).FilteredPeers?.length === 1, "alice to filter carol", 40_000);
     assert.deepEqual(await Promise.all([alice.sees(carol), bob.sees(carol)]), [false, false]);
     assert.deepEqual(
       await Promise.all([alice.reaches(carol), bob.reaches(carol), carol.reaches(alice), carol.reaches(bob)]),
@@ -48,7 +48,7 @@ labTest(
 
     await alice.sign(carol);
     await carol.until("the signature", ({ NodeKeySigned }) => NodeKeySigned);
-    await until(() => carol.reaches(bob), "carol to reach bob");
+    await until(() => carol.reaches(bob), "carol to reach bob", 40_000);
     assert.equal(await bob.reaches(carol), true);
 
     // A second signer: bob. What he signs holds, and hangs on his key.
@@ -62,7 +62,7 @@ labTest(
     await using _dave = dave.peer;
     await dave.until("the lock", ({ Enabled }) => Enabled);
     await bob.sign(dave);
-    await until(() => dave.reaches(alice), "dave to reach alice");
+    await until(() => dave.reaches(alice), "dave to reach alice", 40_000);
     assert.equal(await alice.affected(bobKey), 1);
     await assert.rejects(carol.sign(dave), /not trusted/);
 
@@ -71,18 +71,18 @@ labTest(
     for (const node of [alice, bob, carol]) {
       await node.until("the removal", ({ TrustedKeys }) => TrustedKeys?.length === 1);
     }
-    await until(async () => !await alice.sees(dave), "alice to drop dave");
+    await until(async () => !await alice.sees(dave), "alice to drop dave", 40_000);
     assert.equal(await dave.reaches(alice), false);
     await alice.sign(dave);
     // Alice begins, since dave still has the session that alice forgot, and would only give it up after 15 s.
-    await until(() => alice.reaches(dave), "dave to be back", 20_000);
+    await until(() => alice.reaches(dave), "dave to be back", 40_000);
 
     // A wrapped auth key lets a node in by itself.
     const wrapped = await alice.wrap(key);
     const erin = await start("erin", wrapped);
     await using _erin = erin.peer;
     await erin.until("her own signature", ({ Enabled, NodeKeySigned }) => Enabled && NodeKeySigned);
-    await until(() => erin.reaches(alice), "erin to reach alice");
+    await until(() => erin.reaches(alice), "erin to reach alice", 40_000);
 
     await assert.rejects(alice.disable("00".repeat(32)), /incorrect disablement secret/);
     await alice.disable(secret);
@@ -91,7 +91,7 @@ labTest(
     for (const node of [alice, bob, carol, dave, erin]) {
       await node.until("the end of the lock", ({ Enabled }) => !Enabled);
     }
-    await until(() => frank.reaches(erin), "an unsigned node to reach the others");
+    await until(() => frank.reaches(erin), "an unsigned node to reach the others", 40_000);
   },
 );
 
@@ -139,12 +139,12 @@ for (const [count, healed] of [[600, true], [3000, false]] as const) {
       const report = async () => (await admin.listNodes()).find(({ name }) => name === "away")!.lock!;
       if (healed) {
         await back.until("the head", (status) => headOf(status) === headHex(world));
-        await until(() => back.reaches(alice), "away to reach alice", 20_000);
+        await until(() => back.reaches(alice), "away to reach alice", 40_000);
         console.log(`${count} AUMs behind: in sync after ${(performance.now() - begun).toFixed(0)} ms`);
         assert.equal((await report()).sync, "synced");
         return;
       }
-      await until(async () => (await report()).sync === "full", "the report");
+      await until(async () => (await report()).sync === "full", "the report", 40_000);
       const { behind, remedy } = await report();
       console.log(`${count} AUMs behind: reported full, ${behind} short; ${remedy}`);
       assert.match(remedy!, /remove the directory tka-profiles/);

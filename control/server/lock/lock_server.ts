@@ -14,9 +14,8 @@
  * A node whose lock was disabled while it was away, and another made, believes its own lock and is never told otherwise by
  * the maps of the new one. It is shown "disabled" alone until it has asked for the secret, then the new lock.
  */
-import { fromBase64, toBase64 } from "../../../base/bytes.ts";
+import { equalBytes, fromBase64, toBase64 } from "../../../base/bytes.ts";
 import type { Scheduler } from "../../../base/clock.ts";
-import { equalBytes } from "../../../base/bytes.ts";
 import { LockPublic } from "../../../base/lock_key.ts";
 import type { Aum } from "../../../tka/aum.ts";
 import type { AumHash } from "../../../tka/aum_hash.ts";

@@ -54,7 +54,7 @@ export class LockedPeer {
   }
 
   /** Waits until its lock is so. */
-  async until(what: string, holds: (status: GoJson) => boolean, timeoutMs = 15_000): Promise<void> {
+  async until(what: string, holds: (status: GoJson) => boolean, timeoutMs = 40_000): Promise<void> {
     let last: GoJson;
     try {
       await until(async () => holds(last = await this.status()), what, timeoutMs);
