@@ -36,7 +36,8 @@ import { ROUTE_TABLE, RULES } from "./os_router.ts";
 import { systemPortmap } from "./portmap_io.ts";
 import { serverKeyStore } from "./server_keys.ts";
 import { MemoryState, StateFile, StateFileError } from "./state_file.ts";
-import { interfaceAddresses, systemRandom, systemScheduler, trustedRoots } from "./system.ts";
+import { interfaceAddresses, trustedRoots } from "./system.ts";
+import { systemRandom, systemScheduler } from "../base/system.ts";
 
 /** Runs the daemon until a signal ends it. Returns the exit code; says why on standard error. */
 export async function runDaemon(args: readonly string[], invokedAs: InvokedAs = "agent"): Promise<number> {

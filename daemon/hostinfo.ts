@@ -75,6 +75,8 @@ export function buildHostinfo(facts: HostFacts, input: HostinfoInput): Hostinfo 
     Hostname: prefs.Hostname || facts.hostname,
     Machine: facts.machine,
     GoArch: GO_ARCH[facts.machine] ?? facts.machine,
+    // Our coordinator sends a lock of any length to nodes that say so; a stock node's store has a limit.
+    App: "agent",
     ...(tags.length > 0 && { RequestTags: tags }),
     ...(prefs.ShieldsUp && { ShieldsUp: true }),
     NoLogsNoSupport: true,

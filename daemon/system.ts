@@ -1,24 +1,9 @@
-/** The machine behind the ports: clock, randomness, trusted roots, addresses. */
+/** The machine behind the ports: trusted roots, addresses. */
 import { readFileSync } from "node:fs";
 import { rootCertificates } from "node:tls";
-import type { Scheduler } from "../base/clock.ts";
-import type { RandomBytes } from "../base/keys.ts";
 import { formatIp } from "../base/ip.ts";
 import { localAddresses } from "../ffi/sysinfo.ts";
 import type { InterfaceAddress } from "./endpoints.ts";
-
-/** The real clock. Its timers keep the process alive until they are cancelled. */
-export const systemScheduler: Scheduler = {
-  wall: () => Date.now(),
-  monotonic: () => performance.now(),
-  after(delayMs, run) {
-    const timer = setTimeout(run, delayMs);
-    return { cancel: () => clearTimeout(timer) };
-  },
-};
-
-/** Random bytes of the operating system. */
-export const systemRandom: RandomBytes = (length) => crypto.getRandomValues(new Uint8Array(length));
 
 /** Where Linux distributions keep the roots the administrator trusts. */
 const SYSTEM_ROOTS = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];

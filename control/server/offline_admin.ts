@@ -6,7 +6,7 @@ import { keptKeyExpiry } from "./key_expiry_setting.ts";
 import { Registration } from "./registration.ts";
 import { openSqliteStore } from "./sqlite_store.ts";
 import { ensureStateDir, STATE_FILES } from "./state_dir.ts";
-import { systemRandom as random, systemScheduler as scheduler } from "./system.ts";
+import { systemRandom as random, systemScheduler as scheduler } from "../../base/system.ts";
 import { Tailnet } from "./tailnet.ts";
 
 /** Operations that hold the file's exclusive lock until `close()`. */

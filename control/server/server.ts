@@ -44,7 +44,7 @@ import { Registration } from "./registration.ts";
 import { derpMapOf, listenRelay, makeDerpServer } from "./relay.ts";
 import { openSqliteStore } from "./sqlite_store.ts";
 import { ensureStateDir, loadDerpKey, loadNoiseKey, STATE_FILES } from "./state_dir.ts";
-import { systemRandom, systemScheduler } from "./system.ts";
+import { systemRandom, systemScheduler } from "../../base/system.ts";
 import { Tailnet } from "./tailnet.ts";
 import { checkTlsPair } from "./tls_pair.ts";
 

@@ -4,7 +4,8 @@
  */
 import { createSocket } from "node:dgram";
 import { systemPortmap } from "../../daemon/portmap_io.ts";
-import { interfaceAddresses, systemRandom, systemScheduler } from "../../daemon/system.ts";
+import { systemRandom, systemScheduler } from "../../base/system.ts";
+import { interfaceAddresses } from "../../daemon/system.ts";
 import { PortMapper } from "../../engine/portmap/port_mapper.ts";
 
 const log: string[] = [];

@@ -1,8 +1,8 @@
-/** The machine's own time and randomness, for whoever puts a coordinator together. */
-import type { Scheduler } from "../../base/clock.ts";
-import type { RandomBytes } from "../../base/keys.ts";
+/** The machine's own time and randomness, for whoever puts a daemon, a coordinator or a tool together. Nothing pure imports this. */
+import type { Scheduler } from "./clock.ts";
+import type { RandomBytes } from "./keys.ts";
 
-/** Real clocks and timers. */
+/** Real clocks and timers. A timer keeps the process alive until it is cancelled. */
 export const systemScheduler: Scheduler = {
   wall: () => Date.now(),
   monotonic: () => performance.now(),
