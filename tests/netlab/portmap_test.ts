@@ -41,7 +41,9 @@ for (const [by, rules] of Object.entries(ALONE)) {
       return JSON.parse((await reader.read()).value!);
     };
 
-    const { services, external, log } = await ask("go");
+    // A router that is slow to answer is asked again at the next round, as the daemon does.
+    let { services, external, log } = await ask("go");
+    for (let tries = 0; external === "" && tries < 10; tries++) ({ services, external, log } = await ask("go"));
     assert.deepEqual(services, { pmp: by === "pmp", pcp: by === "pcp", upnp: by === "upnp" });
     assert.equal(external, "20.0.1.2:41641", log.join("\n"));
     assert.match(log[0], new RegExp(`: ${by} 20.0.1.2:41641 for \\d+ s`));

@@ -75,7 +75,9 @@ export class LockedPeer {
   /** Whether the other is in its netmap. */
   async sees(other: LockedPeer): Promise<boolean> {
     const { Peer } = await this.peer.status();
-    return Object.values<GoJson>(Peer ?? {}).some(({ TailscaleIPs }) => TailscaleIPs.includes(other.peer.ips[0]));
+    return Object.values<GoJson>(Peer ?? {}).some(({ TailscaleIPs }) =>
+      (TailscaleIPs ?? []).includes(other.peer.ips[0])
+    );
   }
 }
 
