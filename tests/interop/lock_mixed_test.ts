@@ -20,8 +20,8 @@ interface Member {
   readonly ip: string;
   /** ipnstate.TailnetLockStatus. */
   status(): Promise<GoJson>;
-  /** Whether an address answers through WireGuard. */
-  pings(ip: string): Promise<boolean>;
+  /** Whether an address answers one packet through WireGuard. An agent waits 5 s for it, tsnet as long as is said. */
+  pings(ip: string, timeoutMs: number): Promise<boolean>;
   /** Whether the lock lets the address into its netmap. */
   sees(ip: string): Promise<boolean>;
 }
@@ -46,7 +46,7 @@ async function tsnetMember(scene: Scene, name: string, control: string, authkey:
     locked,
     ip: peer.ips[0],
     status: () => locked.status(),
-    pings: (ip) => peer.ping(ip, "TSMP", 3_000).then(({ Err }) => Err === "", () => false),
+    pings: (ip, timeoutMs) => peer.ping(ip, "TSMP", timeoutMs).then(({ Err }) => Err === "", () => false),
     sees: async (ip) => {
       const { Peer } = await peer.status();
       return Object.values<GoJson>(Peer ?? {}).some(({ TailscaleIPs }) => TailscaleIPs.includes(ip));
@@ -65,7 +65,7 @@ async function lockIs(what: string, members: readonly Member[], holds: (status: 
 async function reach(member: Member, others: readonly Member[]): Promise<void> {
   const pairs = others.flatMap((other) => [[member, other], [other, member]]);
   await Promise.all(
-    pairs.map(([from, to]) => until(`${from.name} reaches ${to.name}`, WAIT_MS, () => from.pings(to.ip))),
+    pairs.map(([from, to]) => until(`${from.name} reaches ${to.name}`, WAIT_MS, () => from.pings(to.ip, 1_000))),
   );
 }
 
@@ -75,7 +75,7 @@ async function isShutOut(member: Member, others: readonly Member[]): Promise<voi
     others.map(async (other) => ({
       from: other.name,
       seen: await other.sees(member.ip),
-      answers: await Promise.all([other.pings(member.ip), member.pings(other.ip)]),
+      answers: await Promise.all([other.pings(member.ip, 3_000), member.pings(other.ip, 3_000)]),
     })),
   );
   assert.deepEqual(tried, others.map(({ name }) => ({ from: name, seen: false, answers: [false, false] })));
