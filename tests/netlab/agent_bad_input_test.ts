@@ -17,6 +17,7 @@ class Ground implements AsyncDisposable {
   readonly ns: LabNamespace;
   readonly dir: string;
   readonly agents: AgentNode[] = [];
+  readonly coordinators: CoordinatorProcess[] = [];
 
   private constructor(lab: Lab, dir: string) {
     this.lab = lab;
@@ -34,13 +35,22 @@ class Ground implements AsyncDisposable {
     return agent;
   }
 
+  /** Starts a coordinator with its state in a directory of its own. */
+  async coordinator(name = "coordinator"): Promise<CoordinatorProcess> {
+    const dir = `${this.dir}/${name}`;
+    await Deno.mkdir(dir);
+    const coordinator = await CoordinatorProcess.start({ namespace: this.ns, dir, host: "127.0.0.1" });
+    this.coordinators.push(coordinator);
+    return coordinator;
+  }
+
   /** Runs a daemon that is to end by itself. `--socket` and `--tun` are its own unless given. */
   daemon(...args: string[]): Promise<RunResult> {
     return this.ns.run(argv("daemon", "--socket", `${this.dir}/other.sock`, "--tun", "agent9", ...args));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const agent of this.agents) await agent[Symbol.asyncDispose]();
+    for (const process of [...this.agents, ...this.coordinators]) await process[Symbol.asyncDispose]();
     await this.lab.dispose();
     await Deno.remove(this.dir, { recursive: true });
   }
@@ -54,6 +64,7 @@ function groundTest(name: string, body: (ground: Ground) => Promise<void>, ...pr
       await body(ground);
     } catch (error) {
       for (const agent of ground.agents) console.error(`-- log of ${agent.name}\n${await agent.log()}`);
+      for (const coordinator of ground.coordinators) console.error(`-- log of coordinator\n${await coordinator.log()}`);
       throw error;
     }
   }, ...programs);
@@ -117,7 +128,7 @@ privilegedTest(
   async () => {
     await using ground = await Ground.create();
     const { ns, dir } = ground;
-    await using coordinator = await CoordinatorProcess.start({ namespace: ns, dir, host: "127.0.0.1" });
+    const coordinator = await ground.coordinator();
     const agent = await ground.agent();
     await agent.up(coordinator.url, await coordinator.createKey());
     await agent.stop();
@@ -241,7 +252,7 @@ groundTest("agent: words and flags nobody knows", async (ground) => {
 });
 
 groundTest("agent up: control servers that are away, or are none; auth keys nobody knows", async (ground) => {
-  const { ns, dir } = ground;
+  const { ns } = ground;
   const agent = await ground.agent();
   const up = (server: string, ...args: string[]) =>
     agent.command("up", "--login-server", server, "--accept-dns=false", "--auth-key", "tskey-x", ...args);
@@ -269,7 +280,7 @@ groundTest("agent up: control servers that are away, or are none; auth keys nobo
   last(await up("http://127.0.0.1:8000", "--timeout", "3s"), /is this a Tailscale control server\?/);
   web.kill("SIGTERM");
 
-  await using coordinator = await CoordinatorProcess.start({ namespace: ns, dir, host: "127.0.0.1" });
+  const coordinator = await ground.coordinator();
   last(await up(coordinator.url), /^backend error: .*key.*\n$/);
   const once = await coordinator.createKey();
   await agent.cli("up", "--login-server", coordinator.url, "--auth-key", once);
@@ -281,16 +292,12 @@ groundTest("agent up: control servers that are away, or are none; auth keys nobo
 });
 
 groundTest("agent: a control server whose key has changed is refused until the operator accepts it", async (ground) => {
-  const { ns, dir } = ground;
+  const { dir } = ground;
   const agent = await ground.agent();
-  const coordinatorIn = async (name: string) => {
-    await Deno.mkdir(`${dir}/${name}`);
-    return await CoordinatorProcess.start({ namespace: ns, dir: `${dir}/${name}`, host: "127.0.0.1" });
-  };
-  const first = await coordinatorIn("first");
+  const first = await ground.coordinator("first");
   await agent.up(first.url, await first.createKey());
   await first[Symbol.asyncDispose]();
-  await using second = await coordinatorIn("second");
+  const second = await ground.coordinator("second");
 
   const health = await until("health says so", 30_000, async () => {
     return (await agent.status()).Health?.find((text: string) => text.includes("Cannot trust control server"));
@@ -320,8 +327,8 @@ groundTest("agent: a control server whose key has changed is refused until the o
 });
 
 groundTest("agent daemon: killed, its rules and routes are taken over or cleaned up", async (ground) => {
-  const { ns, dir } = ground;
-  await using coordinator = await CoordinatorProcess.start({ namespace: ns, dir, host: "127.0.0.1" });
+  const { ns } = ground;
+  const coordinator = await ground.coordinator();
   const agent = await ground.agent();
   await agent.up(coordinator.url, await coordinator.createKey());
   const [ip] = await agent.ips();
