@@ -19,6 +19,7 @@ import { encodeEarlyPayload } from "../wire/early_payload.ts";
 import { http2Server } from "../wire/h2.ts";
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "../wire/h2.ts";
 import { answerHandshake, errorMessage, isRefused } from "../wire/handshake.ts";
+import { GoawayFilter } from "../wire/goaway_filter.ts";
 import { NoiseDuplex } from "../wire/noise_duplex.ts";
 import { ZERO_MACHINE_KEY } from "../wire/tailcfg.ts";
 import type { OverTLSPublicKeyResponse } from "../wire/tailcfg.ts";
@@ -86,7 +87,7 @@ export class NoiseServer {
     // Inside the upgrade, where clients expect it: a key that does not fit makes them ask for `/key` again.
     if (isRefused(answer)) return void socket.end(concat(SWITCHING, errorMessage(answer.refused)));
     socket.write(concat(SWITCHING, answer.response));
-    const noise = new NoiseDuplex(socket, answer.session, { head });
+    const noise = new NoiseDuplex(socket, answer.session, { head, goaway: new GoawayFilter() });
     if (answer.session.version >= EARLY_PAYLOAD_VERSION) {
       const challenge = new X25519Private(clamp(random(32))).publicKey;
       noise.write(encodeEarlyPayload({ nodeKeyChallenge: `chalpub:${toHex(challenge)}` }));

@@ -12,6 +12,7 @@ import type { Socket } from "node:net";
 import type { Buffer } from "node:buffer";
 import type { Session } from "./handshake.ts";
 import type { EarlyPayloadReader } from "./early_payload.ts";
+import type { GoawayFilter } from "./goaway_filter.ts";
 import { concat } from "../../base/bytes.ts";
 import { RecordOpener, RecordSealer } from "./record.ts";
 
@@ -23,6 +24,8 @@ export interface NoiseDuplexOptions {
   readonly head?: Uint8Array;
   /** The client's: takes off what the server says before HTTP/2. */
   readonly early?: EarlyPayloadReader;
+  /** The server's: takes out what its HTTP/2 must not see. */
+  readonly goaway?: GoawayFilter;
 }
 
 /** The plaintext side of a control connection. Owns the inner stream: destroying one destroys the other. */
@@ -31,6 +34,7 @@ export class NoiseDuplex extends Duplex {
   readonly #sealer: RecordSealer;
   readonly #opener: RecordOpener;
   readonly #early: EarlyPayloadReader | undefined;
+  readonly #goaway: GoawayFilter | undefined;
   readonly #opened: Uint8Array<ArrayBuffer>[] = [];
   #delivering = false;
   #ended = false;
@@ -41,6 +45,7 @@ export class NoiseDuplex extends Duplex {
     this.#sealer = new RecordSealer(session.sendKey);
     this.#opener = new RecordOpener(session.receiveKey);
     this.#early = options.early;
+    this.#goaway = options.goaway;
     // HTTP/2 window updates are small records: held back by Nagle, they slow a large body down to 40 ms a window.
     (inner as Partial<Socket>).setNoDelay?.(true);
     inner.on("data", (chunk: Buffer) => this.#receive(chunk));
@@ -58,7 +63,8 @@ export class NoiseDuplex extends Duplex {
     let more = true;
     for (let plaintext = this.#opened.shift(); plaintext !== undefined; plaintext = this.#opened.shift()) {
       const bytes = this.#early === undefined ? plaintext : this.#early.push(plaintext);
-      if (bytes.length > 0) more = this.push(bytes);
+      const kept = this.#goaway === undefined ? bytes : this.#goaway.push(bytes);
+      if (kept.length > 0) more = this.push(kept);
     }
     this.#delivering = false;
     const failure = this.#opener.failure ?? this.#early?.failure;
