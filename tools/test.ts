@@ -81,6 +81,10 @@ if (values.only !== undefined && !SUITES.some(({ name }) => name === values.only
   Deno.exit(2);
 }
 
+// On a bare machine every npm package comes first: a test that reads what the program prints must not see downloads.
+const install = await new Deno.Command(Deno.execPath(), { args: ["install", "--frozen", "--quiet"] }).spawn().status;
+if (!install.success) Deno.exit(1);
+
 // The Go programs that real-peer tests talk to take minutes to build from nothing: begin now.
 const wanted = positionals.length > 0 ? positionals : await testFiles("tests");
 const needsGo = wanted.some((path) => suiteOf(path).name === "interop") && (values.only ?? "interop") === "interop";
