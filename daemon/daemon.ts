@@ -27,7 +27,7 @@ import { readHostFacts } from "./hostinfo.ts";
 import { localApiRoutes } from "./localapi/routes.ts";
 import { LocalApiServer } from "./localapi/server.ts";
 import { claimSocket, SocketError } from "./localapi/socket_file.ts";
-import { deriveInWorker, limitedKdf } from "./lock/kdf.ts";
+import { limitedKdf } from "./lock/kdf_limit.ts";
 import { stderrLog } from "./log.ts";
 import type { Log } from "./log.ts";
 import { cleanUp, netlinkRouting } from "./netlink_routing.ts";
@@ -38,6 +38,7 @@ import { serverKeyStore } from "./server_keys.ts";
 import { MemoryState, StateFile, StateFileError } from "./state_file.ts";
 import { interfaceAddresses, trustedRoots } from "./system.ts";
 import { systemRandom, systemScheduler } from "../base/system.ts";
+import { deriveInWorker } from "../tka/kdf.ts";
 
 /** Runs the daemon until a signal ends it. Returns the exit code; says why on standard error. */
 export async function runDaemon(args: readonly string[], invokedAs: InvokedAs = "agent"): Promise<number> {

@@ -13,7 +13,7 @@ import { gzipSync } from "node:zlib";
 import { parseArgs } from "node:util";
 import { LONG_VERSION } from "../base/version.ts";
 
-const WORKERS = ["daemon/dataplane_worker.ts", "daemon/lock/kdf_worker.ts", "control/server/lock/kdf_worker.ts"];
+const WORKERS = ["daemon/dataplane_worker.ts", "tka/kdf_worker.ts"];
 const ENTRIES = ["main.ts", ...WORKERS];
 const { values } = parseArgs({
   options: { "self-extracting": { type: "boolean" }, output: { type: "string", default: "dist/agent" } },

@@ -24,7 +24,6 @@ import type { DerpServer } from "../../derp/server.ts";
 import type { DERPMap } from "../wire/tailcfg.ts";
 import { Admin } from "./admin.ts";
 import type { CreatedKey, KeyRequest } from "./admin.ts";
-import { deriveInWorker } from "./lock/kdf.ts";
 import { LockServer } from "./lock/lock_server.ts";
 import { TailnetLock } from "./lock/tailnet_lock.ts";
 import { listenAdmin } from "./admin_api.ts";
@@ -45,6 +44,7 @@ import { derpMapOf, listenRelay, makeDerpServer } from "./relay.ts";
 import { openSqliteStore } from "./sqlite_store.ts";
 import { ensureStateDir, loadDerpKey, loadNoiseKey, STATE_FILES } from "./state_dir.ts";
 import { systemRandom, systemScheduler } from "../../base/system.ts";
+import { deriveInWorker } from "../../tka/kdf.ts";
 import { Tailnet } from "./tailnet.ts";
 import { checkTlsPair } from "./tls_pair.ts";
 

@@ -7,10 +7,12 @@
  */
 import { fromUtf8, toHex, utf8 } from "../../base/bytes.ts";
 import type { Authority } from "../../tka/authority.ts";
+import type { Chonk } from "../../tka/chonk.ts";
 import { stateIdText } from "../../tka/state.ts";
 import { keyId } from "../../tka/key.ts";
 import { StateFileError } from "../state_file.ts";
 import type { StateStore } from "../state_file.ts";
+import { signerIds } from "./policy.ts";
 import type { LockAnchor } from "./policy.ts";
 
 /** The lock of one profile. Times are Unix milliseconds; bytes are hex. */
@@ -47,6 +49,12 @@ export function recordState(authority: Authority): Pick<LockRecord, "head" | "ke
 
 export function stateIdOf(authority: Authority): string {
   return stateIdText(authority.state);
+}
+
+/** The anchor of a store another program made: its oldest AUM. */
+export function anchorOf(authority: Authority, chonk: Chonk): LockAnchor {
+  const hash = authority.oldestAncestor;
+  return { hash, signers: signerIds(chonk.aum(hash)?.signatures ?? []), stateId: stateIdOf(authority) };
 }
 
 function isStringList(value: unknown): value is string[] {

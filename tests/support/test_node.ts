@@ -6,7 +6,7 @@ import { Duplex } from "node:stream";
 import { Backend } from "../../daemon/backend.ts";
 import { EngineInbox } from "../../daemon/engine_inbox.ts";
 import type { HostFacts } from "../../daemon/hostinfo.ts";
-import type { DeriveDisablement } from "../../daemon/lock/kdf.ts";
+import type { DeriveDisablement } from "../../tka/kdf.ts";
 import { createLog } from "../../daemon/log.ts";
 import { buildNode } from "../../daemon/node.ts";
 import type { RoutingPort } from "../../daemon/os_router.ts";

@@ -1,6 +1,7 @@
 /** Deriving disablement values: off the main thread, one at a time, five a minute (L12). */
 import assert from "node:assert/strict";
-import { deriveInWorker, KdfBusy, limitedKdf } from "../../../daemon/lock/kdf.ts";
+import { KdfBusy, limitedKdf } from "../../../daemon/lock/kdf_limit.ts";
+import { deriveInWorker } from "../../../tka/kdf.ts";
 import { disablementValue } from "../../../tka/disablement.ts";
 import { toHex } from "../../../base/bytes.ts";
 

@@ -1,37 +1,15 @@
 /**
- * Disablement secrets are tried in a worker, one at a time, five a minute for each node, and no more than a few wait:
+ * Disablement secrets are tried one at a time, five a minute for each node, and no more than a few wait:
  * each costs 16 MiB and half a second, and whoever may ask must not keep maps and relay from being served (L12).
  */
 import type { Clock } from "../../../base/clock.ts";
+import type { DeriveDisablement } from "../../../tka/kdf.ts";
 import { Refusal } from "./refusal.ts";
-
-/** The disablement value of a secret. */
-export type DeriveDisablement = (secret: Uint8Array) => Promise<Uint8Array>;
 
 const A_MINUTE_MS = 60_000;
 const PER_MINUTE = 5;
 /** Of all nodes together. */
 const MAX_WAITING = 10;
-
-/** Where the worker's code is: beside this file, or in its place beside a bundle. */
-function workerUrl(): URL {
-  return import.meta.url.endsWith("/control/server/lock/kdf.ts")
-    ? new URL("./kdf_worker.ts", import.meta.url)
-    : new URL("./control/server/lock/kdf_worker.js", import.meta.url);
-}
-
-/** Runs one derivation in a worker of its own, so that its memory is given back. */
-export function deriveInWorker(secret: Uint8Array): Promise<Uint8Array> {
-  const worker = new Worker(workerUrl(), { type: "module" });
-  return new Promise<Uint8Array>((resolve, reject) => {
-    worker.onmessage = ({ data }: MessageEvent<Uint8Array>) => resolve(data);
-    worker.onerror = (event) => {
-      event.preventDefault();
-      reject(new Error(`Cannot derive a disablement value: ${event.message}`));
-    };
-    worker.postMessage(secret);
-  }).finally(() => worker.terminate());
-}
 
 /** Tries secrets of nodes. */
 export class DisablementKdf {

@@ -1,0 +1,298 @@
+/**
+ * The lock as this node has it, without any word of control: the AUMs and the authority they make, what is remembered
+ * beside them, the operator's demands, and by name how it stands.
+ *
+ *   bind ──▶ nothing ──adopt(checkpoint)──▶ authority ──moved──▶ authority ──retire──▶ nothing
+ *        └─▶ authority, of AUMs on disk        └────────confirm, compact────────┘
+ *        └─▶ damaged: nothing of the store is believed
+ *
+ * While a record stands the node is under lock, with or without an authority (L3).
+ */
+import type { Aum } from "../../tka/aum.ts";
+import type { AumHash } from "../../tka/aum_hash.ts";
+import { parseAumHash } from "../../tka/aum_hash.ts";
+import { Authority } from "../../tka/authority.ts";
+import type { CompactableChonk } from "../../tka/chonk.ts";
+import { TkaError } from "../../tka/errors.ts";
+import { COMPACTION_DEFAULTS } from "../../tka/limits.ts";
+import { MemChonk } from "../../tka/mem_chonk.ts";
+import type { Log } from "../log.ts";
+import type { StateStore } from "../state_file.ts";
+import { conditionText, isFine } from "./condition.ts";
+import type { Condition, ConditionName } from "./condition.ts";
+import { DiskChonk, LockStoreError } from "./disk_chonk.ts";
+import { PeerJudge } from "./judge.ts";
+import { demandsLock, loadPolicy, pinProblem, savePolicy } from "./policy.ts";
+import type { LockAnchor, LockPolicy } from "./policy.ts";
+import { anchorOf, LockRecords, recordState, stateIdOf } from "./record.ts";
+import type { LockRecord } from "./record.ts";
+
+export interface LocalLockOptions {
+  readonly store: StateStore;
+  /** State directory; without one AUMs live in memory. */
+  readonly directory: string | undefined;
+  /** Unix milliseconds. */
+  readonly now: () => number;
+  readonly log: Log;
+  /** Called after every change of what the filter would say. */
+  readonly changed: () => void;
+}
+
+/** What one node keeps of its lock. */
+export class LocalLock {
+  readonly #options: LocalLockOptions;
+  readonly #records: LockRecords;
+  #policy: LockPolicy;
+  #profileId = "";
+  #controlUrl = "";
+  #chonk: CompactableChonk = new MemChonk();
+  #judge: PeerJudge | undefined;
+  #condition: Condition;
+  #damaged = false;
+  #confirmedAt = 0;
+  /** Removes what is on disk, readable or not. */
+  #erase: () => void = () => {};
+  /** Control's newest netmap says that there is a lock. */
+  controlSaysOn = false;
+  /** The lock the operator switched off here, as control last offered it: its head. */
+  disabledHere: string | undefined;
+
+  /** @throws StateFileError when what is remembered of a lock is damaged. */
+  constructor(options: LocalLockOptions) {
+    this.#options = options;
+    this.#records = new LockRecords(options.store);
+    this.#policy = loadPolicy(options.store);
+    this.#condition = { name: "off", since: options.now(), reason: "" };
+  }
+
+  get authority(): Authority | undefined {
+    return this.#judge?.authority;
+  }
+  get judge(): PeerJudge | undefined {
+    return this.#judge;
+  }
+  get chonk(): CompactableChonk {
+    return this.#chonk;
+  }
+  get condition(): Condition {
+    return this.#condition;
+  }
+  get policy(): LockPolicy {
+    return this.#policy;
+  }
+  get profileId(): string {
+    return this.#profileId;
+  }
+  get controlUrl(): string {
+    return this.#controlUrl;
+  }
+  get record(): LockRecord | undefined {
+    return this.#records.get(this.#profileId);
+  }
+  /** The store cannot be believed: nothing is asked of control, nobody passes. */
+  get damaged(): boolean {
+    return this.#damaged;
+  }
+  /** When control last named our head as its own, Unix ms; 0 for never. */
+  get confirmedAt(): number {
+    return this.#confirmedAt;
+  }
+
+  /** The profile whose lock is in force under this one: its own, or that of the same control server. */
+  profileOf(profileId: string, controlUrl: string): string {
+    return this.#records.get(profileId) === undefined ? this.#records.ofServer(controlUrl) ?? profileId : profileId;
+  }
+
+  /** Follows the profile and the control server; opens the store. */
+  bind(profileId: string, controlUrl: string): void {
+    this.#profileId = profileId;
+    this.#controlUrl = controlUrl;
+    this.controlSaysOn = false;
+    this.open();
+  }
+
+  /** Reads what is on disk; what cannot be believed becomes the condition "store-damaged". */
+  open(): void {
+    const { directory, log } = this.#options;
+    this.#judge = undefined;
+    this.#damaged = false;
+    this.disabledHere = undefined;
+    this.#confirmedAt = 0;
+    const path = directory === undefined || this.#profileId === "" ? undefined : `${directory}/${this.#profileId}`;
+    this.#erase = () => path === undefined ? undefined : DiskChonk.erase(path);
+    try {
+      this.#chonk = path === undefined ? new MemChonk() : DiskChonk.open(path);
+      let { record } = this;
+      if (record !== undefined && record.controlUrl !== this.#controlUrl) {
+        log.warn(`the lock of ${record.controlUrl} is dropped: the operator chose another control server`);
+        this.#chonk.removeAll();
+        this.#save(undefined);
+        record = undefined;
+      }
+      if (this.#chonk.heads().length > 0) this.#opened(Authority.open(this.#chonk), record);
+      else if (record !== undefined) this.set("store-missing", `this node is under lock ${record.anchor.stateId}`);
+      else this.settle();
+    } catch (cause) {
+      if (!(cause instanceof LockStoreError) && !(cause instanceof TkaError)) throw cause;
+      this.#judge = undefined;
+      this.#damaged = true;
+      this.set("store-damaged", cause instanceof TkaError ? `${path}: ${cause.message}` : cause.message);
+    }
+  }
+
+  #opened(authority: Authority, record: LockRecord | undefined): void {
+    const stateId = stateIdOf(authority);
+    if (record !== undefined && record.anchor.stateId !== stateId) {
+      throw new LockStoreError(`Cannot believe the store: it holds lock ${stateId}, want ${record.anchor.stateId}`);
+    }
+    this.#judge = new PeerJudge(authority);
+    this.#confirmedAt = record?.confirmedAt ?? 0;
+    if (record === undefined) this.#remember(authority, anchorOf(authority, this.#chonk));
+    this.#options.log.info(`Tailnet Lock ${stateId}, head ${authority.head}`);
+    this.set("not-compared", "");
+    this.#checkPins();
+  }
+
+  /** What was damaged may be whole now. */
+  reopen(): void {
+    this.#damaged = false;
+    if (this.authority === undefined) this.open();
+  }
+
+  /** The operator's demands. @throws StateFileError when they could not be stored; they are in force all the same. */
+  setPolicy(policy: LockPolicy): void {
+    this.#policy = policy;
+    try {
+      savePolicy(this.#options.store, policy);
+    } finally {
+      this.#checkPins();
+    }
+  }
+
+  /** How it stands from now on; said in the log unless it is as it should be. */
+  set(name: ConditionName, reason: string): void {
+    const old = this.#condition;
+    if (old.name === name && old.reason === reason) return;
+    this.#condition = { name, reason, since: old.name === name ? old.since : this.#options.now() };
+    if (!isFine(this.#condition)) this.#options.log.warn(conditionText(this.#condition));
+  }
+
+  /** Nothing is to be done with control: the condition that follows from the rest. */
+  settle(): void {
+    if (this.#damaged || this.authority !== undefined || this.record !== undefined) return;
+    if (demandsLock(this.#policy)) this.set("required", "this node is told to require Tailnet Lock, and knows none");
+    else if (!this.controlSaysOn) this.set("off", "");
+  }
+
+  #checkPins(): void {
+    const { record } = this;
+    const seen = record === undefined ? undefined : pinProblem(this.#policy, record.anchor);
+    if (seen !== undefined) this.set("pin-mismatch", seen);
+    else if (this.#condition.name === "pin-mismatch" || this.#condition.name === "required") {
+      this.set(this.authority === undefined ? "off" : "not-compared", "");
+    }
+    this.settle();
+  }
+
+  /**
+   * The node comes under the lock that begins with this checkpoint, or has it again after its AUMs were lost.
+   * @throws TkaError when the checkpoint is no beginning, LockStoreError.
+   */
+  adopt(checkpoint: Aum, anchor: LockAnchor): Authority {
+    const reach = this.record?.head ?? "";
+    if (this.#chonk.heads().length > 0) this.#chonk.removeAll();
+    const authority = Authority.bootstrap(this.#chonk, checkpoint, this.#options.now());
+    this.#judge = new PeerJudge(authority);
+    if (this.record !== undefined) this.#save({ ...this.record, reach });
+    this.#remember(authority, anchor);
+    this.#options.log.info(`Tailnet Lock ${anchor.stateId} begins here with AUM ${checkpoint.hash}`);
+    this.#options.changed();
+    return authority;
+  }
+
+  moved(authority: Authority): void {
+    this.#judge = new PeerJudge(authority);
+    this.#remember(authority);
+    this.#options.log.info(`Tailnet Lock: head ${authority.head}`);
+    this.#options.changed();
+  }
+
+  /** Control has our head. */
+  confirm(): void {
+    const { record, authority } = this;
+    if (record === undefined || authority === undefined) return;
+    this.#confirmedAt = this.#options.now();
+    if (this.#condition.name !== "pin-mismatch") this.set("synced", "");
+    if (record.confirmedHead === authority.head) return;
+    this.#save({ ...record, confirmedHead: authority.head, confirmedAt: this.#confirmedAt });
+  }
+
+  /** Nothing behind the last head that control confirmed is forgotten (L16). */
+  compact(authority: Authority): void {
+    const keepFrom = parseAumHash(this.record?.confirmedHead ?? "");
+    const request = { ...COMPACTION_DEFAULTS, ...(keepFrom !== undefined && { keepFrom }) };
+    try {
+      this.#judge = new PeerJudge(authority.compact(this.#chonk, request, this.#options.now()));
+    } catch (cause) {
+      if (!(cause instanceof TkaError)) throw cause;
+      this.#options.log.warn(`the lock's store was not compacted: ${cause.message}`);
+    }
+  }
+
+  /** The lock is over. The AUMs go first: after a crash in between, the record still asks for a proof. */
+  retire(why: string): void {
+    this.#erase();
+    this.#chonk.removeAll();
+    this.#options.log.warn(`Tailnet Lock ${this.record?.anchor.stateId ?? ""} is off: ${why}`);
+    this.#save(undefined);
+    this.#judge = undefined;
+    this.#damaged = false;
+    this.#confirmedAt = 0;
+    this.set("off", "");
+    this.settle();
+    this.#options.changed();
+  }
+
+  /** The profile is deleted, keys and all. */
+  forget(): void {
+    try {
+      this.#erase();
+    } catch (cause) {
+      this.#options.log.warn(messageOf(cause));
+    }
+    this.#save(undefined);
+    this.#profileId = "";
+    this.#damaged = false;
+    this.#chonk = new MemChonk();
+    this.#judge = undefined;
+    this.disabledHere = undefined;
+    this.controlSaysOn = false;
+  }
+
+  #remember(authority: Authority, anchor?: LockAnchor): void {
+    const { record } = this;
+    const old = record ?? { head: "", headSince: 0, confirmedHead: "", confirmedAt: 0, reach: "" };
+    const reached = old.reach === "" || this.#chonk.aum(old.reach as AumHash) !== undefined;
+    this.#save({
+      controlUrl: this.#controlUrl,
+      anchor: anchor ?? record?.anchor ?? anchorOf(authority, this.#chonk),
+      ...recordState(authority),
+      headSince: old.head === authority.head ? old.headSince : this.#options.now(),
+      confirmedHead: old.confirmedHead,
+      confirmedAt: old.confirmedAt,
+      reach: reached ? "" : old.reach,
+    });
+  }
+
+  #save(record: LockRecord | undefined): void {
+    try {
+      this.#records.set(this.#profileId, record);
+    } catch (cause) {
+      this.#options.log.error(`what is known of the lock could not be saved: ${messageOf(cause)}`);
+    }
+  }
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}
