@@ -1,11 +1,11 @@
 /** Starts the data-plane worker and hands out the engine the daemon works with. */
+import { workerUrl } from "../base/worker_url.ts";
 import { ARENA_BYTES } from "../engine/dataplane/layout.ts";
 import { EngineHost } from "../engine/dataplane/host.ts";
 import { Ring } from "../engine/dataplane/ring.ts";
 import type { Engine, EngineEvents } from "../engine/engine.ts";
 import { createWake } from "../ffi/eventfd.ts";
 import type { WorkerMessage, WorkerStart } from "./dataplane_worker.ts";
-import { workerUrl } from "./worker_url.ts";
 
 /** Commands and relayed packets towards the worker. */
 const COMMAND_RING = 8 << 20;
@@ -31,7 +31,7 @@ export function startEngine(options: StartEngineOptions): Promise<Engine> {
   const commands = Ring.allocate(COMMAND_RING);
   const events = Ring.allocate(EVENT_RING);
   const wake = createWake();
-  const worker = new Worker(workerUrl(), { type: "module" });
+  const worker = new Worker(workerUrl("dataplane"), { type: "module" });
   const stopped = Promise.withResolvers<void>();
   return new Promise((resolve, reject) => {
     let engine: Engine | undefined;
