@@ -43,6 +43,14 @@ export interface Status {
   readonly User: Readonly<Record<string, { readonly LoginName: string; readonly DisplayName: string }>> | null;
 }
 
+/** `ipn.LoginProfile`, what verbs touch of it. */
+export interface LoginProfile {
+  readonly ID: string;
+  readonly Name: string;
+  readonly NetworkProfile: { readonly DomainName: string; readonly DisplayName: string };
+  readonly UserProfile: { readonly LoginName: string };
+}
+
 /** `ipn.Prefs`, what verbs touch of it. */
 export interface Prefs {
   readonly ControlURL: string;

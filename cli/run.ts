@@ -23,6 +23,10 @@ const VERBS: Readonly<Record<string, Entry>> = {
   set: { summary: "Change the named preferences", load: async () => (await import("./set.ts")).set },
   get: { summary: "Print one preference or all", load: async () => (await import("./get.ts")).get },
   login: { summary: "Log in anew", load: async () => (await import("./up.ts")).login },
+  switch: {
+    summary: "Change to another login of this machine",
+    load: async () => (await import("./switch.ts")).switchVerb,
+  },
   logout: { summary: "Disconnect and expire this login", load: async () => (await import("./logout.ts")).logout },
   status: {
     summary: "Show the state of the node and its peers",

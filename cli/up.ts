@@ -4,7 +4,6 @@ import { refuseWorkloadIdentity, resolveAuthKey } from "./auth_key.ts";
 import { CliError, EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
 import { troubles, worthSaying } from "./health_lines.ts";
-import { LocalApiError } from "./local_client.ts";
 import type { LocalClient } from "./local_client.ts";
 import { demandLock, LOCK_FLAGS } from "./lock/policy_flags.ts";
 import type { Notify, Prefs, Status } from "./local_types.ts";
@@ -240,7 +239,7 @@ ${flagHelp(PREF_FLAGS)}
 export const login: Verb = {
   help: `Usage: {program} login [flags]
 
-Logs in anew. When there is a login already it is kept as another profile, where the daemon has profiles.
+Logs in anew. A login that is there already stays, and '{program} switch' returns to it.
 
 ${flagHelp(LOGIN_VERB_FLAGS)}
 `,
@@ -249,21 +248,9 @@ ${flagHelp(LOGIN_VERB_FLAGS)}
     const values = { ...parsed.values, "force-reauth": false, reset: false, json: false, "accept-risk": "" };
     const asked: Asked = { values, given: parsed.given };
     refuseUnmeant(asked, parsed.rest);
-    const { client, program } = context;
+    const { client } = context;
     const { HaveNodeKey } = await client.json<Status>("GET", "status?peers=false");
-    if (HaveNodeKey) await emptyProfile(client, program);
+    if (HaveNodeKey) await client.text("PUT", "profiles/");
     return await connect(asked, context);
   },
 };
-
-async function emptyProfile(client: LocalClient, program: string): Promise<void> {
-  try {
-    await client.text("PUT", "profiles/");
-  } catch (error) {
-    if (!(error instanceof LocalApiError) || ![404, 405, 501].includes(error.status)) throw error;
-    throw new CliError(
-      `this node is logged in and the daemon keeps one login only; use '${program} up --force-reauth' to log in again, ` +
-        `or '${program} logout' first`,
-    );
-  }
-}

@@ -33,6 +33,7 @@ import { ExpiryTimer } from "./expiry_timer.ts";
 import { Health } from "./health.ts";
 import { buildHostinfo } from "./hostinfo.ts";
 import type { TailnetLock } from "./lock/tailnet_lock.ts";
+import type { LoginProfile } from "./login_profile.ts";
 import { AwaitedLogin, isLoginUrl } from "./login_url.ts";
 import { updateNodeHealth } from "./node_health.ts";
 import { NodeView } from "./node_view.ts";
@@ -217,17 +218,50 @@ export class Backend {
         // It was told and would not have it: it knows us no more, and we shall not know the key.
         this.#options.log.warn(text);
       }
-      this.lock.connect(undefined);
-      await this.#session?.close();
-      this.#session = undefined;
-      this.lock.forget();
-      this.#saved.forget();
-      this.#forgetNetmap();
-      this.#awaited.end();
-      this.#setOnline(false);
-      this.#openSession(undefined);
-      this.bus.send({ Prefs: publicPrefs(this.prefs) });
-      this.#update();
+      await this.#becomeAnother(() => {
+        this.lock.forget();
+        this.#saved.forget();
+      });
+    });
+  }
+
+  /** The current profile; its ID is "" until its first login. */
+  get profile(): LoginProfile {
+    return this.#saved.profile;
+  }
+  /** All profiles that were ever logged in, oldest first. */
+  get profiles(): LoginProfile[] {
+    return this.#saved.profiles;
+  }
+
+  /** Changes to another login and connects with it if it was connected. @throws BackendError when there is none. */
+  switchProfile(id: string): Promise<void> {
+    return this.#serialise(async () => {
+      if (id === this.profile.ID) return;
+      if (!this.profiles.some((profile) => profile.ID === id)) throw new BackendError("profile not found");
+      await this.#becomeAnother(() => this.#saved.switchTo(id));
+    });
+  }
+
+  /** Leaves this login for a new one, which is stored once somebody logs in; until then a restart returns to the old. */
+  newProfile(): Promise<void> {
+    return this.#serialise(() => this.#becomeAnother(() => this.#saved.startNew()));
+  }
+
+  /** Forgets a login, its keys and its part of the lock, without a word to control. @throws BackendError */
+  deleteProfile(id: string): Promise<void> {
+    return this.#serialise(async () => {
+      // The ID becomes a path below the state directory, so it has to be one of ours.
+      if (!this.profiles.some((profile) => profile.ID === id)) return;
+      if (id !== this.profile.ID) {
+        this.#saved.delete(id);
+        this.lock.forgetProfile(id);
+        return;
+      }
+      await this.#becomeAnother(() => {
+        this.lock.forget();
+        this.#saved.forget();
+      });
     });
   }
 
@@ -271,6 +305,25 @@ export class Backend {
     const done = this.#serial.catch(() => {}).then(run);
     this.#serial = done;
     return done;
+  }
+
+  /** Ends the session and all that came of it; `change` says who the node is from now on. */
+  async #becomeAnother(change: () => void): Promise<void> {
+    this.lock.connect(undefined);
+    await this.#session?.close();
+    this.#session = undefined;
+    try {
+      change();
+    } finally {
+      this.#forgetNetmap();
+      this.#awaited.end();
+      this.#blocked = false;
+      this.#setOnline(false);
+      this.#state = "NoState";
+      this.#openSession(undefined);
+      this.bus.send({ Prefs: publicPrefs(this.prefs) });
+      this.#update();
+    }
   }
 
   #assertUsable(prefs: Prefs): void {

@@ -89,6 +89,7 @@ export function buildNode(options: NodeOptions): Backend {
     derive: options.deriveDisablement,
     capabilityVersion: options.capabilityVersion,
     persist: () => profiles.prefs.persist,
+    isProfile: (id) => profiles.list().some((profile) => profile.ID === id),
     scheduler,
     random,
     log: log.child("lock"),

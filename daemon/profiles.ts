@@ -12,52 +12,17 @@
  * A profile gets an ID, and so a place in the store, once control has said who it is; until then it lives in memory.
  * Source: ipn/ipnlocal/profiles.go, ipn/store.go.
  */
-import { fromUtf8, toHex, utf8 } from "../base/bytes.ts";
+import { toHex, utf8 } from "../base/bytes.ts";
 import { MachinePrivate } from "../base/keys.ts";
 import type { RandomBytes } from "../base/keys.ts";
-import { StateFileError } from "./state_file.ts";
-import type { StateStore } from "./state_file.ts";
-import { newPrefs, readPrefs, savedPrefsText } from "./prefs.ts";
+import { corrupt, inOrder, NEW_PROFILE, PROFILES, readProfiles, readSavedPrefs, readText } from "./login_profile.ts";
+import type { LoginProfile, NetworkProfile } from "./login_profile.ts";
+import { newPrefs, savedPrefsText } from "./prefs.ts";
 import type { Prefs } from "./prefs.ts";
 import { NO_USER } from "./persist.ts";
-import type { UserProfile } from "../control/wire/tailcfg.ts";
-
-/** What is remembered of the tailnet a profile belongs to (ipn.NetworkProfile). */
-export interface NetworkProfile {
-  readonly MagicDNSName: string;
-  readonly DomainName: string;
-  readonly DisplayName: string;
-}
-
-/** One login (ipn.LoginProfile); the field names are the store's. */
-export interface LoginProfile {
-  readonly ID: string;
-  readonly Name: string;
-  readonly NetworkProfile: NetworkProfile;
-  /** State key of its preferences, "" while it lives in memory only. */
-  readonly Key: string;
-  readonly UserProfile: UserProfile;
-  readonly NodeID: string;
-  readonly LocalUserID: string;
-  readonly ControlURL: string;
-  readonly Created?: string;
-}
-
-const NO_NETWORK: NetworkProfile = { MagicDNSName: "", DomainName: "", DisplayName: "" };
-
-const NEW_PROFILE: LoginProfile = {
-  ID: "",
-  Name: "",
-  NetworkProfile: NO_NETWORK,
-  Key: "",
-  UserProfile: NO_USER,
-  NodeID: "",
-  LocalUserID: "",
-  ControlURL: "",
-};
+import type { StateStore } from "./state_file.ts";
 
 const MACHINE_KEY = "_machinekey";
-const PROFILES = "_profiles";
 const CURRENT = "_current-profile";
 const LEGACY = "_daemon";
 
@@ -66,55 +31,7 @@ function loggedOutPrefs(): Prefs {
   return { ...newPrefs(), LoggedOut: true };
 }
 
-function readText(store: StateStore, key: string): string | undefined {
-  const bytes = store.read(key);
-  if (bytes === undefined || bytes.length === 0) return undefined;
-  const text = fromUtf8(bytes);
-  if (text === undefined) throw corrupt(key, "it is not UTF-8");
-  return text;
-}
-
-function corrupt(key: string, seen: string): StateFileError {
-  return new StateFileError(
-    `Cannot use the saved state: the value of ${JSON.stringify(key)} is damaged (${seen}); it was left as it is, ` +
-      `restore a copy or move the state file away to start as a new node`,
-  );
-}
-
-function readJson(store: StateStore, key: string): unknown {
-  const text = readText(store, key);
-  if (text === undefined) return undefined;
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw corrupt(key, "it is not JSON");
-  }
-}
-
-function readProfiles(store: StateStore): Map<string, LoginProfile> {
-  const value = readJson(store, PROFILES) ?? {};
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw corrupt(PROFILES, "it is not an object");
-  }
-  const profiles = new Map<string, LoginProfile>();
-  for (const [id, entry] of Object.entries(value)) {
-    if (typeof entry !== "object" || entry === null || typeof entry.Key !== "string" || entry.Key === "") {
-      throw corrupt(PROFILES, `profile ${JSON.stringify(id)} has no key`);
-    }
-    profiles.set(id, { ...NEW_PROFILE, ...entry, ID: id });
-  }
-  return profiles;
-}
-
-function readSavedPrefs(store: StateStore, key: string): Prefs | undefined {
-  const value = readJson(store, key);
-  if (value === undefined) return undefined;
-  const prefs = readPrefs(value, "saved");
-  if (typeof prefs === "string") throw corrupt(key, prefs);
-  return prefs;
-}
-
-/** The profiles of a store. All changes go through `setPrefs`, `forget` and the machine key. */
+/** The profiles of a store, one of them current. */
 export class Profiles {
   readonly #store: StateStore;
   readonly #random: RandomBytes;
@@ -149,6 +66,28 @@ export class Profiles {
     return this.#prefs;
   }
 
+  /** Those with a place in the store, oldest first. */
+  list(): LoginProfile[] {
+    return inOrder(this.#known.values());
+  }
+
+  /** Makes a known profile current, for the next start too; false when there is none of this ID. @throws StateFileError */
+  switchTo(id: string): boolean {
+    const profile = this.#known.get(id);
+    if (profile === undefined) return false;
+    const prefs = readSavedPrefs(this.#store, profile.Key) ?? loggedOutPrefs();
+    this.#store.write(CURRENT, utf8(profile.Key));
+    this.#current = profile;
+    this.#prefs = prefs;
+    return true;
+  }
+
+  /** A new profile, logged out, becomes current; the others stay. The store hears of it at its first login. */
+  startNew(): void {
+    this.#current = NEW_PROFILE;
+    this.#prefs = loggedOutPrefs();
+  }
+
   /** The machine's key, made and stored at first use. @throws StateFileError */
   machineKey(): MachinePrivate {
     if (this.#machineKey === undefined) {
@@ -167,9 +106,10 @@ export class Profiles {
     this.#prefs = prefs;
     const persist = prefs.persist;
     let profile = this.#current;
-    if (persist !== undefined && persist.nodeId !== "") {
-      profile = this.#matching(prefs) ?? profile;
-      if (profile.ID === "") profile = { ...profile, ...this.#newId(), Created: new Date(this.#wall()).toISOString() };
+    // Control says who we are, but not which of the operator's profiles this is: one with a place keeps it.
+    if (persist !== undefined && persist.nodeId !== "" && profile.ID === "") {
+      const Created = new Date(this.#wall()).toISOString();
+      profile = this.#matching(prefs) ?? { ...profile, ...this.#newId(), Created };
     }
     const user = persist?.userProfile ?? NO_USER;
     profile = {
@@ -191,13 +131,18 @@ export class Profiles {
 
   /** Deletes the current profile and its keys; a new one, logged out, takes its place. @throws StateFileError */
   forget(): void {
-    const old = this.#current;
-    this.#current = NEW_PROFILE;
-    this.#prefs = loggedOutPrefs();
-    if (old.ID === "") return;
-    this.#known.delete(old.ID);
+    const { ID } = this.#current;
+    this.startNew();
+    this.delete(ID);
+  }
+
+  /** Deletes a profile that is not current, keys and all. @throws StateFileError */
+  delete(id: string): void {
+    const profile = this.#known.get(id);
+    if (profile === undefined) return;
+    this.#known.delete(id);
     this.#writeProfiles();
-    this.#store.write(old.Key, undefined);
+    this.#store.write(profile.Key, undefined);
   }
 
   #readMachineKey(): MachinePrivate | undefined {

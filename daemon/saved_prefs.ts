@@ -9,7 +9,8 @@ import { magicDnsSuffix } from "./node_view.ts";
 import { EMPTY_PERSIST } from "./persist.ts";
 import type { Persist } from "./persist.ts";
 import type { Prefs } from "./prefs.ts";
-import type { NetworkProfile, Profiles } from "./profiles.ts";
+import type { LoginProfile, NetworkProfile } from "./login_profile.ts";
+import type { Profiles } from "./profiles.ts";
 
 /** Preferences with a place in the store. */
 export class SavedPrefs {
@@ -36,6 +37,31 @@ export class SavedPrefs {
   /** ID of the profile in the store, "" while it lives in memory only. */
   get profileId(): string {
     return this.#profiles.current.ID;
+  }
+
+  /** The profile itself, without keys. */
+  get profile(): LoginProfile {
+    return this.#profiles.current;
+  }
+
+  /** All profiles with a place in the store, oldest first. */
+  get profiles(): LoginProfile[] {
+    return this.#profiles.list();
+  }
+
+  /** Makes another profile current. @throws StateFileError; then nothing changed. */
+  switchTo(id: string): void {
+    this.#profiles.switchTo(id);
+  }
+
+  /** Leaves the current profile in the store for a new one, logged out. */
+  startNew(): void {
+    this.#profiles.startNew();
+  }
+
+  /** Deletes a profile that is not current, and its keys. @throws StateFileError */
+  delete(id: string): void {
+    this.#profiles.delete(id);
   }
 
   setPersist(persist: Persist): void {

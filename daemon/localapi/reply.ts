@@ -11,6 +11,8 @@ export interface Caller {
 /** A request that passed all checks but the handler's own. */
 export interface ApiRequest {
   readonly method: string;
+  /** What follows a path that ends in a slash, decoded; "" for a path of its own. */
+  readonly rest: string;
   readonly query: URLSearchParams;
   readonly caller: Caller;
   /** Fires when the caller hangs up. */

@@ -1,10 +1,14 @@
-/** All paths of the LocalAPI, by what follows `/localapi/v0/`. Those below `agent/` are ours. */
+/**
+ * All paths of the LocalAPI, by what follows `/localapi/v0/`; one that ends in a slash takes all below it. Those below
+ * `agent/` are ours.
+ */
 import type { Backend } from "../backend.ts";
 import type { Handler } from "./reply.ts";
 import { diagnoseRoutes } from "./routes/diagnose.ts";
 import { lockRoutes } from "./routes/lock.ts";
 import { loginRoutes } from "./routes/login.ts";
 import { prefsRoutes } from "./routes/prefs.ts";
+import { profileRoutes } from "./routes/profiles.ts";
 import { statusRoutes } from "./routes/status.ts";
 import { watchRoutes } from "./routes/watch.ts";
 
@@ -13,6 +17,7 @@ export function localApiRoutes(backend: Backend): Record<string, Handler> {
     ...statusRoutes(backend),
     ...prefsRoutes(backend),
     ...loginRoutes(backend),
+    ...profileRoutes(backend),
     ...lockRoutes(backend),
     ...watchRoutes(backend),
     ...diagnoseRoutes(backend),

@@ -148,21 +148,22 @@ export class LocalApiServer {
     if (path === "/") return { kind: "body", status: 200, type: "text/plain; charset=utf-8", text: "tailscaled\n" };
     const name = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : "";
     const { routes, canWrite, log } = this.#options;
-    const handler = Object.hasOwn(routes, name) ? routes[name] : undefined;
-    if (handler === undefined) return errorText(404, "404 page not found");
+    const route = findRoute(routes, name);
+    if (route === undefined) return errorText(404, "404 page not found");
     const method = request.method ?? "GET";
     if (method !== "GET" && method !== "HEAD" && method !== "OPTIONS") {
       log.debug(`localapi: [${method}] ${PREFIX}${name} by uid ${credentials.uid}`);
     }
     const apiRequest: ApiRequest = {
       method,
+      rest: route.rest,
       query: new URLSearchParams(question < 0 ? "" : target.slice(question + 1)),
       caller: { uid: credentials.uid, pid: credentials.pid, canWrite: canWrite(credentials.uid) },
       signal,
       json: () => readJson(request),
       bytes: () => readBody(request),
     };
-    return await handler(apiRequest);
+    return await route.handler(apiRequest);
   }
 
   async #send(response: ServerResponse, reply: Reply, signal: AbortSignal): Promise<void> {
@@ -203,6 +204,21 @@ export class LocalApiServer {
       if (!signal.aborted) this.#options.log.debug(`localapi: ${messageOf(cause)}`);
       response.destroy();
     }
+  }
+}
+
+/** The route of this name, or the one up to its last slash, which then gets what follows. */
+function findRoute(
+  routes: Readonly<Record<string, Handler>>,
+  name: string,
+): { readonly handler: Handler; readonly rest: string } | undefined {
+  if (Object.hasOwn(routes, name)) return { handler: routes[name], rest: "" };
+  const folder = name.slice(0, name.lastIndexOf("/") + 1);
+  if (folder === "" || !Object.hasOwn(routes, folder)) return undefined;
+  try {
+    return { handler: routes[folder], rest: decodeURIComponent(name.slice(folder.length)) };
+  } catch {
+    return undefined;
   }
 }
 

@@ -31,6 +31,8 @@ export interface LocalLockOptions {
   readonly store: StateStore;
   /** State directory; without one AUMs live in memory. */
   readonly directory: string | undefined;
+  /** Whether this is the ID of a login the machine still has. */
+  readonly isProfile: (profileId: string) => boolean;
   /** Unix milliseconds. */
   readonly now: () => number;
   readonly log: Log;
@@ -98,9 +100,14 @@ export class LocalLock {
     return this.#confirmedAt;
   }
 
-  /** The profile whose lock is in force under this one: its own, or that of the same control server. */
+  /**
+   * The profile whose lock is in force under this one: its own, or one of the same control server that belongs to no
+   * other login of this machine.
+   */
   profileOf(profileId: string, controlUrl: string): string {
-    return this.#records.get(profileId) === undefined ? this.#records.ofServer(controlUrl) ?? profileId : profileId;
+    if (this.#records.get(profileId) !== undefined) return profileId;
+    const isAnothers = (id: string) => id !== profileId && this.#options.isProfile(id);
+    return this.#records.ofServer(controlUrl, isAnothers) ?? profileId;
   }
 
   /** Follows the profile and the control server; opens the store. */
@@ -251,6 +258,13 @@ export class LocalLock {
     this.set("off", "");
     this.settle();
     this.#options.changed();
+  }
+
+  /** Another profile is deleted: what it had of a lock goes too. @throws StateFileError, LockStoreError */
+  forgetProfile(profileId: string): void {
+    const { directory } = this.#options;
+    if (directory !== undefined) DiskChonk.erase(`${directory}/${profileId}`);
+    if (this.#records.get(profileId) !== undefined) this.#records.set(profileId, undefined);
   }
 
   /** The profile is deleted, keys and all. */

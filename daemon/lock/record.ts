@@ -88,9 +88,9 @@ export class LockRecords {
     return this.#records.get(profileId);
   }
 
-  /** The profile whose lock belongs to this control server. */
-  ofServer(controlUrl: string): string | undefined {
-    for (const [id, record] of this.#records) if (record.controlUrl === controlUrl) return id;
+  /** The profile whose lock belongs to this control server, other than those that `isAnothers`. */
+  ofServer(controlUrl: string, isAnothers: (profileId: string) => boolean): string | undefined {
+    for (const [id, record] of this.#records) if (record.controlUrl === controlUrl && !isAnothers(id)) return id;
     return undefined;
   }
 

@@ -52,6 +52,8 @@ export interface TailnetLockOptions {
   readonly capabilityVersion: number;
   /** Keys of the current profile. */
   readonly persist: () => Persist | undefined;
+  /** Whether this is the ID of a login the machine still has. */
+  readonly isProfile: (profileId: string) => boolean;
   readonly scheduler: Scheduler;
   readonly random: RandomBytes;
   readonly log: Log;
@@ -74,9 +76,9 @@ export class TailnetLock implements LockFilter {
   /** @throws StateFileError when what is remembered of a lock is damaged. */
   constructor(options: TailnetLockOptions) {
     this.#options = options;
-    const { store, directory, scheduler, random, log } = options;
+    const { store, directory, isProfile, scheduler, random, log } = options;
     const changed = () => this.#changed();
-    this.#local = new LocalLock({ store, directory, now: () => scheduler.wall(), log, changed });
+    this.#local = new LocalLock({ store, directory, isProfile, now: () => scheduler.wall(), log, changed });
     this.#loop = new ExchangeLoop({
       scheduler,
       random,
@@ -238,6 +240,11 @@ export class TailnetLock implements LockFilter {
   dropLocally(): void {
     this.#local.retire("the operator switched it off on this node");
     this.#loop.tryAgain();
+  }
+
+  /** Another profile is deleted. @throws StateFileError, LockStoreError */
+  forgetProfile(profileId: string): void {
+    this.#local.forgetProfile(profileId);
   }
 
   /** The profile is deleted, keys and all. */

@@ -219,14 +219,11 @@ Deno.test("up asks nobody about the risk where nobody can answer", async () => {
   assert.equal(outcome[0].err, "aborted, no changes made\n");
 });
 
-Deno.test("login keeps the old login as a profile, or says that the daemon cannot", async () => {
+Deno.test("login keeps the old login as a profile", async () => {
   const kept = await up(["login"], {
     status: {},
     onLogin: [{ BrowseToURL: URL_1 }, state("Running")],
     answers: { "PUT profiles/": () => new Response(null, { status: 201 }) },
   });
   assert.deepEqual([kept.code, kept.asked[0]], [0, "PUT profiles/"]);
-  const cannot = await up(["login"], { status: {} });
-  assert.equal(cannot.code, 1);
-  assert.match(cannot.err, /keeps one login only; use 'agent up --force-reauth'/);
 });

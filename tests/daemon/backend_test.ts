@@ -78,6 +78,48 @@ Deno.test("Backend keeps its login over a restart and does not ask control for a
   assert.equal(second.engine.config?.peers.length, 2);
 });
 
+Deno.test("Backend changes between two logins: peers, engine and control follow, and the keys stay apart", async () => {
+  await using node = new TestNode();
+  const { backend } = node;
+  await runningNode(node);
+  const first = backend.profile.ID;
+  const firstKey = backend.prefs.persist!.nodeKey!.public;
+
+  await backend.newProfile();
+  await node.settle();
+  assert.deepEqual([backend.state, backend.profile.ID], ["NeedsLogin", ""]);
+  assert.deepEqual([node.engine.config?.peers, backend.view], [[], undefined]);
+  node.control.netmap = testNetmap([testNode(4)], { self: testNode(9), domain: "other.example" });
+  await node.up({ ControlURL: "https://other.test" }, "tskey-auth-second");
+  await node.goLive();
+  const second = backend.profile.ID;
+  assert.deepEqual([backend.state, node.control.urls.at(-1)], ["Running", "https://other.test"]);
+  assert.deepEqual(backend.profiles.map(({ ID }) => ID), [first, second]);
+  const secondKey = backend.prefs.persist!.nodeKey!.public;
+  assert.ok(!secondKey.equals(firstKey));
+  assert.equal(node.engine.config?.peers.length, 1);
+
+  node.control.netmap = testNetmap([testNode(2), testNode(3)]);
+  await backend.switchProfile(first);
+  await node.settle();
+  await node.goLive();
+  assert.deepEqual([backend.state, backend.profile.ID], ["Running", first]);
+  assert.equal(node.control.urls.at(-1), "https://control.test");
+  assert.ok(backend.prefs.persist!.nodeKey!.public.equals(firstKey));
+  assert.ok(node.control.registered.at(-1)!.nodeKey.equals(firstKey));
+  assert.equal(node.engine.config?.peers.length, 2);
+  await assert.rejects(backend.switchProfile("ffff"), BackendError);
+  assert.equal(backend.state, "Running");
+
+  await backend.deleteProfile(second);
+  await backend.deleteProfile("../../etc");
+  assert.deepEqual(backend.profiles.map(({ ID }) => ID), [first]);
+  assert.equal(backend.state, "Running", "the other login is not concerned");
+  await backend.deleteProfile(first);
+  await node.settle();
+  assert.deepEqual([backend.state, backend.profiles, backend.prefs.persist], ["NeedsLogin", [], undefined]);
+});
+
 Deno.test("Backend down stops everything but keeps the login; up resumes with the same key", async () => {
   await using node = new TestNode();
   await runningNode(node);

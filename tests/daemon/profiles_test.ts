@@ -91,6 +91,53 @@ Deno.test("Profiles.setPrefs() does not make a second profile for the same login
   assert.deepEqual(Object.keys(JSON.parse(text(store, "_profiles")!)), [ID]);
 });
 
+Deno.test("Profiles: another login beside the first; the one changed to is there after a restart", () => {
+  const store = new MemoryState();
+  const profiles = profilesOf(store);
+  profiles.setPrefs({ ...loggedIn("alice@example.com", "n1"), Hostname: "one" });
+  const first = profiles.current.ID;
+  profiles.startNew();
+  assert.deepEqual([profiles.prefs.LoggedOut, profiles.prefs.persist], [true, undefined]);
+  assert.equal(profilesOf(store).current.ID, first, "nobody logged in yet");
+  profiles.setPrefs({ ...loggedIn("bob@example.com", "n2"), ControlURL: "https://other", ProfileName: "work" });
+  const second = profiles.current.ID;
+  assert.notEqual(second, first);
+  assert.deepEqual(profiles.list().map(({ ID, Name }) => [ID, Name]), [[first, "alice@example.com"], [second, "work"]]);
+  assert.equal(profiles.switchTo(first), true);
+  assert.equal(profilesOf(store).prefs.Hostname, "one");
+  assert.equal(profiles.switchTo("ffff"), false);
+  assert.equal(profiles.current.ID, first);
+  profiles.delete(second);
+  assert.equal(store.read(`profile-${second}`), undefined);
+  assert.deepEqual(profilesOf(store).list().map(({ ID }) => ID), [first]);
+});
+
+Deno.test("Profiles: a profile with a place keeps it, whoever control says the node is", () => {
+  const store = new MemoryState();
+  const profiles = profilesOf(store);
+  profiles.setPrefs(loggedIn("alice@example.com", "n1"));
+  const first = profiles.current.ID;
+  profiles.startNew();
+  profiles.setPrefs({ ...loggedIn("bob@example.com", "n2"), ControlURL: "https://other" });
+  const second = profiles.current.ID;
+  profiles.setPrefs(loggedIn("alice@example.com", "n1"));
+  assert.equal(profiles.current.ID, second);
+  assert.deepEqual(profiles.list().map(({ ID }) => ID), [first, second]);
+});
+
+Deno.test("Profiles.switchTo() a profile that is damaged changes nothing", () => {
+  const store = new MemoryState();
+  const profiles = profilesOf(store);
+  profiles.setPrefs(loggedIn("alice@example.com", "n1"));
+  const first = profiles.current;
+  profiles.startNew();
+  profiles.setPrefs({ ...loggedIn("bob@example.com", "n2"), ControlURL: "https://other" });
+  const second = profiles.current;
+  store.write(first.Key, utf8("{"));
+  assert.throws(() => profiles.switchTo(first.ID), StateFileError);
+  assert.deepEqual([profiles.current, text(store, "_current-profile")], [second, second.Key]);
+});
+
 Deno.test("Profiles.forget() deletes keys and profile and begins anew", () => {
   const store = new MemoryState();
   const profiles = profilesOf(store);

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import type { AgentNode } from "./support/agent.ts";
 import { buildTailscaleCli } from "./support/build.ts";
+import { CoordinatorProcess } from "./support/coordinator_process.ts";
 import { AUTH_KEY, DOMAIN, sceneTest } from "./support/scene.ts";
 
 /** The one line a client of another version always prints. */
@@ -63,3 +64,55 @@ sceneTest("agent: Tailscale's own command line drives the daemon", async (scene)
   await ok("logout");
   assert.equal(await state(agent), "NeedsLogin");
 });
+
+sceneTest(
+  "agent: two logins on one machine, added and changed by Tailscale's command line and by ours",
+  async (scene) => {
+    const built = await buildTailscaleCli();
+    if (built.kind === "skip") throw new Error(built.reason);
+    await using one = await CoordinatorProcess.start({ namespace: scene.core, dir: scene.dir, host: "10.90.0.1" });
+    const dir = `${scene.dir}/two`;
+    await Deno.mkdir(dir);
+    await using two = await CoordinatorProcess.start({ namespace: scene.core, dir, host: "10.90.1.1" });
+    const agent = await scene.agent("left", "ours");
+    const stock = async (...args: string[]): Promise<string> => {
+      const { code, stdout, stderr } = await agent.namespace.run([built.path, "--socket", agent.socket, ...args]);
+      assert.deepEqual(
+        [code, stderr.replace(VERSIONS, "")],
+        [0, ""],
+        `tailscale ${args.join(" ")}: ${stderr}${stdout}`,
+      );
+      return stdout;
+    };
+    const accounts = async () => {
+      const rows = JSON.parse(await stock("switch", "--list", "--json")) as { id: string; selected: boolean }[];
+      return { all: rows.map(({ id }) => id), selected: rows.find(({ selected }) => selected)?.id };
+    };
+    const login = async (coordinator: CoordinatorProcess, user: string) => {
+      const key = await coordinator.createKey("--user", user);
+      return ["--login-server", coordinator.url, "--auth-key", key, "--accept-dns=false"];
+    };
+    await stock("up", ...await login(one, "alice"));
+    const [first] = (await accounts()).all;
+    const node = async () => (await agent.status()).Self.ID;
+    const alice = await node();
+    await stock("login", ...await login(two, "bob"), "--nickname=second");
+    const { all, selected } = await accounts();
+    assert.deepEqual([all.length, all[0]], [2, first]);
+    assert.notEqual(selected, first);
+    assert.notEqual(await node(), alice);
+    const table = await stock("switch", "--list");
+    assert.match(table, new RegExp(`^ID +Tailnet +Account\n${first} .*alice\\S*\n${selected} .*second\\*\n$`));
+    assert.equal(await agent.cli("switch", "--list"), table);
+    assert.equal(await stock("switch", first), `Switching to account "${first}"\nSuccess.\n`);
+    assert.equal(await node(), alice);
+    assert.equal(await agent.cli("switch", "second"), 'Switching to account "second"\nSuccess.\n');
+    assert.equal((await accounts()).selected, selected);
+    // The same machine at the same server is the same node, and no third login.
+    await agent.cli("login", ...await login(one, "carol"));
+    assert.deepEqual((await accounts()).all, [first, selected]);
+    await stock("switch", "remove", selected!);
+    assert.deepEqual(await accounts(), { all: [first], selected: first });
+    assert.equal((await agent.status()).BackendState, "Running");
+  },
+);

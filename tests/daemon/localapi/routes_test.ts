@@ -277,3 +277,31 @@ async function until(condition: () => boolean): Promise<void> {
   for (let i = 0; i < 500 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 2));
   assert.ok(condition());
 }
+
+Deno.test("profiles/ lists, begins, changes and forgets logins as Tailscale's does, for whoever may write", async () => {
+  await using api = await Api.start();
+  await api.up();
+  const text = async (method: string, name: string) => {
+    const { status, body } = await api.call(method, name);
+    return `${status} ${body}`;
+  };
+  const list = async () => JSON.parse((await api.call("GET", "profiles/")).body) as { ID: string }[];
+  const [{ ID }] = await list();
+  assert.equal((await api.json("GET", "profiles/current")).ID, ID);
+  assert.equal((await api.json("GET", `profiles/${ID}`)).ID, ID);
+  assert.equal(await text("GET", "profiles/ffff"), "404 Profile not found\n");
+  assert.equal(await text("POST", "profiles/ffff"), "500 profile not found\n");
+  assert.equal(await text("POST", "profiles/"), "405 use GET or PUT\n");
+  assert.equal(await text("POST", "profiles/current"), "405 use GET\n");
+  assert.equal(await text("PATCH", `profiles/${ID}`), "405 use POST or DELETE\n");
+  assert.equal(await text("GET", "profiles/%zz"), "404 404 page not found\n");
+  assert.equal(await text("PUT", "profiles/"), "201 ");
+  assert.equal((await api.json("GET", "profiles/current")).ID, "");
+  assert.equal(await text("POST", `profiles/${ID}`), "204 ");
+  assert.equal((await api.json("GET", "profiles/current")).ID, ID);
+  assert.equal(await text("DELETE", `profiles/${encodeURIComponent("../../etc")}`), "204 ");
+  assert.equal(await text("DELETE", `profiles/${ID}`), "204 ");
+  assert.deepEqual(await list(), []);
+  api.uid = OTHER;
+  assert.equal(await text("GET", "profiles/"), "403 profiles access denied\n");
+});

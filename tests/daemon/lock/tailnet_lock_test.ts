@@ -43,6 +43,7 @@ class World {
   readonly store: MemoryState;
   readonly directory: string | undefined;
   persist: Persist;
+  profiles: string[] = [];
   lock: TailnetLock;
 
   constructor(store = new MemoryState(), directory?: string) {
@@ -59,6 +60,7 @@ class World {
       derive: (secret) => Promise.resolve(secret),
       capabilityVersion: 130,
       persist: () => this.persist,
+      isProfile: (id) => this.profiles.includes(id),
       scheduler: this.scheduler,
       random: new SeededRandom(1).bytes,
       log: createLog({ verbose: 1, wall: () => 0, bare: true, write: (line) => this.logged.push(line) }),
@@ -78,8 +80,8 @@ class World {
   }
 
   /** Control sends a netmap; everything that follows from it happens. */
-  async tell(fields: Partial<Netmap> = {}): Promise<void> {
-    this.lock.gotNetmap(this.netmap(fields), "ab12");
+  async tell(fields: Partial<Netmap> = {}, profileId = "ab12"): Promise<void> {
+    this.lock.gotNetmap(this.netmap(fields), profileId);
     await this.settle();
   }
 
@@ -445,6 +447,52 @@ Deno.test("TailnetLock takes a lock that was switched off here for none, and onl
   world.server.start(drawChain(`G`, { stateId1: 98n }).genesis);
   await world.tell();
   assert.equal(world.accepted(), "2 3", "another lock is enforced");
+});
+
+Deno.test("TailnetLock: another login at the same server is not under the first one's lock, until that login is gone", async () => {
+  const directory = Deno.makeTempDirSync({ prefix: "agent-logins-" });
+  try {
+    const world = new World(new MemoryState(), directory);
+    world.profiles = ["ab12"];
+    world.server.start(tree.genesis, tree.to("A"));
+    await world.tell();
+    assert.equal(world.accepted(), "2 3");
+    const off = { tkaEnabled: false, tkaInfo: undefined };
+    world.lock.bind("", URL);
+    await world.tell(off, "cd34");
+    assert.equal(world.accepted(off), "2 3 4 5");
+    world.lock.bind("ab12", URL);
+    await world.tell(off);
+    assert.equal(world.accepted(off), "2 3", "changed back to, it is in force as before");
+    world.profiles = [];
+    world.lock.bind("ef56", URL);
+    assert.equal(world.accepted(off), "2 3", "the login went, but nobody gave its lock up");
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
+});
+
+Deno.test("TailnetLock.forgetProfile() takes the store and the record of a deleted login, and no other", async () => {
+  const directory = Deno.makeTempDirSync({ prefix: "agent-forget-" });
+  try {
+    const world = new World(new MemoryState(), directory);
+    world.profiles = ["ab12", "cd34"];
+    world.server.start(tree.genesis, tree.to("A"));
+    await world.tell();
+    world.lock.bind("cd34", URL);
+    await world.tell({}, "cd34");
+    assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name).sort(), ["ab12", "cd34"]);
+    world.lock.forgetProfile("ab12");
+    assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name), ["cd34"]);
+    assert.equal(world.lock.head, tree.aum("A").hash);
+    world.profiles = ["cd34"];
+    world.restart();
+    assert.equal(world.lock.record, undefined, "of the deleted one");
+    world.lock.bind("cd34", URL);
+    assert.equal(world.lock.head, tree.aum("A").hash);
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
 });
 
 Deno.test("TailnetLock drops what an exchange brings that another session overtook", async () => {
