@@ -12,7 +12,10 @@ const arena = memoryArena(8 << 20);
 const layout = reserveLayout(arena);
 const fast = createKernels(arena, arena.memory);
 const slow = new PlainKernels(arena);
-const [left, right] = [layout.tx, layout.tx + (1 << 20)];
+/** Room for one side's slots, and behind it a fence that nothing may be written over. */
+const ROOM = 1 << 20;
+const FENCE = 64;
+const [left, right] = [layout.tx, layout.tx + ROOM + FENCE];
 
 /** A new seed each run, printed, so that a failure can be repeated by writing it here. */
 function random(): SeededRandom {
@@ -80,9 +83,9 @@ for (const family of [4, 6] as const) {
         assert.ok(describe(arena, layout.tunRead, VIRTIO_LENGTH + whole.length, packet));
         const stride = (packet.headers + size + DATA_OVERHEAD + 19) & ~3;
         const first = rng.int(packet.count);
-        const most = Math.min(1 + rng.int(packet.count), Math.floor((1 << 20) / stride));
+        const most = Math.min(1 + rng.int(packet.count), Math.floor(ROOM / stride));
         const slots = { stride, receiver: rng.u32(), counter: rng.int(2) === 0 ? rng.int(1e6) : 2 ** 32 - 3 };
-        arena.u8.fill(0x5a, left, left + most * stride + 64);
+        arena.u8.fill(0x5a, left, left + most * stride + FENCE);
         arena.u8.fill(0x5a, right, right + most * stride);
         const written = fast.writeSegments(packet, first, most, { ...slots, at: left });
         assert.equal(written, slow.writeSegments(packet, first, most, { ...slots, at: right }));
@@ -99,7 +102,7 @@ for (const family of [4, 6] as const) {
           );
         }
         const behind = left + written * stride;
-        assert.ok(arena.u8.subarray(behind, behind + 64).every((b) => b === 0x5a), "nothing behind the last slot");
+        assert.ok(arena.u8.subarray(behind, behind + FENCE).every((b) => b === 0x5a), "nothing behind the last slot");
       }
     });
   }
