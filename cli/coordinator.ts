@@ -1,5 +1,6 @@
 /** `agent coordinator`: runs the coordinator, or manages its keys and nodes. The only verb that loads it. */
 import { CliError, EXIT_FAILED, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
+import { giveUpNativeCode } from "./native_code.ts";
 import { print, printError } from "./terminal.ts";
 
 type SubVerb = (args: readonly string[]) => Promise<number>;
@@ -13,7 +14,10 @@ const SUB_VERBS: Readonly<Record<string, () => Promise<SubVerb>>> = {
 export async function run(args: readonly string[]): Promise<number> {
   try {
     const [name, ...rest] = args;
-    if (name !== undefined && Object.hasOwn(SUB_VERBS, name)) return await (await SUB_VERBS[name]())(rest);
+    if (name !== undefined && Object.hasOwn(SUB_VERBS, name)) {
+      giveUpNativeCode();
+      return await (await SUB_VERBS[name]())(rest);
+    }
     const { HELP, serve } = await import("./coordinator/serve.ts");
     if (args.some((arg) => /^--?(h|help)$/.test(arg)) || name === "help") {
       print(HELP);

@@ -3,6 +3,7 @@ import { LONG_VERSION } from "../base/version.ts";
 import { CliError, EXIT_OK, EXIT_USAGE, UsageError } from "./exit_codes.ts";
 import { LocalClient } from "./local_client.ts";
 import type { Program } from "./local_client.ts";
+import { giveUpNativeCode } from "./native_code.ts";
 import { print, printError } from "./terminal.ts";
 import type { Verb } from "./verb.ts";
 
@@ -105,6 +106,7 @@ async function dispatch(args: readonly string[], program: Program): Promise<numb
   if (entry === undefined) {
     throw new UsageError(`Unknown command "${name}". '${program} --help' lists the commands.`);
   }
+  giveUpNativeCode();
   const verb = await entry.load();
   if (rest.some((arg) => /^--?(h|help)$/.test(arg))) {
     print(verb.help.replaceAll("{program}", program));

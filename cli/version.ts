@@ -1,5 +1,5 @@
 /** `version`. Source: cmd/tailscale/cli/version.go, version.Meta. */
-import { COMMIT, LONG_VERSION, VERSION } from "../base/version.ts";
+import { COMMIT, COMMIT_DATE, LONG_VERSION, VERSION } from "../base/version.ts";
 import { EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
 import type { Status } from "./local_types.ts";
@@ -19,6 +19,8 @@ interface Meta {
   readonly short: string;
   readonly long: string;
   readonly gitCommit?: string;
+  readonly gitDirty?: boolean;
+  readonly gitCommitTime?: string;
   readonly daemonLong?: string;
 }
 
@@ -39,14 +41,17 @@ ${flagHelp(FLAGS)}
         majorMinorPatch: VERSION,
         short: VERSION,
         long: LONG_VERSION,
-        ...(COMMIT !== "" && { gitCommit: COMMIT }),
+        ...(COMMIT !== "" && { gitCommit: COMMIT.replace("-dirty", "") }),
+        ...(COMMIT.endsWith("-dirty") && { gitDirty: true }),
+        ...(COMMIT_DATE !== "" && { gitCommitTime: COMMIT_DATE }),
         ...(daemon !== undefined && { daemonLong: daemon }),
       };
       print(`${JSON.stringify(meta, null, "\t")}\n`);
     } else if (daemon !== undefined) {
       print(`Client: ${LONG_VERSION}\nDaemon: ${daemon}\n`);
     } else {
-      print(`${VERSION}\n${COMMIT === "" ? "" : `  commit: ${COMMIT}\n`}  long version: ${LONG_VERSION}\n`);
+      const commit = COMMIT === "" ? "" : `  commit: ${COMMIT}, ${COMMIT_DATE}\n`;
+      print(`${VERSION}\n${commit}  long version: ${LONG_VERSION}\n`);
     }
     return EXIT_OK;
   },

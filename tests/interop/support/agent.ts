@@ -19,6 +19,8 @@ export interface AgentOptions {
   readonly name: string;
   /** UDP port; 0 picks one. */
   readonly port?: number;
+  /** What to run instead of the sources. */
+  readonly program?: readonly string[];
   /** More arguments of Deno, for the daemon. */
   readonly denoArgs?: readonly string[];
   /** More arguments of the daemon. */
@@ -55,7 +57,7 @@ export class AgentNode implements AsyncDisposable {
 
   /** Starts the daemon, again after `kill` or `stop`, on the same state. The log goes on in the same file. */
   async run(more: readonly string[] = []): Promise<void> {
-    const { dir, name, port = 0, denoArgs = [], args = [], env } = this.#options;
+    const { dir, name, port = 0, denoArgs = [], args = [], env, program } = this.#options;
     const argv = ["daemon", "--state", `${dir}/${name}.state`, "--socket", this.socket, "--tun", "agent0"];
     const child = this.namespace.spawn([
       "/bin/sh",
@@ -63,7 +65,7 @@ export class AgentNode implements AsyncDisposable {
       'log=$1; shift; exec "$@" >>"$log" 2>&1',
       "sh",
       this.logPath,
-      ...[Deno.execPath(), "run", "-A", "--no-lock", ...denoArgs, MAIN],
+      ...program ?? [Deno.execPath(), "run", "-A", "--no-lock", ...denoArgs, MAIN],
       ...[...argv, "--port", String(port), "--verbose", "1", ...args, ...more],
     ], { stdin: "null", stdout: "null", stderr: "null", env: { ...env } });
     this.#child = child;
@@ -84,14 +86,14 @@ export class AgentNode implements AsyncDisposable {
 
   /** Runs a command of ours in the node's namespace, to its end, whatever its exit code. */
   command(...args: string[]): Promise<RunResult> {
-    return this.namespace.run(agentArgv("--socket", this.socket, ...args), { timeout: 60_000 });
+    return this.namespace.run(this.#argv(...args), { timeout: 60_000, env: { ...this.#options.env } });
   }
 
   /** Begins a command that waits for something, as `up` does for a login. */
   begin(...args: string[]): RunningCommand {
-    const argv = agentArgv("--socket", this.socket, ...args);
+    const env = { ...this.#options.env };
     return new RunningCommand(
-      this.namespace.spawn(argv, { stdin: "null", stdout: "piped", stderr: "piped" }),
+      this.namespace.spawn(this.#argv(...args), { env, stdin: "null", stdout: "piped", stderr: "piped" }),
       `agent ${args.join(" ")}`,
     );
   }
@@ -174,14 +176,15 @@ export class AgentNode implements AsyncDisposable {
     return code;
   }
 
+  #argv(...args: string[]): string[] {
+    const program = this.#options.program ?? [Deno.execPath(), "run", "-A", "--no-lock", MAIN];
+    return [...program, "--socket", this.socket, ...args];
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#traffic?.[Symbol.asyncDispose]();
     await this.stop();
   }
-}
-
-function agentArgv(...args: string[]): string[] {
-  return [Deno.execPath(), "run", "-A", "--no-lock", MAIN, ...args];
 }
 
 /** Polls until `probe` gives something. @throws Error after `timeoutMs`. */

@@ -11,6 +11,9 @@ export interface CoordinatorProcessOptions {
   readonly dir: string;
   /** Address of the namespace it listens on. */
   readonly host: string;
+  /** What to run instead of the sources. */
+  readonly program?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A running `agent coordinator`. */
@@ -42,6 +45,7 @@ export class CoordinatorProcess implements AsyncDisposable {
       stdin: "null",
       stdout: "null",
       stderr: "null",
+      env: { ...this.#options.env },
     });
     for (let tries = 0; tries < 200; tries++) {
       if ((await this.log()).slice(started).includes("serving ")) return;
@@ -52,7 +56,7 @@ export class CoordinatorProcess implements AsyncDisposable {
 
   /** Runs `agent coordinator …` beside it. @throws Error with what it printed, for another exit code than 0. */
   async command(...args: string[]): Promise<string> {
-    return await this.#options.namespace.must(this.#argv(...args));
+    return await this.#options.namespace.must(this.#argv(...args), { env: { ...this.#options.env } });
   }
 
   async createKey(...args: string[]): Promise<string> {
@@ -90,7 +94,7 @@ export class CoordinatorProcess implements AsyncDisposable {
   }
 
   #argv(...args: string[]): string[] {
-    const agent = [Deno.execPath(), "run", "-A", "--no-lock", MAIN, "coordinator"];
-    return [...agent, ...args, "--statedir", `${this.#options.dir}/coordinator`];
+    const program = this.#options.program ?? [Deno.execPath(), "run", "-A", "--no-lock", MAIN];
+    return [...program, "coordinator", ...args, "--statedir", `${this.#options.dir}/coordinator`];
   }
 }

@@ -1,0 +1,7 @@
+/**
+ * The right to call native code, which is the right to do all that the process's user may. Only the servers need it: the
+ * daemon for TUN and sockets, the coordinator to know its callers. Every other verb gives it up before it is loaded.
+ */
+export function giveUpNativeCode(): void {
+  Deno.permissions.revokeSync({ name: "ffi" });
+}
