@@ -54,6 +54,7 @@ privilegedTest(
         };
         await expect(["version"], new RegExp(`^${version.replaceAll(".", "\\.")}\n`));
         await expect(["version", "--daemon"], new RegExp(`Daemon: ${VERSION}`));
+        await expect(["wait"], /^$/);
         await expect(["status"], /bob/);
         await expect(["status", "--json"], /"BackendState": "Running"/);
         await expect(["ping", "bob"], /pong from bob/);
@@ -75,8 +76,9 @@ privilegedTest(
       await install(`${await builtAgent("0.1.1")}/agent`);
       await everything("0.1.1");
       // A worker that was not needed until now: secrets are derived in one of its own. Its code is the old version's.
-      const lock = await a.cli("lock", "init", "--gen-disablements=1", "--confirm");
-      const secret = /disablement-secret:[0-9a-fA-F]+/.exec(lock)?.[0] ?? assert.fail(lock);
+      const lockKey = /tlpub:[0-9a-f]{64}/.exec(await a.cli("lock"))![0];
+      const made = await a.cli("lock", "init", "--confirm", lockKey);
+      const secret = /disablement-secret:[0-9a-fA-F]+/.exec(made)?.[0] ?? assert.fail(made);
       await until("bob is under the lock", 20_000, async () => /enabled/i.test(await b.cli("lock")));
       await a.cli("lock", "disable", secret);
 
