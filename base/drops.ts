@@ -52,6 +52,8 @@ export const DROP_REASONS = [
   "tun-write",
   "peer-expired",
   "disco-unknown-transaction",
+  "relay-denied",
+  "relay-session",
 ] as const;
 
 /** One of the named reasons. */

@@ -23,6 +23,40 @@ export interface PeerConfig {
   readonly addresses: readonly string[];
   /** `tailcfg.CapabilityVersion` of the peer, 0 unknown. */
   readonly cap: number;
+  /** What the packet filter grants of peer relays; absent for nothing. */
+  readonly relay?: PeerRelayGrants;
+}
+
+/** Capabilities of a peer towards this node (`tailscale.com/cap/relay-target`, `…/relay`). */
+export interface PeerRelayGrants {
+  /** Its relay server may be asked for sessions. */
+  readonly serves: boolean;
+  /** It may ask the relay server here. */
+  readonly mayAsk: boolean;
+}
+
+/** A relay server's session for two nodes, as text and numbers: `magicsock/disco_relay.ts`. */
+export interface RelaySessionConfig {
+  /** 64 hex digits of disco keys. */
+  readonly server: string;
+  readonly clients: readonly [string, string];
+  /** Decimal. */
+  readonly lamportId: string;
+  readonly vni: number;
+  readonly bindLifetimeMs: number;
+  readonly steadyLifetimeMs: number;
+  /** `ip:port`. */
+  readonly addrs: readonly string[];
+}
+
+/** A peer, or this node itself, wants a session of the relay server here. */
+export interface RelayRequest {
+  /** 64 hex digits of the asking peer's node key; "" for this node. */
+  readonly peer: string;
+  /** Disco key of the peer that asks. */
+  readonly disco: string;
+  readonly clients: readonly [string, string];
+  readonly generation: number;
 }
 
 /** A port range of a filter rule's destination. */
@@ -61,6 +95,8 @@ export interface EngineConfig {
   readonly filter: FilterConfig;
   /** Own home DERP region, 0 until netcheck found one. */
   readonly homeDerp: number;
+  /** Use of peer relays: `client` false is never, `self` asks the relay server here too. Absent: those of peers. */
+  readonly relay?: { readonly client: boolean; readonly self: boolean };
 }
 
 /** An own UDP endpoint as told to control and to peers. `type` is `tailcfg.EndpointType`. */
@@ -75,6 +111,8 @@ export interface PeerStatus {
   readonly key: string;
   /** `ip:port` in use, or "". */
   readonly currentAddress: string;
+  /** `ip:port:vni:N` of the peer relay in use, absent for none. */
+  readonly peerRelay?: string;
   /** Home region that relays when `currentAddress` is "", 0 for none. */
   readonly derp: number;
   readonly rxBytes: number;
@@ -89,8 +127,10 @@ export interface PeerStatus {
 /** What a disco ping found. */
 export interface PingOutcome {
   readonly latencyMs: number;
-  /** `ip:port` the pong came from, or "" when by DERP. */
+  /** `ip:port` the pong came from, or "" when by a relay. */
   readonly endpoint: string;
+  /** `ip:port:vni:N` of the peer relay it came by. */
+  readonly relay?: string;
   readonly derp: number;
 }
 
@@ -99,7 +139,7 @@ export interface EngineStatus {
   readonly cryptoProvider: string;
   readonly offloads: Readonly<Record<string, boolean>>;
   readonly drops: Readonly<Record<string, number>>;
-  /** Packets and bytes by path: `direct_ipv4`, `direct_ipv6`, `derp`. */
+  /** Packets and bytes by path: `direct_ipv4`, `direct_ipv6`, `peer_relay_ipv4`, `peer_relay_ipv6`, `derp`. */
   readonly paths: Readonly<Record<string, { rxPackets: number; rxBytes: number; txPackets: number; txBytes: number }>>;
   readonly peers: readonly PeerStatus[];
 }

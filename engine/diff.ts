@@ -15,7 +15,8 @@ export function sameTexts(a: readonly string[], b: readonly string[]): boolean {
 
 function samePeer(a: PeerConfig, b: PeerConfig): boolean {
   return a === b ||
-    (a.key === b.key && a.disco === b.disco && a.derp === b.derp && a.jailed === b.jailed && a.cap === b.cap &&
+    (a.key === b.key && a.relay?.serves === b.relay?.serves && a.relay?.mayAsk === b.relay?.mayAsk &&
+      a.disco === b.disco && a.derp === b.derp && a.jailed === b.jailed && a.cap === b.cap &&
       sameTexts(a.allowedIps, b.allowedIps) && sameTexts(a.endpoints, b.endpoints) &&
       sameTexts(a.addresses, b.addresses));
 }
@@ -44,10 +45,11 @@ export function* configCommands(previous: EngineConfig | undefined, next: Engine
   const filterChanged = previous === undefined || !sameFilter(previous.filter, next.filter);
   if (
     previous === undefined || previous.privateKey !== next.privateKey || previous.homeDerp !== next.homeDerp ||
+    previous.relay?.client !== next.relay?.client || previous.relay?.self !== next.relay?.self ||
     !sameTexts(previous.addresses, next.addresses)
   ) {
-    const { privateKey, addresses, homeDerp } = next;
-    yield { kind: "self", privateKey, addresses, homeDerp };
+    const { privateKey, addresses, homeDerp, relay } = next;
+    yield { kind: "self", privateKey, addresses, homeDerp, ...(relay !== undefined && { relay }) };
   }
   const before = new Map(previous?.peers.map((peer) => [peer.key, peer]));
   const keep = new Set(next.peers.map((peer) => peer.key));

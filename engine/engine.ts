@@ -2,7 +2,15 @@
  * The engine as the daemon sees it: one interface, so that the daemon's tests run with an engine in memory.
  * `engine/dataplane/` implements it over a worker.
  */
-import type { EngineConfig, EngineStatus, LocalEndpoint, PeerStatus, PingOutcome } from "./config.ts";
+import type {
+  EngineConfig,
+  EngineStatus,
+  LocalEndpoint,
+  PeerStatus,
+  PingOutcome,
+  RelayRequest,
+  RelaySessionConfig,
+} from "./config.ts";
 
 /** A datagram for a DERP relay, or one from it. */
 export interface DerpPacket {
@@ -20,6 +28,8 @@ export interface EngineEvents {
   stunReceived(payload: Uint8Array, from: string): void;
   /** The engine is active and wants fresh endpoints (`magicsock.ReSTUN`). */
   endpointsWanted(reason: string): void;
+  /** Somebody who may wants a session of the relay server here; to be answered by `relaySession`, or not. */
+  relayRequested(request: RelayRequest): void;
   /** A peer's path changed; for logs and the bus. */
   pathChanged(status: PeerStatus): void;
   /** The worker died; the daemon must say so and exit. */
@@ -43,6 +53,8 @@ export interface Engine {
   derpPeerGone(region: number, peer: string): void;
   /** Sends a STUN request from the engine's own socket of the address's family. */
   sendStun(to: string, payload: Uint8Array): void;
+  /** The relay server here gave a session to whoever asked for it. */
+  relaySession(request: RelayRequest, session: RelaySessionConfig): void;
   /** Disco ping; undefined when no pong came in time. `size` pads it. */
   ping(peer: string, size: number, timeoutMs: number): Promise<PingOutcome | undefined>;
   /** TSMP ping of a peer's Tailscale address, through WireGuard and answered by the peer's engine. */

@@ -2,7 +2,7 @@
 import type { StatusTotals } from "./records.ts";
 
 /** The ways a packet can travel. */
-export type PathKind = "direct_ipv4" | "direct_ipv6" | "derp";
+export type PathKind = "direct_ipv4" | "direct_ipv6" | "peer_relay_ipv4" | "peer_relay_ipv6" | "derp";
 
 /** One path's counters; numbers, so exact to 2^53 bytes. */
 export interface PathCount {
@@ -16,12 +16,22 @@ export interface PathCount {
 export class PathCounters {
   readonly direct_ipv4: PathCount = zero();
   readonly direct_ipv6: PathCount = zero();
+  readonly peer_relay_ipv4: PathCount = zero();
+  readonly peer_relay_ipv6: PathCount = zero();
   readonly derp: PathCount = zero();
+
+  /** The counter of a UDP path. */
+  udp(family: 4 | 6, relayed: boolean): PathCount {
+    if (relayed) return family === 4 ? this.peer_relay_ipv4 : this.peer_relay_ipv6;
+    return family === 4 ? this.direct_ipv4 : this.direct_ipv6;
+  }
 
   snapshot(): StatusTotals["paths"] {
     return {
       direct_ipv4: { ...this.direct_ipv4 },
       direct_ipv6: { ...this.direct_ipv6 },
+      peer_relay_ipv4: { ...this.peer_relay_ipv4 },
+      peer_relay_ipv6: { ...this.peer_relay_ipv6 },
       derp: { ...this.derp },
     };
   }

@@ -4,7 +4,15 @@
  * Commands that find the ring full wait here in order; relayed packets that do are dropped, as a network would. Events
  * are read whenever the worker wrote some, in slices, so that a burst of relayed packets does not starve the daemon.
  */
-import type { EngineConfig, EngineStatus, LocalEndpoint, PeerStatus, PingOutcome } from "../config.ts";
+import type {
+  EngineConfig,
+  EngineStatus,
+  LocalEndpoint,
+  PeerStatus,
+  PingOutcome,
+  RelayRequest,
+  RelaySessionConfig,
+} from "../config.ts";
 import { configCommands } from "../diff.ts";
 import type { DerpPacket, Engine, EngineEvents } from "../engine.ts";
 import type { WakePort } from "../ports.ts";
@@ -91,6 +99,10 @@ export class EngineHost implements Engine {
 
   sendStun(to: string, payload: Uint8Array): void {
     this.#send({ kind: "stun", to, payload: toHex(payload) });
+  }
+
+  relaySession(request: RelayRequest, session: RelaySessionConfig): void {
+    this.#send({ kind: "relay-session", request, session });
   }
 
   ping(peer: string, size: number, timeoutMs: number): Promise<PingOutcome | undefined> {
@@ -180,6 +192,8 @@ export class EngineHost implements Engine {
         return handlers.stunReceived(fromHex(event.payload)!, event.from);
       case "endpoints-wanted":
         return handlers.endpointsWanted(event.reason);
+      case "relay-request":
+        return handlers.relayRequested(event.request);
       case "path":
         return handlers.pathChanged(event.status);
       case "ping": {

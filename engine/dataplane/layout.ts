@@ -1,8 +1,8 @@
 /**
  * Where things lie in the arena, and the sizes of the data path.
  *
- * A sealed packet occupies `[16 B header | packet | padding | 16 B tag]`; packets for one peer lie end to end, so that
- * a run of equal ones is one UDP_SEGMENT group.
+ * A sealed packet occupies `[16 B header | packet | padding | 16 B tag]`, with a Geneve header of 8 B in front when it
+ * goes through a peer relay; packets for one peer lie end to end, so that a run of equal ones is one UDP_SEGMENT group.
  */
 import type { Arena } from "../ports.ts";
 

@@ -16,9 +16,10 @@ import type { DiscoPrivate, RandomBytes } from "../../base/keys.ts";
 import type { FilterRuleConfig, PeerConfig, PeerStatus, PingOutcome } from "../config.ts";
 import { compileFilter } from "../filter/filter.ts";
 import { FlowCache } from "../filter/flows.ts";
+import { encapsulate, GENEVE_WIREGUARD } from "../geneve.ts";
 import type { Endpoint } from "../magicsock/endpoint.ts";
 import { Magicsock } from "../magicsock/magicsock.ts";
-import type { AddrTable, AeadProvider, Arena, PollPort, TunPort, UdpPort, WakePort } from "../ports.ts";
+import type { AddrId, AddrTable, AeadProvider, Arena, PollPort, TunPort, UdpPort, WakePort } from "../ports.ts";
 import { AllowedIps } from "../wg/allowed_ips.ts";
 import { WgDevice } from "../wg/device.ts";
 import { Coalescer } from "./coalesce.ts";
@@ -28,6 +29,7 @@ import type { Kernels } from "./packet_kernels.ts";
 import { reserveLayout } from "./layout.ts";
 import { TsmpPings } from "./pings.ts";
 import { PlanePeer } from "./plane_peer.ts";
+import { relayRequest, relaySession } from "./relay_records.ts";
 import { Receive } from "./receive.ts";
 import type { AnswerableSource } from "./receive.ts";
 import { decodeDerp, decodeJson, encodeDerpHeader, encodeJson, RECORD_DERP, RECORD_JSON } from "./records.ts";
@@ -116,10 +118,12 @@ export class Plane {
       random,
       addrs,
       io: {
-        sendUdp: (to, payload) => this.#sender.sendUdp(to, payload),
+        sendUdp: (to, payload, relayed) => this.#sender.sendUdp(to, payload, relayed),
         sendDerp: (region, peer, payload) => this.#sender.sendDerp(region, peer.bytes, payload),
         endpointsWanted: (reason) => this.#emit({ kind: "endpoints-wanted", reason }),
         pathChanged: (endpoint) => this.#pathChanged(endpoint),
+        relayRequested: (endpoint, clients, generation) =>
+          this.#emit({ kind: "relay-request", request: relayRequest(endpoint, clients, generation, disco.public.hex) }),
       },
     });
     this.#wg = new WgDevice({
@@ -259,7 +263,7 @@ export class Plane {
     const now = this.#now;
     switch (command.kind) {
       case "self":
-        return this.#useSelf(command.privateKey, command.addresses, command.homeDerp);
+        return this.#useSelf(command);
       case "peer":
         return this.#upsertPeer(command.peer);
       case "peer-gone":
@@ -284,6 +288,16 @@ export class Plane {
         }
         return;
       }
+      case "relay-session": {
+        const { request, session } = command;
+        return this.#magicsock.answerRelayRequest(
+          request.peer,
+          request.disco,
+          request.generation,
+          relaySession(session),
+          now,
+        );
+      }
       case "ping":
         return this.#magicsock.ping(command.key, command.size, command.timeoutMs, now, (outcome) => {
           this.#emit({ kind: "ping", id: command.id, outcome });
@@ -304,10 +318,10 @@ export class Plane {
     }
   }
 
-  #useSelf(privateKey: string, addresses: readonly string[], homeDerp: number): void {
+  #useSelf({ privateKey, addresses, homeDerp, relay }: Command & { kind: "self" }): void {
     const key = new NodePrivate(fromHex(privateKey)!);
     this.#wg.setPrivateKey(key);
-    this.#magicsock.setSelf(key.public, homeDerp);
+    this.#magicsock.setSelf(key.public, homeDerp, relay);
     this.#addresses = addresses;
   }
 
@@ -345,9 +359,9 @@ export class Plane {
   }
 
   #sendToPeer(peer: PlanePeer, message: Uint8Array, inReplyTo: AnswerableSource | undefined): void {
-    const { addr, derp } = peer.endpoint.pathForSend(this.#now);
+    const { addr, vni, derp } = peer.endpoint.pathForSend(this.#now);
     peer.txBytes += message.length;
-    if (addr !== 0) this.#sender.sendUdp(addr, message);
+    if (addr !== 0) this.#sendHandshake(addr, vni, message);
     if (derp !== 0) this.#sender.sendDerp(derp, peer.keyBytes, message);
     if (addr !== 0 || derp !== 0) return;
     // No path of our own yet, but the peer just proved who it is: answer where it spoke from.
@@ -359,8 +373,14 @@ export class Plane {
     if (source.relay !== undefined) {
       this.#sender.sendDerp(source.relay.region, source.relay.peer.bytes, message);
     } else if (source.id !== 0) {
-      this.#sender.sendUdp(source.id, message);
+      this.#sendHandshake(source.id, source.vni, message);
     }
+  }
+
+  /** @param vni the session when `to` is a relay server's address, 0 when it is the peer's */
+  #sendHandshake(to: AddrId, vni: number, message: Uint8Array): void {
+    if (vni === 0) return this.#sender.sendUdp(to, message);
+    this.#sender.sendUdp(to, encapsulate({ protocol: GENEVE_WIREGUARD, control: false, vni }, message), true);
   }
 
   #onTsmp(packet: Uint8Array, peer: PlanePeer): void {
@@ -380,9 +400,12 @@ export class Plane {
     const data = this.#options.random(8);
     this.#pings.add(data, this.#now, timeoutMs, (latencyMs) => {
       const endpoint = this.#routeTo(to)?.endpoint;
-      const outcome: PingOutcome | undefined = latencyMs === undefined
-        ? undefined
-        : { latencyMs, endpoint: endpoint?.currentAddress(this.#now) ?? "", derp: endpoint?.derp ?? 0 };
+      const outcome: PingOutcome | undefined = latencyMs === undefined ? undefined : {
+        latencyMs,
+        endpoint: endpoint?.currentAddress(this.#now) ?? "",
+        relay: endpoint?.currentRelay(this.#now) ?? "",
+        derp: endpoint?.derp ?? 0,
+      };
       this.#emit({ kind: "ping", id, outcome });
     });
     this.#transmit.inject(buildPing(from, to, data), this.#now);

@@ -1,5 +1,6 @@
 /** One peer as the data plane holds it: its WireGuard half, its path half, what waits, and its counters. */
 import type { PeerConfig, PeerStatus } from "../config.ts";
+import { GENEVE_LENGTH } from "../geneve.ts";
 import type { Endpoint } from "../magicsock/endpoint.ts";
 import type { AddrId } from "../ports.ts";
 import type { Keypair } from "../wg/keypair.ts";
@@ -24,6 +25,10 @@ export class PlanePeer {
   /** Where packets of this turn go; 0 is none. Valid while `turn` is the plane's. */
   turn = -1;
   addr: AddrId = 0;
+  /** The session when `addr` is a relay server's, 0 when it is the peer's. */
+  vni = 0;
+  /** Bytes in front of each sealed packet for the header that names the session. */
+  headroom = 0;
   derp = 0;
   /** The keypair that sealed something this turn, for the timers at its end. */
   sealedWith: Keypair | undefined;
@@ -46,6 +51,8 @@ export class PlanePeer {
     const path = this.endpoint.pathForSend(now);
     this.turn = turn;
     this.addr = path.addr;
+    this.vni = path.vni;
+    this.headroom = path.vni === 0 ? 0 : GENEVE_LENGTH;
     this.derp = path.derp;
   }
 
@@ -73,9 +80,11 @@ export class PlanePeer {
   status(now: number, toWall: number): PeerStatus {
     const { lastSend, lastReceive, derp } = this.endpoint;
     const wall = (at: number) => (at === 0 ? 0 : Math.round(at + toWall));
+    const peerRelay = this.endpoint.currentRelay(now);
     return {
       key: this.config.key,
       currentAddress: this.endpoint.currentAddress(now),
+      ...(peerRelay !== "" && { peerRelay }),
       derp,
       rxBytes: this.rxBytes,
       txBytes: this.txBytes,

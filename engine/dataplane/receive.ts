@@ -7,15 +7,16 @@
  *                                             ├─ disco ─▶ magicsock
  *                                             └─ STUN answer ─▶ main thread (netcheck)
  * ```
- * A datagram from a DERP relay takes the same way. Nothing here throws for what a packet says; every refusal is counted.
+ * A datagram from a DERP relay takes the same way; one from a peer relay does once its Geneve header is off. Nothing here throws for what a packet says; every refusal is counted.
  */
 import type { DropCounters } from "../../base/drops.ts";
 import { NodePublic } from "../../base/keys.ts";
 import { to16 } from "../../base/ip.ts";
 import { concat, toHex } from "../../base/bytes.ts";
 import type { Filter } from "../filter/filter.ts";
-import { classify } from "../magicsock/classify.ts";
-import type { Magicsock } from "../magicsock/magicsock.ts";
+import { GENEVE_DISCO, GENEVE_LENGTH, GENEVE_WIREGUARD_WORD, readGeneve, vniAt } from "../geneve.ts";
+import { classify, isDisco } from "../magicsock/classify.ts";
+import type { DiscoSource, Magicsock } from "../magicsock/magicsock.ts";
 import { Packet, parsePacket, PROTO } from "../packet.ts";
 import type { AddrId, AddrTable, AeadProvider, Arena, UdpPort } from "../ports.ts";
 import type { AllowedIps } from "../wg/allowed_ips.ts";
@@ -43,9 +44,10 @@ export interface Relay {
   readonly peer: NodePublic;
 }
 
-/** A handshake's source that can be answered; `relay` is set when it came by DERP. */
+/** A handshake's source that can be answered; `relay` is set when it came by DERP, `vni` when by a peer relay. */
 export interface AnswerableSource extends HandshakeSource {
   readonly relay: Relay | undefined;
+  readonly vni: number;
 }
 
 /** What the receive path works with. */
@@ -89,7 +91,8 @@ export class Receive {
    */
   drain(socket: UdpPort, now: number): void {
     const { layout, coalescer, paths, drops } = this.#options;
-    const path = socket.family === 4 ? paths.direct_ipv4 : paths.direct_ipv6;
+    const direct = paths.udp(socket.family, false);
+    const relayed = paths.udp(socket.family, true);
     let at = layout.rx;
     for (let receives = 0; receives < MOST_RECEIVES && at + DATAGRAM_MAX <= layout.rxEnd; receives++) {
       const bytes = socket.recv(at, DATAGRAM_MAX);
@@ -100,10 +103,11 @@ export class Receive {
       }
       if (bytes === 0) drops.count("too-short");
       const { segment, source } = socket;
-      path.rxBytes += bytes;
       for (let from = 0; from < bytes; from += segment) {
+        const length = Math.min(segment, bytes - from);
+        const path = this.#udpDatagram(at + from, length, source, now) ? relayed : direct;
         path.rxPackets++;
-        this.#datagram(at + from, Math.min(segment, bytes - from), source, undefined, now);
+        path.rxBytes += length;
       }
       at = (at + bytes + 15) & ~15;
     }
@@ -134,6 +138,44 @@ export class Receive {
     this.#lastKeypair = undefined;
   }
 
+  /** True for one that came through a peer relay. */
+  #udpDatagram(at: number, bytes: number, source: AddrId, now: number): boolean {
+    const { u8, view } = this.#options.arena;
+    const word = bytes >= DATA_OVERHEAD ? view.getUint32(at, true) : 0;
+    if (word === MESSAGE_DATA) {
+      this.#data(at, bytes, source, undefined, now);
+      return false;
+    }
+    if (word === GENEVE_WIREGUARD_WORD && u8[at + 7] === 0) {
+      this.#relayed(at + GENEVE_LENGTH, bytes - GENEVE_LENGTH, source, vniAt(u8, at), now);
+      return true;
+    }
+    const geneve = readGeneve(u8, at, bytes);
+    if (geneve === undefined || geneve.protocol !== GENEVE_DISCO) {
+      this.#datagram(at, bytes, source, undefined, now);
+      return geneve !== undefined;
+    }
+    const message = u8.slice(at + GENEVE_LENGTH, at + bytes);
+    if (isDisco(message, 0, message.length)) this.#disco(message, { addr: source, ...geneve }, now);
+    else this.#options.drops.count("unknown-type");
+    return true;
+  }
+
+  /** WireGuard through the session `vni` of the relay server at `source`. */
+  #relayed(at: number, bytes: number, source: AddrId, vni: number, now: number): void {
+    const { arena, drops } = this.#options;
+    if (bytes >= DATA_OVERHEAD && arena.view.getUint32(at, true) === MESSAGE_DATA) {
+      return this.#data(at, bytes, source, undefined, now);
+    }
+    if (classify(arena.u8, at, bytes) !== "wireguard") return drops.count("unknown-type");
+    this.#handshake(arena.u8.slice(at, at + bytes), source, vni, undefined, now);
+  }
+
+  #disco(message: Uint8Array, from: DiscoSource, now: number): void {
+    const drop = this.#options.magicsock.handleDisco(message, from, now);
+    if (drop !== undefined) this.#options.drops.count(drop);
+  }
+
   #datagram(at: number, bytes: number, source: AddrId, relay: Relay | undefined, now: number): void {
     const { arena, drops } = this.#options;
     if (bytes >= DATA_OVERHEAD && arena.view.getUint32(at, true) === MESSAGE_DATA) {
@@ -142,21 +184,19 @@ export class Receive {
     switch (classify(arena.u8, at, bytes)) {
       case "disco": {
         const from = relay === undefined ? { addr: source } : { derp: relay.region, peer: relay.peer };
-        const drop = this.#options.magicsock.handleDisco(arena.u8.slice(at, at + bytes), from, now);
-        if (drop !== undefined) drops.count(drop);
-        return;
+        return this.#disco(arena.u8.slice(at, at + bytes), from, now);
       }
       case "stun":
         if (relay !== undefined) return drops.count("unknown-type");
         return this.#options.stun(arena.u8.subarray(at, at + bytes), source);
       case "wireguard":
-        return this.#handshake(arena.u8.slice(at, at + bytes), source, relay, now);
+        return this.#handshake(arena.u8.slice(at, at + bytes), source, 0, relay, now);
       default:
         return drops.count(bytes < 4 ? "too-short" : "unknown-type");
     }
   }
 
-  #handshake(message: Uint8Array, source: AddrId, relay: Relay | undefined, now: number): void {
+  #handshake(message: Uint8Array, source: AddrId, vni: number, relay: Relay | undefined, now: number): void {
     const { addrs, wg, drops, magicsock } = this.#options;
     // A handshake may retire the keypair that the batch used so far.
     this.#lastKeypair = undefined;
@@ -166,8 +206,9 @@ export class Receive {
         bytes: concat(to16(addrs.ip(source)), Uint8Array.of(addrs.port(source) >> 8, addrs.port(source) & 0xff)),
         rateKey: rateKey(addrs.ip(source)),
         relay,
+        vni,
       }
-      : { id: 0, bytes: relay.peer.bytes, rateKey: relay.peer.hex, relay };
+      : { id: 0, bytes: relay.peer.bytes, rateKey: relay.peer.hex, relay, vni };
     const { peer, drop } = wg.handleHandshake(message, from, now);
     if (drop !== undefined) return drops.count(drop);
     if (peer === undefined) return;

@@ -5,7 +5,15 @@
  * `u32le region | 32 B peer key | payload`.
  */
 import { fromHex, fromUtf8, toHex, utf8 } from "../../base/bytes.ts";
-import type { FilterRuleConfig, LocalEndpoint, PeerConfig, PeerStatus, PingOutcome } from "../config.ts";
+import type {
+  FilterRuleConfig,
+  LocalEndpoint,
+  PeerConfig,
+  PeerStatus,
+  PingOutcome,
+  RelayRequest,
+  RelaySessionConfig,
+} from "../config.ts";
 import type { DerpPacket } from "../engine.ts";
 
 /** Main thread to worker. */
@@ -15,6 +23,7 @@ export type Command =
     readonly privateKey: string;
     readonly addresses: readonly string[];
     readonly homeDerp: number;
+    readonly relay?: { readonly client: boolean; readonly self: boolean };
   }
   | { readonly kind: "peer"; readonly peer: PeerConfig }
   | { readonly kind: "peer-gone"; readonly key: string }
@@ -29,6 +38,7 @@ export type Command =
   | { readonly kind: "endpoints"; readonly endpoints: readonly LocalEndpoint[] }
   | { readonly kind: "derp-peer-gone"; readonly region: number; readonly key: string }
   | { readonly kind: "stun"; readonly to: string; readonly payload: string }
+  | { readonly kind: "relay-session"; readonly request: RelayRequest; readonly session: RelaySessionConfig }
   | {
     readonly kind: "ping";
     readonly id: number;
@@ -51,6 +61,7 @@ export interface StatusTotals {
 export type WorkerEvent =
   | { readonly kind: "stun"; readonly from: string; readonly payload: string }
   | { readonly kind: "endpoints-wanted"; readonly reason: string }
+  | { readonly kind: "relay-request"; readonly request: RelayRequest }
   | { readonly kind: "path"; readonly status: PeerStatus }
   | { readonly kind: "ping"; readonly id: number; readonly outcome?: PingOutcome }
   | { readonly kind: "status-peers"; readonly id: number; readonly peers: readonly PeerStatus[] }

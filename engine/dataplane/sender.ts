@@ -6,9 +6,11 @@
  *   place(room) ─ caller writes and seals ─▶ commit(peer, bytes) ─▶ group ─▶ socket queue ─▶ flush: sendmmsg
  *                                                                      └──▶ relay ring (DERP)
  * ```
+ * Through a peer relay each packet has the header of its session in front; what DERP gets of it has not.
  * Buffers belong to the sockets until `flush`; the cursor goes back to the start only then.
  */
 import type { DropCounters } from "../../base/drops.ts";
+import { GENEVE_LENGTH, writeGeneveData } from "../geneve.ts";
 import type { AddrId, AddrTable, Arena, UdpPort } from "../ports.ts";
 import type { PathCounters } from "./counters.ts";
 import { GROUP_BYTES, GROUP_SEGMENTS } from "./layout.ts";
@@ -42,6 +44,10 @@ export class Sender {
   #cursor: number;
   #pending = false;
   #groupPeer: PlanePeer | undefined;
+  /** Its path when the group began: it may change before the group ends. */
+  #groupAddr: AddrId = 0;
+  #groupVni = 0;
+  #groupDerp = 0;
   #groupStart = 0;
   #groupLength = 0;
   #groupSegment = 0;
@@ -81,12 +87,23 @@ export class Sender {
     return this.#end - ((this.#cursor + 3) & ~3);
   }
 
-  /** Takes over the sealed packet of `bytes` that was placed at `at`, to go where the peer's path says. */
-  commit(peer: PlanePeer, at: number, bytes: number): void {
-    peer.txBytes += bytes;
+  /**
+   * Takes over the sealed packet of `length` bytes that was placed at `start`, with `peer.headroom` bytes free in front
+   * of it, to go where the peer's path says.
+   */
+  commit(peer: PlanePeer, start: number, length: number): void {
+    peer.txBytes += length;
+    let at = start;
+    let bytes = length;
+    if (peer.headroom !== 0) {
+      at -= peer.headroom;
+      bytes += peer.headroom;
+      writeGeneveData(this.#arena.u8, at, peer.vni);
+    }
     this.#cursor = at + bytes;
     if (
-      peer === this.#groupPeer && at === this.#groupStart + this.#groupLength && bytes <= this.#groupSegment &&
+      peer === this.#groupPeer && peer.addr === this.#groupAddr && peer.vni === this.#groupVni &&
+      peer.derp === this.#groupDerp && at === this.#groupStart + this.#groupLength && bytes <= this.#groupSegment &&
       this.#groupLength + bytes <= GROUP_BYTES && this.#groupCount < GROUP_SEGMENTS
     ) {
       this.#groupLength += bytes;
@@ -97,6 +114,9 @@ export class Sender {
     }
     this.#endGroup();
     this.#groupPeer = peer;
+    this.#groupAddr = peer.addr;
+    this.#groupVni = peer.vni;
+    this.#groupDerp = peer.derp;
     this.#groupStart = at;
     this.#groupLength = bytes;
     this.#groupSegment = bytes;
@@ -107,14 +127,17 @@ export class Sender {
     const peer = this.#groupPeer;
     if (peer === undefined) return;
     this.#groupPeer = undefined;
-    if (peer.addr !== 0) {
-      this.#queue(peer.addr, this.#groupStart, this.#groupLength, this.#groupSegment, this.#groupCount);
+    const addr = this.#groupAddr;
+    const derp = this.#groupDerp;
+    if (addr !== 0) {
+      const relayed = this.#groupVni !== 0;
+      this.#queue(addr, this.#groupStart, this.#groupLength, this.#groupSegment, this.#groupCount, relayed);
     }
-    if (peer.derp !== 0) this.#relayGroup(peer);
-    if (peer.addr === 0 && peer.derp === 0) this.#drops.count("no-path");
+    if (derp !== 0) this.#relayGroup(derp, peer.keyBytes, this.#groupVni === 0 ? 0 : GENEVE_LENGTH);
+    if (addr === 0 && derp === 0) this.#drops.count("no-path");
   }
 
-  #queue(to: AddrId, start: number, length: number, segment: number, count: number): void {
+  #queue(to: AddrId, start: number, length: number, segment: number, count: number, relayed: boolean): void {
     const family = this.#addrs.family(to);
     const socket = family === 4 ? this.#udp4 : this.#udp6;
     if (socket === undefined) {
@@ -129,26 +152,27 @@ export class Sender {
       }
     }
     this.#pending = true;
-    const path = family === 4 ? this.#paths.direct_ipv4 : this.#paths.direct_ipv6;
+    const path = this.#paths.udp(family, relayed);
     path.txPackets += count;
     path.txBytes += length;
   }
 
-  #relayGroup(peer: PlanePeer): void {
+  /** @param headroom bytes in front of each packet that DERP does not need */
+  #relayGroup(region: number, peer: Uint8Array, headroom: number): void {
     const end = this.#groupStart + this.#groupLength;
     for (let at = this.#groupStart; at < end; at += this.#groupSegment) {
       const bytes = Math.min(this.#groupSegment, end - at);
-      this.sendDerp(peer.derp, peer.keyBytes, this.#arena.u8.subarray(at, at + bytes));
+      this.sendDerp(region, peer, this.#arena.u8.subarray(at + headroom, at + bytes));
     }
   }
 
-  /** One datagram outside the data path (disco, handshake, STUN); the payload is copied. */
-  sendUdp(to: AddrId, payload: Uint8Array): void {
+  /** One datagram outside the data path (disco, handshake, STUN), header and all; the payload is copied. */
+  sendUdp(to: AddrId, payload: Uint8Array, relayed = false): void {
     this.#endGroup();
     const at = this.place(payload.length);
     this.#arena.u8.set(payload, at);
     this.#cursor = at + payload.length;
-    this.#queue(to, at, payload.length, payload.length, 1);
+    this.#queue(to, at, payload.length, payload.length, 1, relayed);
   }
 
   /** One datagram by relay; the payload is copied. */

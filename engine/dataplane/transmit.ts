@@ -87,7 +87,7 @@ export class Transmit {
     const keypair = peer.wg.keypairForSend(now);
     if (keypair === undefined) return;
     peer.usePath(this.#turn, now);
-    const at = this.#options.sender.place(DATA_OVERHEAD);
+    const at = this.#options.sender.place(peer.headroom + DATA_OVERHEAD) + peer.headroom;
     this.#seal(peer, keypair, at, 0);
   }
 
@@ -125,7 +125,7 @@ export class Transmit {
     peer.usePath(this.#turn, now);
     if (arena.u8[layout.tunRead + 1] === GSO_NONE) {
       if (!completeChecksum(arena, kernels, layout.tunRead, ip, length)) return drops.count("inner-malformed");
-      const at = sender.place(length + DATA_OVERHEAD + PADDING);
+      const at = sender.place(peer.headroom + length + DATA_OVERHEAD + PADDING) + peer.headroom;
       arena.u8.copyWithin(at + DATA_HEADER, ip, ip + length);
       this.#seal(peer, keypair, at, length);
       return;
@@ -139,10 +139,10 @@ export class Transmit {
     const { kernels, sender } = this.#options;
     const slots = this.#slots;
     const whole = packet.headers + packet.size;
-    slots.stride = (paddedLength(whole) + DATA_OVERHEAD + 3) & ~3;
+    slots.stride = (peer.headroom + paddedLength(whole) + DATA_OVERHEAD + 3) & ~3;
     slots.receiver = keypair.remoteIndex;
     for (let index = 0; index < packet.count;) {
-      slots.at = sender.place(slots.stride);
+      slots.at = sender.place(slots.stride) + peer.headroom;
       slots.counter = keypair.nextCounter;
       const written = kernels.writeSegments(packet, index, Math.floor(sender.room / slots.stride), slots);
       for (const end = index + written; index < end; index++) {

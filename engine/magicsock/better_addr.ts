@@ -6,7 +6,12 @@ import type { AddrId } from "../ports.ts";
 
 /** An address that answered, and how well. */
 export interface AddrQuality {
+  /** The peer's, or that of a relay server. */
   readonly addr: AddrId;
+  /** The session at the relay server, 0 for a direct path. */
+  readonly vni: number;
+  /** Disco key of the relay server, 64 hex digits; "" for a direct path. */
+  readonly relay: string;
   /** 4 or 16 bytes, network order. */
   readonly ip: Uint8Array;
   readonly latencyMs: number;
@@ -17,13 +22,14 @@ export interface AddrQuality {
 /**
  * True when `a` should replace `b`, the address in use (undefined: none).
  *
- * Each has a point for every percent it is faster than the other. Where they are about as fast, addresses likely to be
+ * Any direct path is better than any relay. Each has a point for every percent it is faster than the other. Where they are about as fast, addresses likely to be
  * near and free of charge win: loopback 50, link-local 30, private 20; IPv6 adds 10. A gain of one point is not worth
  * a change. The same address is better only with a larger MTU.
  */
 export function betterAddr(a: AddrQuality, b: AddrQuality | undefined): boolean {
   if (b === undefined) return true;
-  if (a.addr === b.addr) return a.wireMtu > b.wireMtu;
+  if (a.addr === b.addr && a.vni === b.vni) return a.wireMtu > b.wireMtu;
+  if ((a.vni === 0) !== (b.vni === 0)) return a.vni === 0;
   let aPoints = bonus(a.ip);
   let bPoints = bonus(b.ip);
   if (a.latencyMs > b.latencyMs && a.latencyMs > 0) bPoints += gain(b.latencyMs, a.latencyMs);

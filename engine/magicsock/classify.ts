@@ -5,7 +5,7 @@
  * STUN       00xxxxxx 01 ?? ?? 21 12 a4 42 …      a Binding message (RFC 8489 5), 20 bytes and more
  * disco      54 53 f0 9f 92 ac, 32 B sender key …  "TS💬"
  * WireGuard  01..04 00 00 00 …                     the type and three zeros
- * Geneve     00xxxxxx xx000000 7a 11|12 …          relayed disco or WireGuard (RFC 8926); not spoken here
+ * Geneve     00xxxxxx xx000000 7a 11|12 …          relayed disco or WireGuard (RFC 8926): ../geneve.ts, first
  * ```
  *
  * Source: tailscale.com/wgengine/magicsock `packetLooksLike`, tailscale.com/net/packet `GeneveHeader`.
@@ -19,7 +19,7 @@ export const DISCO_MAGIC: Uint8Array<ArrayBuffer> = Uint8Array.of(0x54, 0x53, 0x
 const DISCO_MIN = 6 + 32;
 const STUN_HEADER = 20;
 
-/** Classifies `length` bytes at `offset`; Geneve and everything else is "unknown". */
+/** Classifies `length` bytes at `offset`; everything else, and what a Geneve header is in front of, is "unknown". */
 export function classify(u8: Uint8Array, offset: number, length: number): DatagramClass {
   if (length < 4) return "unknown";
   const first = u8[offset];

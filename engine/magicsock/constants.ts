@@ -11,6 +11,20 @@ export const HEARTBEAT_INTERVAL_MS = 3_000;
 export const TRUST_UDP_ADDR_MS = 6_500;
 /** How often a better path is looked for although the present one works. `upgradeUDPDirectInterval`. */
 export const UPGRADE_DIRECT_INTERVAL_MS = 60_000;
+/** Least time between two searches for relay servers that reach a peer. `discoverUDPRelayPathsInterval`. */
+export const DISCOVER_RELAY_INTERVAL_MS = 30_000;
+/** How often a better relay is looked for although the present one works. `upgradeUDPRelayInterval`. */
+export const UPGRADE_RELAY_INTERVAL_MS = 60_000;
+/** How long a relay server has to allocate a session. `allocateUDPRelayEndpointRequestTimeout`. */
+export const ALLOCATE_TIMEOUT_MS = 10_000;
+/** After which the request is sent a second time. net/udprelay/endpoint `ServerRetryAfter`. */
+export const ALLOCATE_RETRY_MS = 3_000;
+/** Longest handshake with a relay server and first ping through it. `maxHandshakeLifetime`. */
+export const RELAY_HANDSHAKE_MS = 30_000;
+/** Pings sent during one such handshake. `limitPings`. */
+export const RELAY_HANDSHAKE_PINGS = 10;
+/** Least capability version of peers that speak by a relay, or are one. `capVerIsRelayCapable`. */
+export const RELAY_CAPABILITY = 121;
 /** A path at most this slow is not worth improving. `goodEnoughLatency`. */
 export const GOOD_ENOUGH_LATENCY_MS = 5;
 /** Least time between discovery pings to one address, unless a CallMeMaybe asks. `discoPingInterval`. */

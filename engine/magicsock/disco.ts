@@ -14,17 +14,19 @@
  * ```
  *
  * A → B ping on every candidate path; B → A pong on the path the ping came by. CallMeMaybe says "I just pinged you from
- * these, so my firewall is open: ping me". Messages 4 to 9 are those of peer relays, which are not spoken here.
+ * these, so my firewall is open: ping me". Messages 4 to 9 are those of peer relays: disco_relay.ts.
  *
  * Source: tailscale.com/disco; NaCl box as in base/box.ts.
  */
 import { BOX_NONCE_LENGTH, BOX_OVERHEAD, type BoxKey } from "../../base/box.ts";
 import { isZero } from "../../base/bytes.ts";
 import type { Drop } from "../../base/drops.ts";
-import { type AddrPort, to16, unmap } from "../../base/ip.ts";
+import type { AddrPort } from "../../base/ip.ts";
 import type { DiscoPublic, NodePublic } from "../../base/keys.ts";
 import { DISCO_MAGIC, isDisco } from "./classify.ts";
 import { MAX_CALL_ME_MAYBE_ENDPOINTS } from "./constants.ts";
+import { ADDR_LENGTH, readAddr, writeAddr } from "./disco_addr.ts";
+import { parseRelayMessage, type RelayMessage } from "./disco_relay.ts";
 
 /** Bytes of a transaction ID. */
 export const TX_ID_LENGTH = 12;
@@ -35,7 +37,6 @@ const TYPE_CALL_ME_MAYBE = 3;
 
 const KEY_LENGTH = 32;
 const ENVELOPE_LENGTH = 6 + KEY_LENGTH + BOX_NONCE_LENGTH;
-const ADDR_LENGTH = 16 + 2;
 
 /** Bytes of a whole ping message without padding. */
 export const DISCO_PING_SIZE = ENVELOPE_LENGTH + BOX_OVERHEAD + 2 + TX_ID_LENGTH + KEY_LENGTH;
@@ -51,7 +52,8 @@ export type DiscoMessage =
     readonly padding: number;
   }
   | { readonly type: "pong"; readonly txId: Uint8Array; readonly source: AddrPort }
-  | { readonly type: "call-me-maybe"; readonly endpoints: readonly AddrPort[] };
+  | { readonly type: "call-me-maybe"; readonly endpoints: readonly AddrPort[] }
+  | RelayMessage;
 
 /** The sender's disco key, borrowed from the message, or undefined when this is no disco envelope. */
 export function discoSender(message: Uint8Array): Uint8Array | undefined {
@@ -97,7 +99,7 @@ export function parseDisco(payload: Uint8Array): DiscoMessage | Drop {
     case TYPE_CALL_ME_MAYBE:
       return parseCallMeMaybe(payload[1], body);
     default:
-      return "unknown-type";
+      return parseRelayMessage(payload[0], payload[1], body);
   }
 }
 
@@ -150,15 +152,4 @@ export function encodeCallMeMaybe(endpoints: readonly AddrPort[]): Uint8Array<Ar
   payload[0] = TYPE_CALL_ME_MAYBE;
   for (const [i, endpoint] of endpoints.entries()) writeAddr(payload, 2 + ADDR_LENGTH * i, endpoint);
   return payload;
-}
-
-function readAddr(bytes: Uint8Array, at: number): AddrPort {
-  const ip = new Uint8Array(bytes.subarray(at, at + 16));
-  return { ip: unmap(ip), port: (bytes[at + 16] << 8) | bytes[at + 17] };
-}
-
-function writeAddr(bytes: Uint8Array, at: number, { ip, port }: AddrPort): void {
-  bytes.set(to16(ip), at);
-  bytes[at + 16] = port >> 8;
-  bytes[at + 17] = port & 0xff;
 }

@@ -17,6 +17,9 @@
  * each at most every 5 s, and asks the peer by CallMeMaybe to do the same. So a path that dies is left within 6.5 s and
  * one that comes back is used within 6 s. An idle peer costs nothing: no timer runs for it.
  *
+ * A session at a peer relay stands where bestAddr does when no direct path works: DERP is left for it, and it for any
+ * direct path, which goes on being looked for. Finding and binding sessions is relay_client.ts's.
+ *
  * A peer without disco is spoken to by WireGuard alone: its addresses are tried in turn, and where authenticated data
  * comes from is where it is sent. For all others authenticated *disco* decides, and data never moves the path.
  *
@@ -48,6 +51,8 @@ import { WireguardOnly } from "./wireguard_only.ts";
 /** Where the next packets for a peer go; both set means send to both, both 0 that there is no path. */
 export interface SendPath {
   addr: AddrId;
+  /** The session when `addr` is a relay server's, 0 when it is the peer's. */
+  vni: number;
   /** DERP region, 0 for none. */
   derp: number;
 }
@@ -56,8 +61,10 @@ export interface SendPath {
 export interface EndpointOwner {
   readonly addrs: AddrTable;
   readonly random: RandomBytes;
-  /** Sends a ping to `addr`, or by the relay `derp` when that is 0. */
-  sendPing(endpoint: Endpoint, txId: Uint8Array, addr: AddrId, derp: number, size: number): void;
+  /** Sends a ping to `addr`, in the session `vni` when that is a relay server's, or by `derp` when `addr` is 0. */
+  sendPing(endpoint: Endpoint, txId: Uint8Array, addr: AddrId, vni: number, derp: number, size: number): void;
+  /** No direct path carries the traffic: a peer relay may be looked for, if it is time. */
+  relayWanted(endpoint: Endpoint, now: number): void;
   /** This node has just pinged the peer: tell it so once own endpoints are fresh. */
   callMeMaybeWanted(endpoint: Endpoint, now: number): void;
   /** Traffic begins after idleness. */
@@ -73,6 +80,8 @@ export interface EndpointSettings {
   /** Home DERP region, 0 for none. */
   readonly derp: number;
   readonly endpoints: readonly AddrId[];
+  /** The peer speaks by peer relays too. */
+  readonly relayCapable: boolean;
 }
 
 /** One peer's paths. All times are milliseconds of the clock that `now` is read from. */
@@ -91,7 +100,7 @@ export class Endpoint implements Deadlined {
   readonly #wireguard = new WireguardOnly();
   readonly #pings = new SentPings();
   readonly #requests = new Set<PingRequest>();
-  readonly #path: SendPath = { addr: 0, derp: 0 };
+  readonly #path: SendPath = { addr: 0, vni: 0, derp: 0 };
   #disco: DiscoPublic | undefined;
   #homeDerp = 0;
   #heardDerp = 0;
@@ -102,7 +111,9 @@ export class Endpoint implements Deadlined {
   /** When a CallMeMaybe was last wanted, and how many of the peer's are obeyed. */
   #callMeMaybeAt = -Infinity;
   readonly #callMeMaybes = new TokenBucket(CALL_ME_MAYBE_BURST, CALL_ME_MAYBE_INTERVAL_MS);
+  #relayCapable = false;
   #reported: AddrId = 0;
+  #reportedVni = 0;
 
   constructor(nodeKey: NodePublic, owner: EndpointOwner) {
     this.nodeKey = nodeKey;
@@ -123,6 +134,11 @@ export class Endpoint implements Deadlined {
     return this.#homeDerp || this.#heardDerp;
   }
 
+  /** The peer speaks by peer relays too. */
+  get relayCapable(): boolean {
+    return this.#relayCapable;
+  }
+
   get #wireguardOnly(): boolean {
     return this.#disco === undefined && this.#homeDerp === 0;
   }
@@ -132,6 +148,7 @@ export class Endpoint implements Deadlined {
     const hadDisco = this.#disco;
     this.#disco = settings.disco;
     this.#homeDerp = settings.derp;
+    this.#relayCapable = settings.relayCapable;
     this.#candidates.configure(settings.endpoints, now, this.#best.trusted(now));
     this.#candidatesChanged();
     // A new disco key is a restarted peer: the pings sent to the old one are lost, its address is to prove itself.
@@ -149,8 +166,10 @@ export class Endpoint implements Deadlined {
   pathForSend(now: number): SendPath {
     const path = this.#path;
     path.addr = this.#best.trusted(now);
+    path.vni = this.#best.vni;
     path.derp = 0;
     if (path.addr !== 0) {
+      if (path.vni !== 0) this.#discover(now, true);
       this.#noteSend(now);
       return path;
     }
@@ -197,10 +216,37 @@ export class Endpoint implements Deadlined {
     if (this.#best.addr === addr) this.#clearBest();
   }
 
-  /** `ip:port` that alone carries the traffic; "" while a relay does, or helps. */
+  /** `ip:port` of the peer that alone carries the traffic; "" while a relay does, or helps. */
   currentAddress(now: number): string {
+    return this.#best.isDirect(now) ? this.#owner.addrs.text(this.#best.addr) : "";
+  }
+
+  /** `ip:port:vni:N`, the session at a peer relay that alone carries the traffic; "" for none. */
+  currentRelay(now: number): string {
     const addr = this.#best.trusted(now);
-    return addr === 0 ? "" : this.#owner.addrs.text(addr);
+    return addr === 0 ? "" : relayText(this.#owner.addrs, addr, this.#best.vni);
+  }
+
+  /** Traffic goes to the peer's own address alone. */
+  isDirect(now: number): boolean {
+    return this.#best.isDirect(now);
+  }
+
+  /** One UDP path, direct or by a peer relay, carries the traffic alone. */
+  isTrusted(now: number): boolean {
+    return this.#best.trusted(now) !== 0;
+  }
+
+  /** That path is this session of this relay server (disco key, hex). */
+  usesRelay(relay: string, vni: number, now: number): boolean {
+    return this.isTrusted(now) && this.#best.relay === relay && this.#best.vni === vni;
+  }
+
+  /** A pong came through a session at a relay server. */
+  relayReady(session: { addr: AddrId; vni: number; relay: string; latencyMs: number }, now: number): void {
+    const ip = this.#owner.addrs.ip(session.addr).slice();
+    this.#best.offerRelay({ ...session, ip, wireMtu: wireLength(0, ip, session.vni) }, now);
+    this.#report(now);
   }
 
   /** Sent to within the last 45 s. */
@@ -228,9 +274,14 @@ export class Endpoint implements Deadlined {
     return true;
   }
 
+  /** Whether another CallMeMaybe, of either kind, is within what is obeyed of this peer. */
+  takeCallMeMaybe(now: number): boolean {
+    return this.#callMeMaybes.take(now);
+  }
+
   /** The peer says by DERP where it is and that it has just pinged. False when it says so too often. */
   handleCallMeMaybe(endpoints: readonly AddrId[], now: number): boolean {
-    if (!this.#callMeMaybes.take(now)) return false;
+    if (!this.takeCallMeMaybe(now)) return false;
     this.#candidates.announce(endpoints, now, this.#best.trusted(now));
     this.#candidatesChanged();
     this.#discover(now, false);
@@ -238,7 +289,8 @@ export class Endpoint implements Deadlined {
   }
 
   /**
-   * A person's ping. On a trusted direct path it goes there alone; otherwise by DERP and to every candidate at once.
+   * A person's ping. On a trusted direct path it goes there alone; on a trusted relay there and to every candidate;
+   * otherwise by DERP and to every candidate at once.
    * @param size bytes of the whole disco message, 0 for the smallest. @param done called once, perhaps at once
    */
   ping(size: number, timeoutMs: number, now: number, done: (outcome: PingOutcome | undefined) => void): void {
@@ -246,11 +298,11 @@ export class Endpoint implements Deadlined {
     const request: PingRequest = { deadline: now + timeoutMs, done };
     this.#requests.add(request);
     const trusted = this.#best.fits(size) ? this.#best.trusted(now) : 0;
-    if (trusted !== 0) {
-      this.#startPing(trusted, 0, now, size, request);
-    } else {
-      if (this.derp !== 0) this.#startPing(0, this.derp, now, size, request);
-      for (const candidate of this.#candidates) this.#startPing(candidate.addr, 0, now, size, request);
+    if (trusted !== 0) this.#startPing(trusted, this.#best.vni, 0, now, size, request);
+    else if (this.derp !== 0) this.#startPing(0, 0, this.derp, now, size, request);
+    if (trusted === 0 || this.#best.vni !== 0) {
+      for (const candidate of this.#candidates) this.#startPing(candidate.addr, 0, 0, now, size, request);
+      this.#owner.relayWanted(this, now);
     }
     this.#noteSend(now);
     this.#owner.deadlineChanged(this);
@@ -285,7 +337,7 @@ export class Endpoint implements Deadlined {
   /** Does what is due. */
   advance(now: number): void {
     for (const ping of this.#pings.expire(now)) {
-      if (ping.addr !== 0 && ping.addr === this.#best.addr && this.#best.trusted(now) === 0) this.#clearBest();
+      if (ping.addr !== 0 && this.#best.is(ping) && this.#best.trusted(now) === 0) this.#clearBest();
     }
     for (const request of [...this.#requests]) if (request.deadline <= now) this.#finish(request, undefined);
     if (this.#heartbeatAt <= now) this.#heartbeat(now);
@@ -303,13 +355,14 @@ export class Endpoint implements Deadlined {
   #heartbeat(now: number): void {
     this.#heartbeatAt = Infinity;
     if (now - this.lastSend > SESSION_ACTIVE_TIMEOUT_MS) return;
-    this.#pingCandidate(this.#best.addr, now);
+    if (this.#best.vni === 0) this.#pingCandidate(this.#best.addr, now);
+    else this.#startPing(this.#best.addr, this.#best.vni, 0, now, 0, undefined);
     if (this.#wantFullPing(now)) this.#discover(now, true);
     this.#heartbeatAt = now + HEARTBEAT_INTERVAL_MS;
   }
 
   #wantFullPing(now: number): boolean {
-    if (this.#lastFullPing === -Infinity || this.#best.trusted(now) === 0) return true;
+    if (this.#lastFullPing === -Infinity || !this.#best.isDirect(now)) return true;
     if (this.#best.latencyMs <= GOOD_ENOUGH_LATENCY_MS) return false;
     return now - this.#lastFullPing >= UPGRADE_DIRECT_INTERVAL_MS;
   }
@@ -323,6 +376,7 @@ export class Endpoint implements Deadlined {
     this.#lastFullPing = now;
     if (this.#disco === undefined) return;
     if (now >= this.#discoveryAt) this.#pingCandidates(now);
+    if (!this.#best.isDirect(now)) this.#owner.relayWanted(this, now);
     if (!sendCallMeMaybe || this.#homeDerp === 0 || now - this.#callMeMaybeAt < DISCO_PING_INTERVAL_MS) return;
     this.#callMeMaybeAt = now;
     this.#owner.callMeMaybeWanted(this, now);
@@ -342,15 +396,22 @@ export class Endpoint implements Deadlined {
     const candidate = this.#candidates.get(addr);
     if (candidate === undefined) return;
     candidate.lastPing = now;
-    this.#startPing(addr, 0, now, 0, undefined);
+    this.#startPing(addr, 0, 0, now, 0, undefined);
   }
 
-  #startPing(addr: AddrId, derp: number, now: number, size: number, request: PingRequest | undefined): void {
+  #startPing(
+    addr: AddrId,
+    vni: number,
+    derp: number,
+    now: number,
+    size: number,
+    request: PingRequest | undefined,
+  ): void {
     if (this.#disco === undefined) return;
     const txId = this.#owner.random(TX_ID_LENGTH);
-    this.#pings.add(toHex(txId), { addr, derp, at: now, size, request });
+    this.#pings.add(toHex(txId), { addr, vni, derp, at: now, size, request });
     this.#owner.deadlineChanged(this);
-    this.#owner.sendPing(this, txId, addr, derp, size);
+    this.#owner.sendPing(this, txId, addr, vni, derp, size);
   }
 
   #noteSend(now: number): void {
@@ -362,11 +423,14 @@ export class Endpoint implements Deadlined {
   }
 
   #noteLatency(ping: SentPing, latencyMs: number, now: number): void {
-    const candidate = this.#candidates.get(ping.addr);
-    if (candidate === undefined) return;
-    candidate.latencyMs = latencyMs;
-    const ip = this.#owner.addrs.ip(ping.addr).slice();
-    this.#best.offer({ addr: ping.addr, ip, latencyMs, wireMtu: wireLength(ping.size, ip) }, now);
+    const { addr, vni } = ping;
+    // A relay's address is nobody's candidate: a session is in use, or it is forgotten.
+    const candidate = vni === 0 ? this.#candidates.get(addr) : undefined;
+    if (vni === 0 ? candidate === undefined : !this.#best.is(ping)) return;
+    if (candidate !== undefined) candidate.latencyMs = latencyMs;
+    const ip = this.#owner.addrs.ip(addr).slice();
+    const relay = vni === 0 ? "" : this.#best.relay;
+    this.#best.offer({ addr, vni, relay, ip, latencyMs, wireMtu: wireLength(ping.size, ip, vni) }, now);
     this.#report(now);
   }
 
@@ -384,7 +448,8 @@ export class Endpoint implements Deadlined {
   }
 
   #dropLostBest(): void {
-    if (this.#best.addr !== 0 && !this.#wireguardOnly && !this.#candidates.has(this.#best.addr)) this.#clearBest();
+    if (this.#best.addr === 0 || this.#best.vni !== 0 || this.#wireguardOnly) return;
+    if (!this.#candidates.has(this.#best.addr)) this.#clearBest();
   }
 
   #clearBest(): void {
@@ -392,19 +457,27 @@ export class Endpoint implements Deadlined {
     this.#report(-Infinity);
   }
 
-  #outcome(ping: SentPing, latencyMs: number): PingOutcome {
-    return { latencyMs, endpoint: ping.addr === 0 ? "" : this.#owner.addrs.text(ping.addr), derp: ping.derp };
+  #outcome({ addr, vni, derp }: SentPing, latencyMs: number): PingOutcome {
+    if (vni !== 0) return { latencyMs, endpoint: "", relay: relayText(this.#owner.addrs, addr, vni), derp };
+    return { latencyMs, endpoint: addr === 0 ? "" : this.#owner.addrs.text(addr), derp };
   }
 
   #finish(request: PingRequest, outcome: PingOutcome | undefined): void {
     if (this.#requests.delete(request)) request.done(outcome);
   }
 
-  /** Tells the owner when the address that alone carries the traffic is another. */
+  /** Tells the owner when the path that alone carries the traffic is another. */
   #report(now: number): void {
     const addr = this.#best.trusted(now);
-    if (addr === this.#reported) return;
+    const vni = addr === 0 ? 0 : this.#best.vni;
+    if (addr === this.#reported && vni === this.#reportedVni) return;
     this.#reported = addr;
+    this.#reportedVni = vni;
     this.#owner.pathChanged(this);
   }
+}
+
+/** As `ipnstate.PeerStatus.PeerRelay` has it; "" when `vni` is 0. */
+function relayText(addrs: AddrTable, addr: AddrId, vni: number): string {
+  return vni === 0 ? "" : `${addrs.text(addr)}:vni:${vni}`;
 }

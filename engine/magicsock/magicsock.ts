@@ -17,14 +17,21 @@
  */
 import { assertNever } from "../../base/assert_never.ts";
 import { BOX_NONCE_LENGTH } from "../../base/box.ts";
-import { fromHex, toHex } from "../../base/bytes.ts";
+import { equalBytes, fromHex, toHex } from "../../base/bytes.ts";
 import type { Drop } from "../../base/drops.ts";
 import { type AddrPort, type IpBytes, parseAddrPort } from "../../base/ip.ts";
 import { type DiscoPrivate, DiscoPublic, NodePublic, type RandomBytes } from "../../base/keys.ts";
 import type { PeerConfig, PingOutcome } from "../config.ts";
 import type { AddrId, AddrTable } from "../ports.ts";
 import { Deadlines } from "../wg/deadlines.ts";
-import { ENDPOINTS_ASK_INTERVAL_MS, ENDPOINTS_FRESH_ENOUGH_MS, RESTUN_MAX_MS, RESTUN_MIN_MS } from "./constants.ts";
+import { encapsulate, GENEVE_DISCO } from "../geneve.ts";
+import {
+  ENDPOINTS_ASK_INTERVAL_MS,
+  ENDPOINTS_FRESH_ENOUGH_MS,
+  RELAY_CAPABILITY,
+  RESTUN_MAX_MS,
+  RESTUN_MIN_MS,
+} from "./constants.ts";
 import {
   DISCO_PING_SIZE,
   type DiscoMessage,
@@ -37,20 +44,38 @@ import {
   sealDisco,
 } from "./disco.ts";
 import { type DiscoPeer, DiscoPeers } from "./disco_peers.ts";
+import { encodeAllocateResponse, type RelaySession } from "./disco_relay.ts";
 import { Endpoint, type EndpointOwner } from "./endpoint.ts";
+import { RelayClient } from "./relay_client.ts";
 
 /** What magicsock needs done. Payloads are its callee's to keep. */
 export interface MagicsockIo {
-  sendUdp(to: AddrId, payload: Uint8Array): void;
+  /** @param relayed it goes through a peer relay, for the counters */
+  sendUdp(to: AddrId, payload: Uint8Array, relayed: boolean): void;
   sendDerp(region: number, peer: NodePublic, payload: Uint8Array): void;
   /** Asks for a new STUN round, to be answered by `setLocalEndpoints`. */
   endpointsWanted(reason: string): void;
-  /** `endpoint.currentAddress` is another now. */
+  /** `endpoint.currentAddress` or `currentRelay` is another now. */
   pathChanged(endpoint: Endpoint): void;
+  /** A peer that may, or this node (undefined), wants a session of the relay server here: `answerRelayRequest`. */
+  relayRequested(
+    endpoint: Endpoint | undefined,
+    clients: readonly [Uint8Array, Uint8Array],
+    generation: number,
+  ): void;
 }
 
-/** Where a disco message came from: a UDP address, or a DERP region and the node the relay says sent it. */
-export type DiscoSource = { readonly addr: AddrId } | { readonly derp: number; readonly peer: NodePublic };
+/**
+ * Where a disco message came from: a UDP address, perhaps a relay server's and then in the session `vni`, from the server
+ * itself when `control`; or a DERP region and the node the relay says sent it.
+ */
+export type DiscoSource = UdpSource | { readonly derp: number; readonly peer: NodePublic };
+
+interface UdpSource {
+  readonly addr: AddrId;
+  readonly vni?: number;
+  readonly control?: boolean;
+}
 
 /** 127.3.3.40, which stands for "by DERP", the port being the region. `tailcfg.DerpMagicIP`. */
 const DERP_MAGIC_IP = Uint8Array.of(127, 3, 3, 40);
@@ -67,6 +92,9 @@ export class Magicsock {
   readonly #deadlines = new Deadlines<Endpoint>();
   /** Peers to be sent a CallMeMaybe once own endpoints are fresh. */
   readonly #callMeMaybes = new Set<Endpoint>();
+  readonly #relays: RelayClient;
+  /** Peers that may ask the relay server here. */
+  readonly #relayUsers = new WeakSet<Endpoint>();
   #self: NodePublic | undefined;
   #homeDerp = 0;
   #local: readonly AddrPort[] = [];
@@ -83,18 +111,33 @@ export class Magicsock {
     this.#owner = {
       addrs: options.addrs,
       random: options.random,
-      sendPing: (endpoint, txId, addr, derp, size) => this.#sendPing(endpoint, txId, addr, derp, size),
+      sendPing: (endpoint, txId, addr, vni, derp, size) => this.#sendPing(endpoint, txId, addr, vni, derp, size),
+      relayWanted: (endpoint, now) => this.#relays.want(endpoint, now),
       callMeMaybeWanted: (endpoint, now) => this.#wantCallMeMaybe(endpoint, now),
       sessionStarted: (now) => this.#sessionStarted(now),
       deadlineChanged: (endpoint) => this.#deadlines.update(endpoint),
       pathChanged: (endpoint) => this.#io.pathChanged(endpoint),
     };
+    this.#relays = new RelayClient({
+      disco: options.disco,
+      random: options.random,
+      addrs: options.addrs,
+      sendUdp: (to, packet) => this.#io.sendUdp(to, packet, true),
+      sendByDerp: (endpoint, payload) => this.#sendByDerp(endpoint, payload),
+      sendPing: (endpoint, txId, addr, vni) => this.#sendPing(endpoint, txId, addr, vni, 0, 0),
+      allocateHere: (clients, generation) => this.#io.relayRequested(undefined, clients, generation),
+      intern: (addrs) => this.#intern(addrs),
+    });
   }
 
-  /** Own node key, undefined when logged out or stopped: then all sessions end and no message is answered. */
-  setSelf(nodeKey: NodePublic | undefined, homeDerp: number): void {
+  /**
+   * Own node key, undefined when logged out or stopped: then all sessions end and no message is answered.
+   * @param relay whether peer relays are used, and the one here is one to ask
+   */
+  setSelf(nodeKey: NodePublic | undefined, homeDerp: number, relay = { client: true, self: false }): void {
     this.#self = nodeKey;
     this.#homeDerp = homeDerp;
+    this.#relays.configure(nodeKey === undefined ? { client: false, self: false } : relay);
     if (nodeKey !== undefined) return;
     this.#callMeMaybes.clear();
     this.#restunAt = Infinity;
@@ -128,9 +171,14 @@ export class Magicsock {
     if (endpoint.disco?.hex !== disco?.hex) {
       if (endpoint.disco !== undefined) this.#discoPeers.remove(endpoint.disco, endpoint);
       if (disco !== undefined) this.#discoPeers.add(disco, endpoint);
+      this.#relays.stop(endpoint);
     }
     const endpoints = config.endpoints.map(parseAddrPort).filter((addr) => addr !== undefined);
-    endpoint.configure({ disco, derp: config.derp, endpoints: this.#intern(endpoints) }, now);
+    const relayCapable = disco !== undefined && config.cap >= RELAY_CAPABILITY;
+    endpoint.configure({ disco, derp: config.derp, endpoints: this.#intern(endpoints), relayCapable }, now);
+    this.#relays.setServer(endpoint, relayCapable && config.relay?.serves === true);
+    if (config.relay?.mayAsk === true) this.#relayUsers.add(endpoint);
+    else this.#relayUsers.delete(endpoint);
     return endpoint;
   }
 
@@ -139,6 +187,7 @@ export class Magicsock {
     if (endpoint === undefined) return;
     this.#byKey.delete(key);
     this.#callMeMaybes.delete(endpoint);
+    this.#relays.forget(endpoint);
     if (endpoint.disco !== undefined) this.#discoPeers.remove(endpoint.disco, endpoint);
     endpoint.reset();
     this.#deadlines.remove(endpoint);
@@ -160,6 +209,9 @@ export class Magicsock {
   handleDisco(message: Uint8Array, source: DiscoSource, now: number): Drop | undefined {
     const sender = discoSender(message);
     if (sender === undefined) return "disco-envelope";
+    if ("addr" in source && source.control === true) {
+      return this.#relays.handleControl(message, toHex(sender), source.addr, source.vni ?? 0, now);
+    }
     const peer = this.#self === undefined ? undefined : this.#discoPeers.find(toHex(sender));
     if (peer === undefined) return "disco-unknown-sender";
     const box = peer.box;
@@ -175,9 +227,25 @@ export class Magicsock {
         return this.#handlePong(parsed, peer, source, now);
       case "call-me-maybe":
         return this.#handleCallMeMaybe(parsed, peer, source, now);
+      case "call-me-maybe-via":
+      case "allocate-request":
+      case "allocate-response":
+        return this.#handleRelaying(parsed, peer, source, now);
+      case "bind":
+      case "bind-challenge":
+      case "bind-answer":
+        // Between a node and a relay server only.
+        return "relay-session";
       default:
         return assertNever(parsed);
     }
+  }
+
+  /** The relay server here gave a session to a peer, or to us (key ""), that asked for it. */
+  answerRelayRequest(key: string, disco: string, generation: number, session: RelaySession, now: number): void {
+    if (key === "") return void this.#relays.handleAllocated(undefined, generation, session, now);
+    const endpoint = this.#byKey.get(key);
+    if (endpoint?.disco?.hex === disco) this.#sendByDerp(endpoint, encodeAllocateResponse(generation, session));
   }
 
   /** A packet of this peer came through this relay: the way back when it has no home region of its own. */
@@ -216,11 +284,12 @@ export class Magicsock {
   /** Address ids held anywhere here, to survive `AddrTable.sweep`; perhaps with repetitions and 0. */
   *liveAddresses(): IterableIterator<AddrId> {
     for (const endpoint of this.#byKey.values()) yield* endpoint.addresses();
+    yield* this.#relays.addresses();
   }
 
   /** When `advance` has something to do, Infinity while all peers are idle. */
   nextDeadline(): number {
-    return Math.min(this.#deadlines.next(), this.#restunAt);
+    return Math.min(this.#deadlines.next(), this.#restunAt, this.#relays.nextDeadline());
   }
 
   /** Does everything that is due by `now`. */
@@ -229,6 +298,7 @@ export class Magicsock {
       due.advance(now);
       this.#deadlines.update(due);
     }
+    this.#relays.advance(now);
     if (this.#restunAt <= now) this.#restun(now);
   }
 
@@ -247,7 +317,14 @@ export class Magicsock {
       if (endpoint === undefined || !peer.endpoints.has(endpoint)) return "disco-unknown-sender";
       if (named !== undefined && named !== endpoint) return "disco-unknown-sender";
       const pong = encodePong(ping.txId, { ip: DERP_MAGIC_IP, port: source.derp });
-      this.#send(peer, pong, 0, source.derp, endpoint.nodeKey);
+      this.#send(peer, pong, 0, 0, source.derp, endpoint.nodeKey);
+      return undefined;
+    }
+    const from = { ip: copyIp(this.#addrs.ip(source.addr)), port: this.#addrs.port(source.addr) };
+    if (source.vni !== undefined && source.vni !== 0) {
+      // The address is the relay's: no candidate, and answered every time, whether or not we use the session too.
+      this.#send(peer, encodePong(ping.txId, from), source.addr, source.vni, 0, undefined);
+      this.#relays.notePing(source.addr, source.vni, now);
       return undefined;
     }
     // Until a node key says which of several nodes it is, the address is a candidate for each.
@@ -258,8 +335,7 @@ export class Magicsock {
       if (addr === 0 || endpoint.handlePing(addr, txId, now)) fresh = true;
     }
     if (!fresh) return undefined;
-    const from = { ip: copyIp(this.#addrs.ip(source.addr)), port: this.#addrs.port(source.addr) };
-    this.#send(peer, encodePong(ping.txId, from), source.addr, 0, undefined);
+    this.#send(peer, encodePong(ping.txId, from), source.addr, 0, 0, undefined);
     return undefined;
   }
 
@@ -272,6 +348,8 @@ export class Magicsock {
     const addr = "addr" in source ? source.addr : 0;
     const txId = toHex(pong.txId);
     for (const endpoint of peer.endpoints) if (endpoint.handlePong(txId, addr, now)) return undefined;
+    const vni = "addr" in source ? source.vni ?? 0 : 0;
+    if (vni !== 0 && this.#relays.handlePong(txId, addr, vni, now)) return undefined;
     return "disco-unknown-transaction";
   }
 
@@ -287,23 +365,64 @@ export class Magicsock {
     return endpoint.handleCallMeMaybe(this.#intern(message.endpoints), now) ? undefined : "disco-rate";
   }
 
+  /** What two nodes and a relay's node say to each other about sessions, by DERP only. */
+  #handleRelaying(
+    message: DiscoMessage & { type: "call-me-maybe-via" | "allocate-request" | "allocate-response" },
+    peer: DiscoPeer,
+    source: DiscoSource,
+    now: number,
+  ): Drop | undefined {
+    if ("addr" in source) return "disco-malformed";
+    const endpoint = this.#byKey.get(source.peer.hex);
+    if (endpoint === undefined || !peer.endpoints.has(endpoint)) return "disco-unknown-sender";
+    switch (message.type) {
+      case "call-me-maybe-via":
+        if (!endpoint.takeCallMeMaybe(now)) return "disco-rate";
+        return this.#relays.handleCallMeMaybeVia(endpoint, message.session, now) ? undefined : "relay-denied";
+      case "allocate-response": {
+        const expected = this.#relays.handleAllocated(endpoint, message.generation, message.session, now);
+        return expected ? undefined : "relay-session";
+      }
+      case "allocate-request": {
+        // Who asks must be one of the two.
+        const involved = message.clients.some((client) => equalBytes(client, peer.key.bytes));
+        if (!involved || !this.#relayUsers.has(endpoint)) return "relay-denied";
+        this.#io.relayRequested(endpoint, message.clients, message.generation);
+        return undefined;
+      }
+    }
+  }
+
   /** Ids of those addresses that a node can have, each once. */
   #intern(addrs: readonly AddrPort[]): AddrId[] {
     const ids = addrs.filter(isNodeAddress).map(({ ip, port }) => this.#addrs.intern(ip, port));
     return [...new Set(ids)].filter((id) => id !== 0);
   }
 
-  #sendPing(endpoint: Endpoint, txId: Uint8Array, addr: AddrId, derp: number, size: number): void {
+  #sendPing(endpoint: Endpoint, txId: Uint8Array, addr: AddrId, vni: number, derp: number, size: number): void {
     const padding = Math.max(size - DISCO_PING_SIZE, 0);
     const peer = endpoint.disco && this.#discoPeers.find(endpoint.disco.hex);
-    if (peer !== undefined) this.#send(peer, encodePing(txId, this.#self, padding), addr, derp, endpoint.nodeKey);
+    if (peer !== undefined) this.#send(peer, encodePing(txId, this.#self, padding), addr, vni, derp, endpoint.nodeKey);
   }
 
-  #send(peer: DiscoPeer, payload: Uint8Array, addr: AddrId, derp: number, node: NodePublic | undefined): void {
+  #sendByDerp(endpoint: Endpoint, payload: Uint8Array): void {
+    const peer = endpoint.disco && this.#discoPeers.find(endpoint.disco.hex);
+    if (peer !== undefined && endpoint.derp !== 0) this.#send(peer, payload, 0, 0, endpoint.derp, endpoint.nodeKey);
+  }
+
+  #send(
+    peer: DiscoPeer,
+    payload: Uint8Array,
+    addr: AddrId,
+    vni: number,
+    derp: number,
+    node: NodePublic | undefined,
+  ): void {
     const box = peer.box;
     if (box === undefined) return;
     const message = sealDisco(this.#disco.public, box, this.#random(BOX_NONCE_LENGTH), payload);
-    if (addr !== 0) this.#io.sendUdp(addr, message);
+    if (vni !== 0) this.#io.sendUdp(addr, encapsulate({ protocol: GENEVE_DISCO, control: false, vni }, message), true);
+    else if (addr !== 0) this.#io.sendUdp(addr, message, false);
     else if (node !== undefined) this.#io.sendDerp(derp, node, message);
   }
 
@@ -314,9 +433,7 @@ export class Magicsock {
   }
 
   #sendCallMeMaybe(endpoint: Endpoint): void {
-    const peer = endpoint.disco && this.#discoPeers.find(endpoint.disco.hex);
-    if (peer === undefined || endpoint.derp === 0) return;
-    this.#send(peer, encodeCallMeMaybe(this.#local), 0, endpoint.derp, endpoint.nodeKey);
+    this.#sendByDerp(endpoint, encodeCallMeMaybe(this.#local));
   }
 
   /** Asks for endpoints, unless a round asked for a moment ago may still be under way. */

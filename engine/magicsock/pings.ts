@@ -12,6 +12,8 @@ export interface PingRequest {
 /** A ping on its way, either to `addr` or, when that is 0, by the relay `derp`. */
 export interface SentPing {
   readonly addr: AddrId;
+  /** The session when `addr` is a relay server's, 0 when it is the peer's. */
+  readonly vni: number;
   readonly derp: number;
   readonly at: number;
   /** Bytes the message was padded to, 0 for none. */

