@@ -49,6 +49,13 @@ import { SavedPrefs } from "./saved_prefs.ts";
 
 /** How often time alone is allowed to change the health. */
 const HEALTH_INTERVAL_MS = 5_000;
+/** Preferences the data path depends on. */
+const DATAPATH_PREFS: ReadonlySet<string> = new Set([
+  "RouteAll",
+  "ShieldsUp",
+  "RelayServerPort",
+  "RelayServerStaticEndpoints",
+]);
 /** How long a logout may take at the end of an ephemeral node. */
 const LOGOUT_MS = 5_000;
 
@@ -181,7 +188,7 @@ export class Backend {
     this.#saved.set(next);
     this.#session?.update({ hostinfo: this.#hostinfo() });
     if (!old.WantRunning && next.WantRunning && this.#session?.loggedIn === false) this.#session.login(false);
-    if (changed.includes("RouteAll") || changed.includes("ShieldsUp")) this.#reconfigure();
+    if (changed.some((name) => DATAPATH_PREFS.has(name))) this.#reconfigure();
     this.bus.send({ Prefs: publicPrefs(this.prefs) });
     this.#update();
     return this.prefs;
@@ -511,6 +518,12 @@ export class Backend {
       privateKey,
       routeAll: this.prefs.RouteAll,
       shieldsUp: this.prefs.ShieldsUp,
+      ...(this.prefs.RelayServerPort !== null && {
+        relayServer: {
+          port: this.prefs.RelayServerPort,
+          staticEndpoints: this.prefs.RelayServerStaticEndpoints ?? [],
+        },
+      }),
       controlNow: this.controlNow,
     });
     this.#view = new NodeView(netmap, routed.visible);

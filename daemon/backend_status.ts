@@ -46,10 +46,11 @@ export async function backendStatus(backend: Backend, peers: boolean): Promise<R
 
 /** What metrics are made of. */
 export async function metricsInput(backend: Backend): Promise<MetricsInput> {
-  const engine = await engineStatus(backend);
+  const [engine, peerRelay] = await Promise.all([engineStatus(backend), backend.datapath.peerRelay()]);
   return {
     version: backend.version,
     engine,
+    ...(peerRelay !== undefined && { peerRelay: peerRelay.status }),
     healthMessages: backend.healthStrings().length,
     homeDerp: backend.datapath.homeDerp,
     // Routes are not offered to control in this version.

@@ -33,6 +33,7 @@ import type { Log } from "./log.ts";
 import { cleanUp, netlinkRouting } from "./netlink_routing.ts";
 import { buildNode } from "./node.ts";
 import { ROUTE_TABLE, RULES } from "./os_router.ts";
+import { startPeerRelay } from "./peer_relay_host.ts";
 import { systemPortmap } from "./portmap_io.ts";
 import { serverKeyStore } from "./server_keys.ts";
 import { MemoryState, StateFile, StateFileError } from "./state_file.ts";
@@ -156,6 +157,7 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
     interfaces: interfaceAddresses,
     icmpEcho: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs }),
     portmap: systemPortmap(interfaceAddresses),
+    startPeerRelay,
     host: readHostFacts(),
     scheduler: systemScheduler,
     random: systemRandom,

@@ -16,18 +16,21 @@ import type { NetInfo, Node } from "../control/wire/tailcfg.ts";
 import { EMPTY_DERP_MAP, regionIds, regionOf } from "../derp/derp_map.ts";
 import type { DERPMap } from "../derp/derp_map.ts";
 import type { DerpPool, DerpPoolEvents, RegionState } from "../derp/pool.ts";
-import type { LocalEndpoint, PeerStatus } from "../engine/config.ts";
+import type { LocalEndpoint, PeerStatus, RelayRequest } from "../engine/config.ts";
 import type { DerpPacket, Engine, EngineEvents } from "../engine/engine.ts";
 import type { Report } from "../engine/netcheck/report.ts";
+import type { RelayStatus } from "../engine/peer_relay/records.ts";
 import type { PortMapper } from "../engine/portmap/port_mapper.ts";
 import { EndpointTracker } from "./endpoint_tracker.ts";
 import type { NetcheckRunner } from "./endpoint_tracker.ts";
 import { netInfoOf, sameNetInfo } from "./endpoints.ts";
 import type { InterfaceAddress } from "./endpoints.ts";
 import type { LockFilter } from "./lock_filter.ts";
+import { hasCapability } from "./node_view.ts";
 import type { Log } from "./log.ts";
 import { NO_ROUTING } from "./os_router.ts";
 import type { OsRouter } from "./os_router.ts";
+import type { PeerRelay, PeerRelaySettings } from "./peer_relay.ts";
 import { DOWN, Router } from "./router.ts";
 import type { Routed, RouterPolicy } from "./router.ts";
 
@@ -57,6 +60,7 @@ export interface DatapathOptions {
   readonly netcheck: NetcheckRunner;
   readonly portmap: Pick<PortMapper, "external" | "allowUpnp" | "update" | "networkChanged" | "release" | "close">;
   readonly routing: Pick<OsRouter, "set" | "repair" | "down">;
+  readonly peerRelay: Pick<PeerRelay, "configure" | "allocate" | "status" | "port" | "networkChanged" | "close">;
   readonly lock: LockFilter;
   readonly interfaces: () => readonly InterfaceAddress[];
   readonly scheduler: Scheduler;
@@ -66,7 +70,10 @@ export interface DatapathOptions {
 }
 
 /** What the router's policy has besides what the data path itself knows. */
-export type DatapathPolicy = Omit<RouterPolicy, "homeDerp">;
+export interface DatapathPolicy extends Omit<RouterPolicy, "homeDerp" | "relayServer"> {
+  /** The peer relay server wanted here, undefined for none. */
+  readonly relayServer?: Pick<PeerRelaySettings, "port" | "staticEndpoints">;
+}
 
 /** The data path; down until configured. Its `engineEvents` are to be given to the engine. */
 export class Datapath {
@@ -121,6 +128,13 @@ export class Datapath {
     return this.#netInfo;
   }
 
+  /** The relay server here: the port wanted, and how it does; undefined while there is none. */
+  async peerRelay(): Promise<{ readonly port: number; readonly status: RelayStatus } | undefined> {
+    const { peerRelay } = this.#options;
+    const status = await peerRelay.status();
+    return status === undefined || peerRelay.port === undefined ? undefined : { port: peerRelay.port, status };
+  }
+
   /** States of the regions in use, and what regions complain about. */
   relayStatus(): { readonly regions: ReturnType<Relays["status"]>; readonly complaints: ReadonlyMap<number, string> } {
     return { regions: this.#relays.status(), complaints: this.#regionHealth };
@@ -146,6 +160,7 @@ export class Datapath {
       if (this.#home !== 0 && regionOf(map, this.#home) === undefined) this.#setHome(0);
     }
     const routed = this.#apply(netmap, policy);
+    this.#options.peerRelay.configure(relayServerOf(netmap, policy, map));
     this.#options.portmap.allowUpnp(!hasCapability(netmap.self, DISABLE_UPNP));
     this.#tracker.setMap(map);
     return routed;
@@ -162,6 +177,7 @@ export class Datapath {
     this.#options.engine.configure(DOWN);
     this.#options.routing.set(NO_ROUTING);
     this.#tracker.setMap(undefined);
+    this.#options.peerRelay.configure(undefined);
     void this.#options.portmap.release();
     this.#home = 0;
     this.#relays.setHome(0);
@@ -181,6 +197,7 @@ export class Datapath {
     this.#options.log.info("the machine's addresses changed");
     this.#options.engine.rebind();
     this.#options.portmap.networkChanged();
+    this.#options.peerRelay.networkChanged();
     this.#relays.rebind();
     this.#tracker.refresh();
   }
@@ -212,8 +229,13 @@ export class Datapath {
         for (const handler of this.#stunHandlers) handler(payload, from);
       },
       endpointsWanted: (reason) => this.#tracker.wantedByEngine(reason),
+      relayRequested: (request) => void this.#answerRelayRequest(request),
       pathChanged: (status: PeerStatus) => {
-        const path = status.currentAddress !== "" ? `direct ${status.currentAddress}` : `relay ${status.derp}`;
+        const path = status.currentAddress !== ""
+          ? `direct ${status.currentAddress}`
+          : status.peerRelay !== undefined
+          ? `peer relay ${status.peerRelay}`
+          : `relay ${status.derp}`;
         log.debug(`peer ${status.key.slice(0, 8)}: ${path}`);
         if (status.lastHandshake !== 0) events.live();
       },
@@ -226,12 +248,13 @@ export class Datapath {
     this.#tracker.close();
     this.#relays.close();
     this.#options.routing.down();
-    await this.#options.portmap.close();
+    await Promise.all([this.#options.portmap.close(), this.#options.peerRelay.close()]);
     await this.#options.engine.close();
   }
 
   #apply(netmap: Netmap, policy: DatapathPolicy): Routed {
-    const routed = this.#router.route(netmap, { ...policy, homeDerp: this.#home });
+    const relayServer = relayServerOf(netmap, policy, this.#map) !== undefined;
+    const routed = this.#router.route(netmap, { ...policy, homeDerp: this.#home, relayServer });
     this.#options.engine.configure(routed.config);
     const { addresses } = routed.config;
     this.#options.routing.set({
@@ -242,6 +265,12 @@ export class Datapath {
     if (problems !== "" && problems !== this.#problems) this.#options.log.warn(`netmap: ${problems}`);
     this.#problems = problems;
     return routed;
+  }
+
+  async #answerRelayRequest(request: RelayRequest): Promise<void> {
+    const session = await this.#options.peerRelay.allocate(request);
+    if (session === undefined) return this.#options.log.debug("peer relay: no session for who asked");
+    this.#options.engine.relaySession(request, session);
   }
 
   #poolEvents(): DerpPoolEvents {
@@ -301,10 +330,13 @@ export class Datapath {
 
 /** tailcfg.NodeAttrDisableUPnP. */
 const DISABLE_UPNP = "debug-disable-upnp";
+/** tailcfg.NodeAttrDisableRelayServer. */
+const DISABLE_RELAY_SERVER = "disable-relay-server";
 
-/** Servers name what a node may in one field or the other. */
-function hasCapability(node: Node, capability: string): boolean {
-  return node.CapMap?.[capability] !== undefined || node.Capabilities?.includes(capability) === true;
+/** The relay server that preferences want, unless control forbids it. */
+function relayServerOf(netmap: Netmap, policy: DatapathPolicy, map: DERPMap): PeerRelaySettings | undefined {
+  if (policy.relayServer === undefined || hasCapability(netmap.self, DISABLE_RELAY_SERVER)) return undefined;
+  return { ...policy.relayServer, map };
 }
 
 /** Some servers send the relay map with every message, though nothing in it changed. */

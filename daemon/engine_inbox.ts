@@ -13,6 +13,7 @@ export class EngineInbox {
     derpSend: (packet) => this.#target?.derpSend(packet),
     stunReceived: (payload, from) => this.#target?.stunReceived(payload, from),
     endpointsWanted: (reason) => this.#target?.endpointsWanted(reason),
+    relayRequested: (request) => this.#target?.relayRequested(request),
     pathChanged: (status) => this.#target?.pathChanged(status),
     failed: (error) => {
       this.#failure = error;

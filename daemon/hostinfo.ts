@@ -79,6 +79,7 @@ export function buildHostinfo(facts: HostFacts, input: HostinfoInput): Hostinfo 
     App: "agent",
     ...(tags.length > 0 && { RequestTags: tags }),
     ...(prefs.ShieldsUp && { ShieldsUp: true }),
+    ...(prefs.RelayServerPort !== null && { PeerRelay: true }),
     NoLogsNoSupport: true,
     Userspace: false,
     UserspaceRouter: false,

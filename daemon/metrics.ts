@@ -4,6 +4,7 @@
  */
 import type { Drop } from "../base/drops.ts";
 import type { EngineStatus } from "../engine/config.ts";
+import type { RelayStatus } from "../engine/peer_relay/records.ts";
 
 /** What the metrics are made of. */
 export interface MetricsInput {
@@ -16,6 +17,8 @@ export interface MetricsInput {
   readonly peers: number;
   readonly watchers: number;
   readonly lock: LockMetrics;
+  /** Absent while no peer relay server runs here. */
+  readonly peerRelay?: RelayStatus;
 }
 
 /** How it stands with Tailnet Lock. */
@@ -138,7 +141,32 @@ export function userMetrics(input: MetricsInput): string {
       "Counts the number of packets sent to other peers",
       traffic("txPackets"),
     ),
+    ...(input.peerRelay === undefined ? [] : peerRelayMetrics(input.peerRelay)),
   ].join("");
+}
+
+/** Source: tailscale.com/net/udprelay `registerMetrics`. */
+function peerRelayMetrics({ connecting, open, forwarded }: RelayStatus): string[] {
+  const samples = (field: "packets" | "bytes"): Sample[] =>
+    forwarded.map((each) => [{ transport_in: `udp${each.in}`, transport_out: `udp${each.out}` }, each[field]]);
+  return [
+    metric("tailscaled_peer_relay_endpoints", "gauge", "Number of allocated Peer Relay endpoints", [
+      [{ state: "connecting" }, connecting],
+      [{ state: "open" }, open],
+    ]),
+    metric(
+      "tailscaled_peer_relay_forwarded_bytes_total",
+      "counter",
+      "Number of bytes forwarded via Peer Relay",
+      samples("bytes"),
+    ),
+    metric(
+      "tailscaled_peer_relay_forwarded_packets_total",
+      "counter",
+      "Number of packets forwarded via Peer Relay",
+      samples("packets"),
+    ),
+  ];
 }
 
 function lockMetrics({ condition, enforced, rejected, headAge, confirmedAge }: LockMetrics): string[] {

@@ -25,6 +25,8 @@ import type { Log } from "./log.ts";
 import { OsRouter } from "./os_router.ts";
 import type { RoutingPort } from "./os_router.ts";
 import type { PingPorts } from "./ping.ts";
+import { PeerRelay } from "./peer_relay.ts";
+import type { PeerRelayOptions } from "./peer_relay.ts";
 import type { PortmapIo } from "./portmap_io.ts";
 import { Profiles } from "./profiles.ts";
 import type { StateStore } from "./state_file.ts";
@@ -46,6 +48,7 @@ export interface NodeOptions {
   readonly interfaces: () => readonly InterfaceAddress[];
   readonly icmpEcho: PingPorts["icmpEcho"];
   readonly portmap: PortmapIo;
+  readonly startPeerRelay: PeerRelayOptions["start"];
   readonly host: HostFacts;
   readonly scheduler: Scheduler;
   readonly random: RandomBytes;
@@ -68,6 +71,11 @@ export function buildNode(options: NodeOptions): Backend {
     () => datapath.portMapChanged(),
     (line) => log.debug(line),
   );
+  const localFamilies = () => {
+    const addresses = usableAddresses(interfaces(), engine.tunName);
+    const has = (length: number) => addresses.some((ip) => ip.length === length);
+    return { v4: has(4), v6: has(16), osHasIpv6: options.routing.hasFamily(6) };
+  };
   const netcheck = new Netcheck({
     scheduler,
     random,
@@ -77,11 +85,17 @@ export function buildNode(options: NodeOptions): Backend {
     icmpLatency: options.icmpEcho,
     portmap: () => portmap.probe(),
     httpsLatency: (_region, node, timeoutMs) => httpsLatency(dialDerp, scheduler, node, timeoutMs),
-    localFamilies: () => {
-      const addresses = usableAddresses(interfaces(), engine.tunName);
-      const has = (length: number) => addresses.some((ip) => ip.length === length);
-      return { v4: has(4), v6: has(16), osHasIpv6: options.routing.hasFamily(6) };
-    },
+    localFamilies,
+  });
+  const peerRelay = new PeerRelay({
+    start: options.startPeerRelay,
+    interfaces,
+    tunName: engine.tunName,
+    resolve,
+    localFamilies,
+    scheduler,
+    random,
+    log,
   });
   const lock = new TailnetLock({
     store,
@@ -125,6 +139,7 @@ export function buildNode(options: NodeOptions): Backend {
         netcheck,
         portmap,
         routing,
+        peerRelay,
         lock,
         interfaces,
         scheduler,

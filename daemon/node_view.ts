@@ -62,3 +62,8 @@ export class NodeView {
     return magicDnsSuffix(this.netmap.self);
   }
 }
+
+/** Servers name what a node may in one field or the other. */
+export function hasCapability(node: Node, capability: string): boolean {
+  return node.CapMap?.[capability] !== undefined || node.Capabilities?.includes(capability) === true;
+}

@@ -106,11 +106,13 @@ export async function ping(
   if (typeof outcome === "string") return { ...named, Err: outcome };
   if (type !== "disco") return { ...named, LatencySeconds: outcome.latencyMs / 1000 };
   const region = view.netmap.derpMap && regionOf(view.netmap.derpMap, outcome.derp);
+  const byDerp = outcome.endpoint === "" && !outcome.relay;
   return {
     ...named,
     LatencySeconds: outcome.latencyMs / 1000,
     Endpoint: outcome.endpoint,
-    DERPRegionID: outcome.endpoint === "" ? outcome.derp : 0,
-    DERPRegionCode: outcome.endpoint === "" ? region?.RegionCode ?? "" : "",
+    PeerRelay: outcome.relay ?? "",
+    DERPRegionID: byDerp ? outcome.derp : 0,
+    DERPRegionCode: byDerp ? region?.RegionCode ?? "" : "",
   };
 }

@@ -16,10 +16,12 @@ import type { NodePrivate } from "../base/keys.ts";
 import { DiscoPublic, NodePublic } from "../base/keys.ts";
 import type { Netmap } from "../control/client/netmap.ts";
 import { fromGoTime } from "../control/wire/tailcfg.ts";
-import type { Node } from "../control/wire/tailcfg.ts";
-import type { EngineConfig, PeerConfig } from "../engine/config.ts";
+import type { FilterRule, Node } from "../control/wire/tailcfg.ts";
+import type { EngineConfig, PeerConfig, PeerRelayGrants } from "../engine/config.ts";
 import { compileRules } from "./filter_rules.ts";
 import type { LockFilter } from "./lock_filter.ts";
+import { hasCapability } from "./node_view.ts";
+import { RelayGrants } from "./relay_grants.ts";
 import { mergeRoutes, systemRoutes } from "./system_routes.ts";
 import type { SystemRoutes } from "./system_routes.ts";
 
@@ -31,6 +33,8 @@ export interface RouterPolicy {
   readonly shieldsUp: boolean;
   /** Own home DERP region, 0 until known. */
   readonly homeDerp: number;
+  /** A peer relay server runs here. */
+  readonly relayServer?: boolean;
   /** Unix milliseconds by control's clock. */
   readonly controlNow: number;
 }
@@ -76,6 +80,9 @@ interface Converted {
   /** Unix milliseconds, Infinity for never. */
   readonly expiry: number;
 }
+
+/** tailcfg.NodeAttrDisableRelayClient, NodeAttrOnlyTCP443: peer relays are not used. */
+const NO_RELAY_CLIENT = ["disable-relay-client", "only-tcp-443"];
 
 const EXIT_ROUTES = new Set(["0.0.0.0/0", "::/0"]);
 
@@ -137,6 +144,11 @@ export function isExpired(node: Node, controlNow: number): boolean {
 export class Router {
   readonly #lock: LockFilter;
   readonly #converted = new WeakMap<Node, Converted | string>();
+  /** Peers with what they are granted of relays, so that the same stays the same object. */
+  readonly #granted = new WeakMap<PeerConfig, PeerConfig>();
+  #relayGrants:
+    | { readonly rules: readonly FilterRule[]; readonly self: Node; readonly grants: RelayGrants }
+    | undefined;
 
   constructor(lock: LockFilter) {
     this.#lock = lock;
@@ -145,6 +157,7 @@ export class Router {
   /** The engine's configuration for a netmap. Never throws; what cannot be used is left out and named. */
   route(netmap: Netmap, policy: RouterPolicy): Routed {
     const verdict = this.#lock.filter(netmap);
+    const grants = this.#grantsOf(netmap);
     const routed: RoutedPeer[] = [];
     const visible: Node[] = [];
     const usable: Node[] = [];
@@ -165,7 +178,8 @@ export class Router {
       nextExpiry = Math.min(nextExpiry, converted.expiry);
       routesOffered ||= converted.offersRoutes;
       usable.push(node);
-      routed.push(policy.routeAll ? converted.withRoutes : converted.withoutRoutes);
+      const { peer, routes } = policy.routeAll ? converted.withRoutes : converted.withoutRoutes;
+      routed.push({ peer: this.#withGrants(peer, grants.of(node)), routes });
     }
     const compiled = compileRules(netmap.packetFilter, usable);
     const local = netmap.self.Addresses ?? [];
@@ -176,6 +190,10 @@ export class Router {
         peers: routed.map(({ peer }) => peer),
         filter: { rules: compiled.rules, local, shieldsUp: policy.shieldsUp },
         homeDerp: policy.homeDerp,
+        relay: {
+          client: NO_RELAY_CLIENT.every((capability) => !hasCapability(netmap.self, capability)),
+          self: policy.relayServer === true && grants.of(netmap.self)?.serves === true,
+        },
       },
       routes: mergeRoutes(routed.map(({ routes }) => routes)),
       nextExpiry: nextExpiry === Infinity ? undefined : nextExpiry,
@@ -185,6 +203,22 @@ export class Router {
       routesOffered,
       problems: [...problems, ...compiled.problems],
     };
+  }
+
+  #grantsOf({ packetFilter: rules, self }: Netmap): RelayGrants {
+    if (this.#relayGrants?.rules !== rules || this.#relayGrants.self !== self) {
+      this.#relayGrants = { rules, self, grants: new RelayGrants(rules, self) };
+    }
+    return this.#relayGrants.grants;
+  }
+
+  #withGrants(peer: PeerConfig, relay: PeerRelayGrants | undefined): PeerConfig {
+    if (relay === undefined) return peer;
+    const known = this.#granted.get(peer);
+    if (known?.relay?.serves === relay.serves && known.relay.mayAsk === relay.mayAsk) return known;
+    const granted = { ...peer, relay };
+    this.#granted.set(peer, granted);
+    return granted;
   }
 
   #convert(node: Node): Converted | string {

@@ -75,7 +75,7 @@ function fromNode(node: Node, input: StatusInput, traffic: PeerTraffic | undefin
     Addrs: isSelf ? input.endpoints : null,
     CurAddr: traffic?.currentAddress ?? "",
     Relay: regionCode(derpMap, isSelf ? input.homeDerp : node.HomeDERP ?? 0),
-    PeerRelay: "",
+    PeerRelay: traffic?.peerRelay ?? "",
     RxBytes: traffic?.rxBytes ?? 0,
     TxBytes: traffic?.txBytes ?? 0,
     Created: node.Created ?? ZERO_TIME,

@@ -51,7 +51,7 @@ export type {
  * The capability version we announce: the highest whose every promise we keep. 113 is the least headscale takes.
  * Source: tailcfg.CapabilityVersion.
  */
-export const CAPABILITY_VERSION = 113;
+export const CAPABILITY_VERSION = 121;
 
 /** Go's zero `time.Time`. */
 export const ZERO_TIME = "0001-01-01T00:00:00Z";

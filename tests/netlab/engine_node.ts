@@ -23,6 +23,7 @@ const engine = await startEngine({
     derpSend: () => {},
     stunReceived: () => {},
     endpointsWanted: () => {},
+    relayRequested: () => {},
     pathChanged: () => {},
     failed: (error) => {
       console.error(error);

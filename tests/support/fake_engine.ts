@@ -1,5 +1,13 @@
 /** An engine in memory: remembers what it was told, and says what the test wants. */
-import type { EngineConfig, EngineStatus, LocalEndpoint, PeerStatus, PingOutcome } from "../../engine/config.ts";
+import type {
+  EngineConfig,
+  EngineStatus,
+  LocalEndpoint,
+  PeerStatus,
+  PingOutcome,
+  RelayRequest,
+  RelaySessionConfig,
+} from "../../engine/config.ts";
 import type { DerpPacket, Engine, EngineEvents } from "../../engine/engine.ts";
 
 /** What an engine that has seen nothing says. */
@@ -19,6 +27,7 @@ export class FakeEngine implements Engine {
   readonly configs: EngineConfig[] = [];
   readonly stunSent: { to: string; payload: Uint8Array }[] = [];
   readonly derpPackets: DerpPacket[] = [];
+  readonly relaySessions: { request: RelayRequest; session: RelaySessionConfig }[] = [];
   endpoints: readonly LocalEndpoint[] = [];
   rebinds = 0;
   closed = false;
@@ -54,6 +63,9 @@ export class FakeEngine implements Engine {
   derpPeerGone(): void {}
   sendStun(to: string, payload: Uint8Array): void {
     this.stunSent.push({ to, payload });
+  }
+  relaySession(request: RelayRequest, session: RelaySessionConfig): void {
+    this.relaySessions.push({ request, session });
   }
   ping(): Promise<PingOutcome | undefined> {
     return Promise.resolve(this.pong);

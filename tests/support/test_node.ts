@@ -116,6 +116,7 @@ export class TestNode implements AsyncDisposable {
         open: () => Promise.reject(new Error("no sockets here")),
         http: () => Promise.resolve(undefined),
       },
+      startPeerRelay: () => Promise.reject(new Error("no workers here")),
       host: HOST,
       scheduler: this.scheduler,
       random: new SeededRandom(options.seed ?? 1).bytes,

@@ -1,6 +1,7 @@
-/** Measuring: ping and, our own, netcheck. */
+/** Measuring: ping, the sessions of the peer relay here and, our own, netcheck. */
 import { formatIp, parseIp } from "../../../base/ip.ts";
 import { EMPTY_DERP_MAP } from "../../../derp/derp_map.ts";
+import type { RelayClientStatus } from "../../../engine/peer_relay/sessions.ts";
 import type { Backend } from "../../backend.ts";
 import { isPingType, MAX_PING_SIZE } from "../../ping.ts";
 import { formatReport } from "../../../engine/netcheck/format.ts";
@@ -9,7 +10,7 @@ import { queryBool } from "./status.ts";
 import { errorText, json, requireMethod } from "../reply.ts";
 import type { Handler } from "../reply.ts";
 
-/** `ping`, `agent/netcheck`. */
+/** `ping`, `debug-peer-relay-sessions`, `agent/netcheck`. */
 export function diagnoseRoutes(backend: Backend): Record<string, Handler> {
   let running: ReturnType<Backend["datapath"]["netcheck"]> | undefined;
   return {
@@ -30,6 +31,24 @@ export function diagnoseRoutes(backend: Backend): Record<string, Handler> {
       if (size > MAX_PING_SIZE) return errorText(400, `maximum value for 'size' is ${MAX_PING_SIZE}`);
       if (!isPingType(type)) return errorText(400, `unknown ping type ${JSON.stringify(type)}`);
       return json(await backend.ping(formatIp(ip), type, size));
+    },
+
+    // Source: net/udprelay/status.ServerStatus.
+    "debug-peer-relay-sessions": async (request) => {
+      requireMethod(request, "GET", 405, "GET required");
+      const relay = await backend.datapath.peerRelay();
+      const client = ({ endpoint, disco, packets, bytes }: RelayClientStatus) => ({
+        Endpoint: endpoint,
+        ShortDisco: `d:${disco.slice(0, 16)}`,
+        PacketsTx: packets,
+        BytesTx: bytes,
+      });
+      const sessions = relay?.status.sessions.map(({ vni, clients }) => ({
+        VNI: vni,
+        Client1: client(clients[0]),
+        Client2: client(clients[1]),
+      }));
+      return json({ UDPPort: relay?.port ?? null, Sessions: sessions ?? null });
     },
 
     "agent/netcheck": async (request) => {

@@ -7,7 +7,7 @@ const ids = new Map<string, number>();
 /** An address by its text, of this latency. */
 function quality(text: string, latencyMs: number, wireMtu = 1360): AddrQuality {
   if (!ids.has(text)) ids.set(text, ids.size + 1);
-  return { addr: ids.get(text)!, ip: parseAddrPort(text)!.ip, latencyMs, wireMtu };
+  return { addr: ids.get(text)!, vni: 0, relay: "", ip: parseAddrPort(text)!.ip, latencyMs, wireMtu };
 }
 
 /** Says that `a` wins over `b` and not the other way, or that neither replaces the other. */

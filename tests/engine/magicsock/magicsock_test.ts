@@ -87,6 +87,7 @@ class Bench {
         sendDerp: (region, _peer, message) => this.sent.push({ to: `derp-${region}`, message }),
         endpointsWanted: () => {},
         pathChanged: () => {},
+        relayRequested: () => {},
       },
     });
     this.magicsock.setSelf(this.self, 1);

@@ -70,6 +70,7 @@ export class SimNode {
         sendUdp: (to, payload) => network.sendUdp(this, this.addrs.text(to), payload),
         sendDerp: (region, peer, payload) => network.sendDerp(this, region, peer, payload),
         endpointsWanted: (reason) => this.#startStun(reason),
+        relayRequested: () => {},
         pathChanged: (endpoint) => this.paths.push({ at: network.now, path: endpoint.currentAddress(network.now) }),
       },
     });
