@@ -81,6 +81,8 @@ export function buildHostinfo(facts: HostFacts, input: HostinfoInput): Hostinfo 
     ...(prefs.ShieldsUp && { ShieldsUp: true }),
     ...(prefs.RelayServerPort !== null && { PeerRelay: true }),
     NoLogsNoSupport: true,
+    // Our state file is not encrypted (capability version 118 promises to say so).
+    StateEncrypted: false,
     Userspace: false,
     UserspaceRouter: false,
     ...(netInfo && { NetInfo: netInfo }),

@@ -320,7 +320,7 @@ Deno.test("W8: WireGuard data never moves the path of a peer with disco", () => 
   const peer = bench.peer({ endpoints: ["198.51.100.7:777"] });
   const endpoint = bench.magicsock.endpoint(peer.node.hex)!;
   endpoint.noteReceived(bench.id("203.0.113.66:66"), NOW);
-  assert.deepEqual({ ...endpoint.pathForSend(NOW) }, { addr: 0, derp: 1 });
+  assert.deepEqual({ ...endpoint.pathForSend(NOW) }, { addr: 0, vni: 0, derp: 1 });
   assert.deepEqual(bench.candidates(peer), ["198.51.100.7:777"]);
   assert.equal(endpoint.lastReceive, NOW);
 });
@@ -350,7 +350,7 @@ Deno.test("W8: a WireGuard-only peer roams to where authenticated data came from
 Deno.test("a peer with neither disco nor endpoints is sent to by DERP", () => {
   const bench = new Bench();
   const peer = bench.peer({ disco: "", derp: 9, endpoints: ["198.51.100.1:1"] });
-  assert.deepEqual({ ...bench.magicsock.endpoint(peer.node.hex)!.pathForSend(NOW) }, { addr: 0, derp: 9 });
+  assert.deepEqual({ ...bench.magicsock.endpoint(peer.node.hex)!.pathForSend(NOW) }, { addr: 0, vni: 0, derp: 9 });
   assert.equal(bench.sent.length, 0);
 });
 

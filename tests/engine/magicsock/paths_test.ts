@@ -154,7 +154,7 @@ Deno.test("one lost heartbeat does not move the path, and a lost one more mirror
   const path = { ...p.a.peer(p.b).pathForSend(p.network.now) };
   assert.ok(path.addr !== 0 && path.derp === 1, "both, while the pings may yet be answered");
   p.network.run(6000, p.tick);
-  assert.deepEqual({ ...p.a.peer(p.b).pathForSend(p.network.now) }, { addr: 0, derp: 1 });
+  assert.deepEqual({ ...p.a.peer(p.b).pathForSend(p.network.now) }, { addr: 0, vni: 0, derp: 1 });
 });
 
 Deno.test("an idle peer costs nothing: heartbeats end 45 s after the last packet, and begin again with the next", () => {
@@ -288,9 +288,9 @@ Deno.test("ping() ends once, with nothing, when no pong comes, the peer is unkno
 Deno.test("a peer without home region is answered where it was last heard, until the relay says it is gone", () => {
   const p = pair(26, "hard", "hard");
   p.a.magicsock.upsertPeer({ ...p.b.config([]), derp: 0 }, p.network.now);
-  assert.deepEqual({ ...p.a.peer(p.b).pathForSend(p.network.now) }, { addr: 0, derp: 0 });
+  assert.deepEqual({ ...p.a.peer(p.b).pathForSend(p.network.now) }, { addr: 0, vni: 0, derp: 0 });
   p.a.magicsock.noteDerp(7, p.b.key.hex);
-  assert.deepEqual({ ...p.a.peer(p.b).pathForSend(p.network.now) }, { addr: 0, derp: 7 });
+  assert.deepEqual({ ...p.a.peer(p.b).pathForSend(p.network.now) }, { addr: 0, vni: 0, derp: 7 });
   p.a.magicsock.derpPeerGone(8, p.b.key.hex);
   assert.equal(p.a.peer(p.b).derp, 7);
   p.a.magicsock.derpPeerGone(7, p.b.key.hex);

@@ -115,6 +115,11 @@ export class AgentNode implements AsyncDisposable {
     return this.#client.json<GoJson>(method, path, body);
   }
 
+  /** Its counters, in Prometheus text. */
+  metrics(): Promise<string> {
+    return this.#client.text("GET", "metrics");
+  }
+
   /** ipnstate.Status. */
   status(): Promise<GoJson> {
     return this.local("status");

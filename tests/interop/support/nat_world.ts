@@ -8,7 +8,7 @@
 import { Internet, type SideKind, type Site } from "../../netlab/matrix.ts";
 import type { LabNamespace } from "../../netlab/lab.ts";
 import { AgentNode, until } from "./agent.ts";
-import { flagArgs, type GoJson, LabControl } from "./control.ts";
+import { type ControlFlags, flagArgs, type GoJson, LabControl } from "./control.ts";
 import { type LabOptions, LabProcess } from "./lab.ts";
 import { LabPeer } from "./peer.ts";
 
@@ -31,6 +31,8 @@ export interface Node {
   readonly ip: string;
   /** `ip:port` of the direct path to a peer, "" while a relay carries the packets. */
   path(ip: string): Promise<string>;
+  /** ipnstate.PeerStatus of the peer with the address. */
+  peer(ip: string): Promise<GoJson>;
   /** Makes packets for the peer, once: a ping inside WireGuard. Never rejects. */
   knock(ip: string): Promise<boolean>;
 }
@@ -58,10 +60,10 @@ export class NatWorld implements AsyncDisposable {
   }
 
   /** The Internet and its servers, those of region 2 only when there are to be two. */
-  static async create(program: string, regions: 1 | 2 = 2): Promise<NatWorld> {
+  static async create(program: string, regions: 1 | 2 = 2, control: ControlFlags = {}): Promise<NatWorld> {
     const world = new NatWorld(program, await Internet.create(), await Deno.makeTempDir({ prefix: "nat-" }));
     try {
-      await world.#serve(regions);
+      await world.#serve(regions, control);
     } catch (error) {
       await world[Symbol.asyncDispose]();
       throw error;
@@ -69,7 +71,7 @@ export class NatWorld implements AsyncDisposable {
     return world;
   }
 
-  async #serve(regions: 1 | 2): Promise<void> {
+  async #serve(regions: 1 | 2, control: ControlFlags): Promise<void> {
     const { internet } = this;
     const at = (which: 1 | 2) => {
       const [[derp, derp6], [stun, stun6]] = [internet.server(which, 8443), internet.server(which, 3478)];
@@ -77,7 +79,15 @@ export class NatWorld implements AsyncDisposable {
     };
     const [listen, listen6] = internet.server(1, 8080);
     const inCore = this.#in(internet.core);
-    const flags = { listen, listen6, ...at(1), authkey: AUTH_KEY, magicDnsDomain: "matrix.ts.net", derpPin: true };
+    const flags = {
+      listen,
+      listen6,
+      ...at(1),
+      authkey: AUTH_KEY,
+      magicDnsDomain: "matrix.ts.net",
+      derpPin: true,
+      ...control,
+    };
     this.control = await LabControl.start(inCore, flags);
     this.#servers.push(this.control);
     if (regions === 1) return;
@@ -133,6 +143,7 @@ export function agentOf({ agent, agentIp }: Place): Node {
     name: agent.name,
     ip: agentIp,
     path: async (ip) => (await agent.peer(ip)).CurAddr,
+    peer: (ip) => agent.peer(ip),
     knock: (ip) => agent.local(`ping?ip=${ip}&type=TSMP`, "POST").then((pong) => pong.Err === "", () => false),
   };
 }
@@ -143,12 +154,15 @@ export function tsnetOf({ site, peer, peerIp }: Place): Node {
     what: "tsnet",
     name: `${site.name}-tsnet`,
     ip: peerIp,
-    path: async (ip) => {
-      const peers: GoJson[] = Object.values((await peer.status()).Peer ?? {});
-      return peers.find((node) => node.TailscaleIPs?.includes(ip))?.CurAddr ?? "";
-    },
+    path: async (ip) => (await peerOf(peer, ip))?.CurAddr ?? "",
+    peer: async (ip) => await peerOf(peer, ip) ?? { CurAddr: "", PeerRelay: "", Relay: "" },
     knock: (ip) => peer.ping(ip, "TSMP", 2_000).then((pong) => pong.Err === "", () => false),
   };
+}
+
+async function peerOf(peer: LabPeer, ip: string): Promise<GoJson | undefined> {
+  const peers: GoJson[] = Object.values((await peer.status()).Peer ?? {});
+  return peers.find((node) => node.TailscaleIPs?.includes(ip));
 }
 
 /** Sends from one to the other until both say that the path is direct, `patienceMs` at most. */

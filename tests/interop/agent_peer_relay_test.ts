@@ -1,0 +1,161 @@
+// Peer relays: two sites behind hard NATs, where no direct path is, and a third on the Internet that relays for them. Its
+// relay server is ours, then Tailscale's; the pairs are of ours, of tsnet and of both.
+
+import assert from "node:assert/strict";
+import { labUnavailable, programMissing } from "../netlab/lab.ts";
+import { until } from "./support/agent.ts";
+import type { GoJson } from "./support/control.ts";
+import { labTest } from "./support/lab_test_case.ts";
+import { agentOf, NatWorld, type Node, type Place, tsnetOf } from "./support/nat_world.ts";
+import { seededSha256 } from "./support/seeded_bytes.ts";
+import type { TrafficEnd } from "./support/traffic.ts";
+
+const BYTES = 20_000_000;
+const RELAY_PORT = 7777;
+const PATIENCE_MS = 45_000;
+
+const missing = labUnavailable() ?? ["nft", "nsenter"].map(programMissing).find((text) => text !== undefined);
+const name = "agent: peer relays, ours and Tailscale's, between hard NATs";
+
+if (missing !== undefined) {
+  if (Deno.env.get("CI") === "true") throw new Error(`Cannot skip under CI: ${missing}`);
+  Deno.test({ name: `${name} [skipped: ${missing}]`, ignore: true, fn: () => {} });
+} else {
+  labTest(name, async (path, t) => {
+    await using world = await NatWorld.create(path, 1, { peerRelay: true });
+    const [left, right, middle] = await Promise.all([
+      world.place("hard", "left"),
+      world.place("hard", "right"),
+      world.place("public", "middle"),
+    ]);
+    try {
+      await steps(t, world, left, right, middle);
+    } catch (error) {
+      console.log(await world.logs());
+      throw error;
+    }
+  });
+}
+
+async function steps(
+  t: Deno.TestContext,
+  world: NatWorld,
+  left: Place,
+  right: Place,
+  middle: Place,
+): Promise<void> {
+  await Promise.all([
+    left.agent.awaitPeer(right.agentIp),
+    left.agent.awaitPeer(right.peerIp),
+    left.peer.awaitPeer(right.peerIp),
+    right.peer.awaitPeer(left.peerIp),
+    right.peer.awaitPeer(left.agentIp),
+  ]);
+  const [ourLeft, ourRight] = [await left.agent.traffic(), await right.agent.traffic()];
+  const oursAddress = `20.0.${middle.site.hostAddress.split(".")[2]}.2:${RELAY_PORT}`;
+
+  await t.step("by our relay server", async () => {
+    await middle.agent.cli("set", "--relay-server-port", String(RELAY_PORT));
+    assert.equal((await middle.agent.cli("get", "relay-server-port")).trim(), String(RELAY_PORT));
+    await relayed(tsnetOf(left), tsnetOf(right), left.peer, right.peer, oursAddress);
+    await relayed(agentOf(left), agentOf(right), ourLeft, ourRight, oursAddress);
+    await relayed(agentOf(left), tsnetOf(right), ourLeft, right.peer, oursAddress);
+    assert.match(await left.agent.cli("status"), new RegExp(`active; peer-relay ${oursAddress}:vni:\\d+`));
+    const ping = await left.agent.command("ping", "-c", "1", right.agentIp);
+    assert.match(ping.stdout, new RegExp(`via peer-relay\\(${oursAddress}:vni:\\d+\\)`));
+    const metrics = await middle.agent.metrics();
+    assert.match(metrics, /tailscaled_peer_relay_endpoints\{state="open"\} [3-9]/);
+    const forwarded = /tailscaled_peer_relay_forwarded_bytes_total\{transport_in="udp4",transport_out="udp4"\} (\d+)/
+      .exec(metrics);
+    assert.ok(Number(forwarded?.[1]) > 3 * BYTES, metrics);
+    assert.match(
+      await left.agent.metrics(),
+      /tailscaled_outbound_bytes_total\{path="peer_relay_ipv4"\} [1-9]\d{7}/,
+    );
+    const sessions = await middle.agent.local("debug-peer-relay-sessions");
+    assert.equal(sessions.UDPPort, RELAY_PORT);
+    assert.ok(sessions.Sessions.length >= 3);
+  });
+
+  await t.step("killed while it carries a connection: DERP carries on", async () => {
+    await ourRight.listen({ kind: "echo", port: 7301 });
+    const flow = await ourLeft.flow({ addr: `${right.agentIp}:7301`, seed: 5, rate: 200_000 });
+    let longestMs = 0;
+    const look = async (what: string) => {
+      const state = await flow.state();
+      assert.equal(state.error, undefined, what);
+      longestMs = Math.max(longestMs, state.longestStallMs);
+      return state.received;
+    };
+    const progress = async (what: string) => {
+      const received = await look(what);
+      await until(what, 60_000, async () => await look(what) - received > 400_000, 200);
+    };
+    await progress("the flow by the relay");
+    assert.notEqual((await left.agent.peer(right.agentIp)).PeerRelay, "");
+    longestMs = 0;
+    await middle.agent.kill();
+    await until("the relay is left", 30_000, async () => (await left.agent.peer(right.agentIp)).PeerRelay === "");
+    await progress("the flow by DERP");
+    const { sent, received } = await flow.end();
+    assert.equal(received, sent);
+    console.log(`  relay killed: ${(longestMs / 1000).toFixed(1)} s without progress, no connection lost`);
+  });
+
+  await t.step("by Tailscale's relay server", async () => {
+    await middle.peer.editPrefs({ RelayServerPort: RELAY_PORT + 1, RelayServerPortSet: true });
+    const theirs = oursAddress.replace(/:\d+$/, `:${RELAY_PORT + 1}`);
+    await relayed(agentOf(left), agentOf(right), ourLeft, ourRight, theirs);
+    await relayed(tsnetOf(left), agentOf(right), left.peer, ourRight, theirs);
+  });
+}
+
+let ports = 7200;
+
+/** Waits until both ends say that the relay at `address` carries them, and sends 20 MB through it. */
+async function relayed(from: Node, to: Node, sender: TrafficEnd, receiver: TrafficEnd, address: string): Promise<void> {
+  const what = `${from.name} to ${to.name}`;
+  const startedAt = performance.now();
+  let over = false;
+  const knocking = (async () => {
+    while (!over) {
+      await from.knock(to.ip);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  })();
+  const carriedBy = async (one: Node, other: Node) =>
+    (await one.peer(other.ip)).PeerRelay.startsWith(`${address}:vni:`);
+  try {
+    await until(
+      `${what} by ${address}`,
+      PATIENCE_MS,
+      async () => await carriedBy(from, to) && await carriedBy(to, from),
+      200,
+    ).catch(async (error) => {
+      const seen = [await from.peer(to.ip), await to.peer(from.ip)].map(({ CurAddr, PeerRelay, Relay }: GoJson) => ({
+        CurAddr,
+        PeerRelay,
+        Relay,
+      }));
+      throw new Error(`${error.message}: ${JSON.stringify(seen)}`);
+    });
+    const seconds = (performance.now() - startedAt) / 1000;
+    const port = ports++;
+    await receiver.listen({ kind: "sink", port });
+    const sent = await sender.dial({
+      addr: `${to.ip}:${port}`,
+      send: BYTES,
+      receive: -1,
+      seed: port,
+      timeoutMs: 60_000,
+    });
+    const taken = (await receiver.transfers("sink", 1)).find(({ local }) => local.endsWith(`:${port}`));
+    assert.deepEqual([sent.error, taken?.error], [undefined, undefined], what);
+    assert.equal(taken?.receivedSha256, seededSha256(port, BYTES), what);
+    assert.ok(await carriedBy(from, to), `${what} is relayed to the end`);
+    console.log(`  ${what}: relayed after ${seconds.toFixed(1)} s, ${(BYTES / 1000 / sent.ms).toFixed(1)} MB/s`);
+  } finally {
+    over = true;
+    await knocking;
+  }
+}
