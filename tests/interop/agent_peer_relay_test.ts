@@ -14,7 +14,8 @@ const BYTES = 20_000_000;
 const RELAY_PORT = 7777;
 const PATIENCE_MS = 45_000;
 
-const missing = labUnavailable() ?? ["nft", "nsenter"].map(programMissing).find((text) => text !== undefined);
+const missing = labUnavailable() ??
+  ["nft", "nsenter", "conntrack"].map(programMissing).find((text) => text !== undefined);
 const name = "agent: peer relays, ours and Tailscale's, between hard NATs";
 
 if (missing !== undefined) {
@@ -77,6 +78,24 @@ async function steps(
     assert.ok(sessions.Sessions.length >= 3);
   });
 
+  await t.step("our relay server refuses whom the packet filter grants nothing", async () => {
+    const everything = [{ SrcIPs: ["*"], DstPorts: [{ IP: "*", Ports: { First: 0, Last: 65535 } }] }];
+    const denied = async () => (await middle.agent.status()).Agent.Drops["relay-denied"] ?? 0;
+    assert.equal(await denied(), 0);
+    await world.control.rawMapResponse(middle.agent.name, { PacketFilter: everything });
+    await until("the relay has the filter without grants", 20_000, async () => {
+      return (await middle.agent.local(`whois?addr=${left.peerIp}`)).CapMap === null;
+    });
+    const [from, to] = [tsnetOf(left), agentOf(right)];
+    // Both believe that they may ask it, and do; the pairs before have their sessions already.
+    await until("the relay refused", PATIENCE_MS, async () => {
+      await from.knock(to.ip);
+      return await denied() > 0;
+    }, 300);
+    assert.ok(await from.knock(to.ip), "DERP carries them");
+    assert.deepEqual([(await from.peer(to.ip)).PeerRelay ?? "", (await to.peer(from.ip)).PeerRelay], ["", ""]);
+  });
+
   await t.step("killed while it carries a connection: DERP carries on", async () => {
     await ourRight.listen({ kind: "echo", port: 7301 });
     const flow = await ourLeft.flow({ addr: `${right.agentIp}:7301`, seed: 5, rate: 200_000 });
@@ -107,6 +126,26 @@ async function steps(
     const theirs = oursAddress.replace(/:\d+$/, `:${RELAY_PORT + 1}`);
     await relayed(agentOf(left), agentOf(right), ourLeft, ourRight, theirs);
     await relayed(tsnetOf(left), agentOf(right), left.peer, ourRight, theirs);
+  });
+
+  await t.step("left for a direct path as soon as there is one", async () => {
+    const port = ports++;
+    await ourRight.listen({ kind: "echo", port });
+    const flow = await ourLeft.flow({ addr: `${right.agentIp}:${port}`, seed: 6, rate: 100_000 });
+    const startedAt = performance.now();
+    for (const { site } of [left, right]) {
+      await site.routers[0].translate("easy");
+      await site.routers[0].namespace.must(["conntrack", "-F"]);
+    }
+    await until("both are direct", 60_000, async () => {
+      const [there, back] = [await left.agent.peer(right.agentIp), await right.agent.peer(left.agentIp)];
+      return there.CurAddr !== "" && back.CurAddr !== "" && there.PeerRelay === "" && back.PeerRelay === "";
+    }, 200);
+    const { sent, received } = await flow.end();
+    assert.equal(received, sent);
+    console.log(
+      `  NATs made easy: direct after ${((performance.now() - startedAt) / 1000).toFixed(1)} s, nothing lost`,
+    );
   });
 }
 
