@@ -1,6 +1,13 @@
 /**
- * Our data plane against others, on this machine: `deno task bench:dataplane [--quick] [--out DIR] [--rounds N]
- * [--seconds S] [--only NAME,…]`.
+ * Our data plane against others, on this machine:
+ *
+ *   deno task bench:dataplane [--quick] [--out DIR] [--rounds N] [--seconds S] [--only NAME,…] [--cells CELL,…]
+ *                             [--mtu 1280,1420] [--offloads on,off]
+ *
+ *   CELL    tcp    1 and 4 streams both ways, with CPU time of the ends
+ *           rates  the highest packet rates with less than 1% lost
+ *           pings  round trips idle, at 1 Gb/s and saturated
+ *           netmap round trips while a netmap of 10,000 peers is read
  *
  * ```
  *   namespace a ── veth ── namespace b        one such pair for each kind of end, and one for each interop cell
@@ -12,31 +19,20 @@
  */
 import { parseArgs } from "node:util";
 import { Lab, labUnavailable, programMissing } from "../tests/netlab/lab.ts";
-import type { LabLink, LabNamespace } from "../tests/netlab/lab.ts";
-import { findKinds, innerAddress, MTU } from "./dataplane/ends.ts";
-import type { Kind } from "./dataplane/ends.ts";
-import { memory, ping, pingSaturated, tcp, TCP_MODES } from "./dataplane/measure.ts";
-import type { PingSample, TcpSample, Tunnel } from "./dataplane/measure.ts";
-import { costTable, memoryTable, pingTable, ratioTable, tcpTable } from "./dataplane/tables.ts";
+import { sealingRate } from "./dataplane/ceiling.ts";
+import { CROWD_ACTIVE, CROWD_PEERS, findKinds } from "./dataplane/ends.ts";
+import { memory, PING_LOADS, pingUnder, tcp, TCP_MODES } from "./dataplane/measure.ts";
+import { plot } from "./dataplane/plot.ts";
+import { noSamples, RATE_SIZES } from "./dataplane/samples.ts";
+import type { NetmapSample, Samples } from "./dataplane/samples.ts";
+import { raise } from "./dataplane/site.ts";
+import type { Site } from "./dataplane/site.ts";
+import { costTable, netmapLine, pingTable, ratioTable, throughputTable } from "./dataplane/tables.ts";
 
-/** All samples of one tunnel with the veth's offloads on or off; index = round. */
-export interface Samples {
-  readonly tunnel: string;
-  readonly offloads: boolean;
-  readonly tcp: Record<string, TcpSample[]>;
-  readonly idle: PingSample[];
-  readonly saturated: PingSample[];
-  /** Of the client's end: before any load, and at the end. */
-  rssIdle: number;
-  rssLoaded: number;
-  rssPeak: number;
-}
-
-interface Site {
-  readonly tunnel: Tunnel;
-  readonly namespaces: readonly [LabNamespace, LabNamespace];
-  readonly link: LabLink;
-}
+const CELLS = ["tcp", "rates", "pings", "netmap"];
+/** --quick leaves out what the full run says better: the slower crypto, the crowd and the interop cells. */
+const QUICK_KINDS = ["agent", "wireguard-go", "wireguard-go-debian"];
+const NETMAP_PEERS = 10_000;
 
 const { values } = parseArgs({
   options: {
@@ -45,63 +41,66 @@ const { values } = parseArgs({
     rounds: { type: "string" },
     seconds: { type: "string" },
     only: { type: "string" },
+    cells: { type: "string" },
+    mtu: { type: "string" },
+    offloads: { type: "string" },
   },
 });
-const rounds = Number(values.rounds ?? (values.quick ? 3 : 9));
-const seconds = Number(values.seconds ?? (values.quick ? 1 : 5));
+const quick = values.quick === true;
+const list = (text: string | undefined, otherwise: string) => (text ?? otherwise).split(",");
+const rounds = Number(values.rounds ?? (quick ? 3 : 9));
+const seconds = Number(values.seconds ?? (quick ? 1 : 5));
+const burstSeconds = Math.min(seconds, quick ? 0.3 : 0.5);
+const pings = quick ? 100 : 300;
+const mtus = list(values.mtu, quick ? "1280" : "1280,1420").map(Number);
+const offloadModes = list(values.offloads, "on,off");
+const cells = new Set(list(values.cells, CELLS.join(",")));
 
-async function raise(lab: Lab, number: number, client: Kind, server: Kind): Promise<Site> {
-  const [a, b] = [lab.namespace(`${number}a`), lab.namespace(`${number}b`)];
-  const link = lab.link(a, "10.9.0.1/24", b, "10.9.0.2/24");
-  const ends = [
-    await client.start({ namespace: a, number: 1, remote: "10.9.0.2" }),
-    await server.start({ namespace: b, number: 2, remote: "10.9.0.1" }),
-  ] as const;
-  b.spawn(["iperf3", "-s"], { stdout: "null", stderr: "null" });
-  const name = client === server ? client.name : `${client.name} to ${server.name}`;
-  const up = await a.run(["ping", "-c", "3", "-i", "0.2", "-W", "2", innerAddress(2)]);
-  if (up.code !== 0) throw new Error(`${name}: no ping through the tunnel`);
-  return { tunnel: { name, client: a, ends }, namespaces: [a, b], link };
-}
-
-/** Super-packets cross a veth whole and flatter whoever makes them: off, the kernel cuts them as a wire would. */
-async function setOffloads({ namespaces: [a, b], link }: Site, on: boolean): Promise<void> {
-  for (const [namespace, device] of [[a, link.aDevice], [b, link.bDevice]] as const) {
-    for (const feature of ["tso", "gso", "gro", "tx-udp-segmentation"]) {
-      // A feature the device does not have stays as it is.
-      await namespace.run(["ethtool", "-K", device, feature, on ? "on" : "off"]);
-    }
-  }
-}
-
-async function measureAll(sites: readonly Site[], offloads: boolean): Promise<Samples[]> {
-  const all: Samples[] = sites.map(({ tunnel }) => ({
-    tunnel: tunnel.name,
-    offloads,
-    tcp: Object.fromEntries(TCP_MODES.map(({ name }) => [name, []])),
-    idle: [],
-    saturated: [],
-    rssIdle: memory(tunnel.ends[0]).rss,
-    rssLoaded: 0,
-    rssPeak: 0,
-  }));
+async function measureAll(sites: readonly Site[], mtu: number, offloads: boolean): Promise<Samples[]> {
+  const all = sites.map(({ name }) => noSamples(name, mtu, offloads));
+  for (const [i, { ends }] of sites.entries()) all[i].rssIdle = memory(ends[0]).rss;
   for (let round = 0; round < rounds; round++) {
     // Each goes first in turn, and every second round runs backwards.
     const order = sites.map((_, i) => (i + round) % sites.length);
     if (round % 2 === 1) order.reverse();
-    for (const mode of TCP_MODES) {
-      for (const i of order) all[i].tcp[mode.name].push(await tcp(sites[i].tunnel, mode, seconds));
+    if (cells.has("tcp")) {
+      for (const mode of TCP_MODES) {
+        for (const i of order) all[i].tcp[mode.name].push(await tcp(sites[i], mode, seconds));
+      }
     }
-    for (const i of order) all[i].idle.push(await ping(sites[i].tunnel, values.quick ? 100 : 300, 5));
-    for (const i of order) all[i].saturated.push(await pingSaturated(sites[i].tunnel, values.quick ? 100 : 300, 10));
-    console.error(`veth offloads ${offloads ? "on" : "off"}: round ${round + 1} of ${rounds}`);
+    // One round of these says enough for a quick look.
+    if (!quick || round === 0) {
+      for (const size of cells.has("rates") ? RATE_SIZES : []) {
+        for (const i of order) all[i].rates[size].push(await sites[i].rate.measure(size, burstSeconds));
+      }
+      for (const load of cells.has("pings") ? PING_LOADS : []) {
+        for (const i of order) all[i].pings[load].push(await pingUnder(load, sites[i], pings));
+      }
+    }
+    console.error(`MTU ${mtu}, veth offloads ${offloads ? "on" : "off"}: round ${round + 1} of ${rounds}`);
   }
-  for (const [i, { tunnel }] of sites.entries()) {
-    const { rss, peak } = memory(tunnel.ends[0]);
+  for (const [i, { ends }] of sites.entries()) {
+    const { rss, peak } = memory(ends[0]);
     all[i].rssLoaded = rss;
     all[i].rssPeak = peak;
   }
   return all;
+}
+
+/** The ends of `site` must take orders: an agent's do. */
+async function readNetmaps(site: Site): Promise<NetmapSample[]> {
+  const samples: NetmapSample[] = [];
+  const asked = site.ends[0].asked!;
+  for (let round = 0; round < (quick ? 1 : rounds); round++) {
+    let ms = 0;
+    const sample = await pingUnder("1 Gb/s", site, pings, async () => {
+      ms = JSON.parse(await asked.ask(`netmap ${NETMAP_PEERS}`)).ms;
+    });
+    samples.push({ ping: sample, ms });
+    // All of them go again, so that the next round's are new.
+    await asked.ask("netmap 0");
+  }
+  return samples;
 }
 
 function machine(): string {
@@ -109,45 +108,60 @@ function machine(): string {
   return `${model}, ${navigator.hardwareConcurrency} CPUs for both ends and iperf3; Linux ${Deno.osRelease()}`;
 }
 
+const unknown = [...cells].filter((cell) => !CELLS.includes(cell));
 const missing = labUnavailable() ??
-  ["iperf3", "ping", "ethtool"].map(programMissing).find((reason) => reason !== undefined);
+  ["iperf3", "ping", "ethtool"].map(programMissing).find((reason) => reason !== undefined) ??
+  (unknown.length > 0 ? `no cell ${unknown.join(", ")}: want some of ${CELLS.join(", ")}` : undefined);
 if (missing !== undefined) {
   console.error(`Cannot measure the data plane: ${missing}`);
   Deno.exit(1);
 }
 const found = await findKinds();
-// --quick leaves out what the full run says better: the slower crypto and the interop cells.
-const only = values.only?.split(",") ?? (values.quick ? ["agent", "wireguard-go", "wireguard-go-debian"] : undefined);
+const only = values.only?.split(",") ?? (quick ? QUICK_KINDS : undefined);
 const kinds = found.kinds.filter(({ name }) => only?.includes(name) ?? true);
-const [ours, ...theirs] = kinds;
+const [ours] = kinds;
 if (ours === undefined) throw new Error(`Cannot measure: --only names none of ${found.kinds.map((k) => k.name)}`);
+const modern = kinds.find(({ name }) => name === "wireguard-go");
 
-await using lab = await Lab.create();
-const sites: Site[] = [];
-for (const kind of kinds) sites.push(await raise(lab, sites.length, kind, kind));
-const modern = theirs.find(({ name }) => name === "wireguard-go");
-if (!values.quick && modern !== undefined && ours.name === "agent") {
-  for (const [client, server] of [[ours, modern], [modern, ours]]) {
-    sites.push(await raise(lab, sites.length, client, server));
-  }
-}
-
-console.log(`${machine()}\ninner MTU ${MTU}, ${rounds} rounds of ${seconds} s a mode`);
+const { provider, gigabytes } = sealingRate(mtus[0]);
+/** Gb/s when every byte is sealed once and opened once, and all CPUs do nothing else. */
+const ceiling = gigabytes * 8 * navigator.hardwareConcurrency / 2;
+console.log(`${machine()}\n${rounds} rounds of ${seconds} s a mode`);
+console.log(`ceiling: one CPU seals ${gigabytes.toFixed(2)} GB/s by ${provider}, so ${ceiling.toFixed(1)} Gb/s`);
 for (const kind of kinds) console.log(`  ${kind.name}: ${kind.version}`);
+console.log(`  agent-${CROWD_PEERS}-peers: as many configured, ${CROWD_ACTIVE} of them active`);
 for (const reason of found.missing) console.log(`  not measured: ${reason}`);
-const samples: Samples[] = [];
-for (const offloads of [true, false]) {
-  for (const site of sites) await setOffloads(site, offloads);
-  const group = await measureAll(sites, offloads);
-  samples.push(...group);
-  console.log(`\n== offloads of the veth ${offloads ? "on" : "off"}\n`);
-  console.log(
-    [tcpTable(group), ratioTable(group), costTable(group), pingTable(group), memoryTable(group)].join("\n\n"),
-  );
+
+const groups: Samples[][] = [];
+const netmaps: NetmapSample[] = [];
+for (const mtu of mtus) {
+  await using lab = await Lab.create();
+  const sites: Site[] = [];
+  for (const kind of kinds) sites.push(await raise(lab, sites.length, kind, kind, mtu));
+  if (!quick && modern !== undefined && ours.name === "agent") {
+    for (const [client, server] of [[ours, modern], [modern, ours]]) {
+      sites.push(await raise(lab, sites.length, client, server, mtu));
+    }
+  }
+  for (const mode of offloadModes) {
+    for (const site of sites) await site.setOffloads(mode === "on");
+    const group = await measureAll(sites, mtu, mode === "on");
+    groups.push(group);
+    console.log(`\n== inner MTU ${mtu}, offloads of the veth ${mode}\n`);
+    console.log(
+      [throughputTable(group, ceiling), ratioTable(group), costTable(group), pingTable(group)].join("\n\n"),
+    );
+  }
+  if (cells.has("netmap") && ours.name === "agent" && mtu === mtus[0]) {
+    netmaps.push(...await readNetmaps(sites[0]));
+    console.log(`\n${netmapLine(NETMAP_PEERS, netmaps)}`);
+  }
 }
 if (values.out !== undefined) {
   await Deno.mkdir(values.out, { recursive: true });
-  const report = { machine: machine(), mtu: MTU, rounds, seconds, kinds, missing: found.missing, samples };
+  const report = { machine: machine(), ceiling, rounds, seconds, kinds, missing: found.missing, groups, netmaps };
   await Deno.writeTextFile(`${values.out}/dataplane.json`, `${JSON.stringify(report, null, 1)}\n`);
-  console.log(`\nraw samples: ${values.out}/dataplane.json`);
+  await Deno.writeTextFile(`${values.out}/dataplane.svg`, plot(groups, machine()));
+  console.log(`\nraw samples: ${values.out}/dataplane.json; plot: ${values.out}/dataplane.svg`);
 }
+Deno.exit(0);

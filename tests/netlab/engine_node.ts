@@ -1,22 +1,28 @@
 /**
- * An engine by itself with a fixed peer: the data plane on a real TUN, without control, DERP or daemon.
+ * An engine by itself with fixed peers: the data plane on a real TUN, without control, DERP or daemon. Started by
+ * `startEngineNode` (engine_nodes.ts), which says what its one argument is.
  *
- * engine_node.ts SEED OWN_ADDRESS PEER_SEED PEER_ADDRESS PEER_ENDPOINT PORT
- * Prints one JSON line when it is ready; a line on standard input asks for the status; it ends with its input.
+ * Prints one JSON line when it is ready, and one for each line on standard input; it ends with its input.
+ *   status          the engine's status
+ *   netmap COUNT    reads a map response of COUNT more peers as the control client and the router would, and configures
+ *                   them: {"ms", "peers"}
  */
 import { startEngine } from "../../daemon/engine_host.ts";
-import { NodePrivate } from "../../base/keys.ts";
 import { parsePrefix } from "../../base/ip.ts";
+import type { PeerConfig } from "../../engine/config.ts";
 import { Netlink } from "../../ffi/netlink.ts";
 import { addAddress } from "../../ffi/rt_addr.ts";
 import { linkByName, setLink } from "../../ffi/rt_link.ts";
 import { addRoute, TABLE_MAIN } from "../../ffi/rt_route.ts";
+import { engineKey } from "./engine_nodes.ts";
+import type { EngineNodeConfig } from "./engine_nodes.ts";
+import { LineReader } from "./line_reader.ts";
+import { largeNetmap, readLargeNetmap } from "./large_netmap.ts";
 
-const [seed, own, peerSeed, peer, endpoint, port] = Deno.args;
-const keyOf = (text: string) => new NodePrivate(new Uint8Array(32).fill(Number(text)));
+const config: EngineNodeConfig = JSON.parse(Deno.args[0]);
 const engine = await startEngine({
   tunName: "agent0",
-  port: Number(port),
+  port: config.port,
   crypto: Deno.env.get("AGENT_CRYPTO"),
   onRefusedProvider: () => {},
   events: {
@@ -33,37 +39,55 @@ const engine = await startEngine({
 });
 const netlink = new Netlink();
 const link = linkByName(netlink, engine.tunName)!;
-setLink(netlink, link.index, { mtu: 1280, up: true });
-for (const text of own.split(",")) addAddress(netlink, link.index, parsePrefix(text)!);
-for (const text of peer.split(",")) {
+setLink(netlink, link.index, { mtu: config.mtu ?? 1280, up: true });
+for (const text of config.addresses) addAddress(netlink, link.index, parsePrefix(text)!);
+// Of a crowd only the first has a route: the others' packets are not for this node's kernel to send.
+for (const text of config.peers[0].addresses) {
   addRoute(netlink, { destination: parsePrefix(text)!, device: link.index, table: TABLE_MAIN });
 }
-engine.configure({
-  privateKey: keyOf(seed).reveal().toHex(),
-  addresses: own.split(","),
-  homeDerp: 0,
-  filter: {
-    rules: [{
-      sources: ["0.0.0.0/0", "::/0"],
-      destinations: ["0.0.0.0/0", "::/0"].map((prefix) => ({ prefix, first: 0, last: 65535 })),
-      protocols: [],
-    }],
-    local: own.split(","),
-    shieldsUp: false,
-  },
-  peers: [{
-    key: keyOf(peerSeed).public.hex,
-    disco: "",
-    allowedIps: peer.split(","),
-    endpoints: [endpoint],
-    derp: 0,
-    jailed: false,
-    addresses: peer.split(",").map((text) => text.split("/")[0]),
-    cap: 113,
-  }],
-});
+const peers: PeerConfig[] = config.peers.map(({ seed, addresses, endpoint }) => ({
+  key: engineKey(seed).public.hex,
+  disco: "",
+  allowedIps: addresses,
+  endpoints: endpoint === undefined ? [] : [endpoint],
+  derp: 0,
+  jailed: false,
+  addresses: addresses.map((text) => text.split("/")[0]),
+  cap: 113,
+}));
+
+function configure(more: readonly PeerConfig[]): void {
+  engine.configure({
+    privateKey: engineKey(config.seed).reveal().toHex(),
+    addresses: config.addresses,
+    homeDerp: 0,
+    filter: {
+      rules: [{
+        sources: ["0.0.0.0/0", "::/0"],
+        destinations: ["0.0.0.0/0", "::/0"].map((prefix) => ({ prefix, first: 0, last: 65535 })),
+        protocols: [],
+      }],
+      local: config.addresses,
+      shieldsUp: false,
+    },
+    peers: [...peers, ...more],
+  });
+}
+
+configure([]);
 console.log(JSON.stringify({ tun: engine.tunName, ports: engine.localPorts }));
-const reader = Deno.stdin.readable.getReader();
-while (!(await reader.read()).done) console.log(JSON.stringify(await engine.status()));
+const orders = new LineReader(Deno.stdin.readable);
+for (let line = await orders.read(); line !== undefined; line = await orders.read()) {
+  const [verb, count] = line.split(" ");
+  if (verb === "netmap") {
+    const bytes = largeNetmap(Number(count));
+    const startedAt = performance.now();
+    const more = readLargeNetmap(bytes, engineKey(config.seed));
+    configure(more);
+    console.log(JSON.stringify({ ms: Math.round(performance.now() - startedAt), peers: more.length }));
+  } else {
+    console.log(JSON.stringify(await engine.status()));
+  }
+}
 await engine.close();
 Deno.exit(0);

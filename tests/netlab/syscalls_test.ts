@@ -1,23 +1,15 @@
 import assert from "node:assert/strict";
+import { ENGINE_PORT, pairedNode, startEngineNode } from "./engine_nodes.ts";
+import { MEGABYTE, serveHashes, transfer } from "./hashed_transfer.ts";
 import { Lab, privilegedTest, programMissing } from "./lab.ts";
 import type { LabNamespace } from "./lab.ts";
 
-const NODE = new URL("./engine_node.ts", import.meta.url).pathname;
-const HASH = new URL("./tcp_hash.ts", import.meta.url).pathname;
-const deno = (script: string, ...args: string[]) => [Deno.execPath(), "run", "-A", script, ...args];
 const MEGABYTES = 100;
 /**
  * System calls for each megabyte of TCP, both ends together: about 130, half of them acknowledgements and polls. Without
  * one of TSO, GSO, GRO and coalescing a call or more for each packet is added, which is 800 a megabyte.
  */
 const MOST_PER_MEGABYTE = 180;
-
-async function firstLine(child: Deno.ChildProcess): Promise<string> {
-  const reader = child.stdout.getReader();
-  const { value } = await reader.read();
-  reader.releaseLock();
-  return new TextDecoder().decode(value).split("\n")[0];
-}
 
 /** The thread that moves packets: it alone reads the TUN. */
 function workerThread(pid: number): string {
@@ -52,19 +44,16 @@ privilegedTest(
     await using lab = await Lab.create();
     const a = lab.namespace("a"), b = lab.namespace("b");
     lab.link(a, "10.9.0.1/24", b, "10.9.0.2/24");
-    const piped = { stdin: "piped", stdout: "piped" } as const;
     const ends = [
-      a.spawn(deno(NODE, "1", "100.64.0.1/32", "2", "100.64.0.2/32", "10.9.0.2:41641", "41641"), piped),
-      b.spawn(deno(NODE, "2", "100.64.0.2/32", "1", "100.64.0.1/32", "10.9.0.1:41641", "41641"), piped),
+      (await startEngineNode(a, pairedNode(1, `10.9.0.2:${ENGINE_PORT}`))).node,
+      (await startEngineNode(b, pairedNode(2, `10.9.0.1:${ENGINE_PORT}`))).node,
     ];
-    for (const end of ends) await firstLine(end);
-    const server = b.spawn(deno(HASH, "serve", "0.0.0.0", "7000"), { stdout: "piped" });
-    assert.equal(await firstLine(server), "ready");
+    const server = await serveHashes(b);
     const counts = [
-      await countCalls(a, workerThread(ends[0].pid)),
-      await countCalls(b, workerThread(ends[1].pid)),
+      await countCalls(a, workerThread(ends[0].child.pid)),
+      await countCalls(b, workerThread(ends[1].child.pid)),
     ];
-    await a.must(deno(HASH, "ask", "100.64.0.2", "7000", String(MEGABYTES << 20), "0"));
+    await transfer(a, "100.64.0.2", MEGABYTES * MEGABYTE, 0);
     let total = 0;
     for (const [i, count] of counts.entries()) {
       const calls = await count();
@@ -74,7 +63,6 @@ privilegedTest(
     }
     console.log(`  ${(total / MEGABYTES).toFixed(0)} system calls a megabyte`);
     assert.ok(total > 0 && total / MEGABYTES < MOST_PER_MEGABYTE, `${total / MEGABYTES} system calls a megabyte`);
-    for (const child of [...ends, server]) await child.stdout.cancel();
-    for (const end of ends) await end.stdin.close();
+    for (const program of [...ends, server]) await program.end();
   },
 );

@@ -3,13 +3,23 @@
  *
  * tcp_hash.ts serve ADDRESS PORT            accepts for ever; each connection: `u32le receive, u32le send` byte counts,
  *                                           then takes and gives that many bytes at once and says what it took
- * tcp_hash.ts ask ADDRESS PORT UP DOWN      prints {"sent", "taken", "received", "ms"}: SHA-256 in hex of what we sent,
- *                                           of what the server took, of what we received
+ *                                           and ends with its input
+ * tcp_hash.ts ask ADDRESS PORT UP DOWN      prints {"sent", "taken", "received", "ms", "silenceMs"}: SHA-256 in hex of what
+ *                                           we sent, of what the server took, of what we received; the longest silence
  * The bytes are a fixed pattern, so both ends know the hash that must come out.
  */
 import { createHash } from "node:crypto";
 
 const CHUNK = 64 << 10;
+let movedAt = performance.now();
+let silenceMs = 0;
+/** Bytes moved: the silence before them is over. */
+function moved(): void {
+  const now = performance.now();
+  silenceMs = Math.max(silenceMs, now - movedAt);
+  movedAt = now;
+}
+
 const pattern = Uint8Array.from({ length: CHUNK }, (_, i) => (i * 7 + (i >> 8)) & 0xff);
 
 async function give(connection: Deno.Conn, bytes: number): Promise<string> {
@@ -18,6 +28,7 @@ async function give(connection: Deno.Conn, bytes: number): Promise<string> {
     const part = pattern.subarray(0, Math.min(left, CHUNK));
     hash.update(part);
     for (let at = 0; at < part.length;) at += await connection.write(part.subarray(at));
+    moved();
     left -= part.length;
   }
   return hash.digest("hex");
@@ -29,6 +40,7 @@ async function take(connection: Deno.Conn, bytes: number): Promise<string> {
   for (let left = bytes; left > 0;) {
     const count = await connection.read(buffer.subarray(0, Math.min(left, buffer.length)));
     if (count === null) throw new Error(`connection ended ${left} bytes early`);
+    moved();
     hash.update(buffer.subarray(0, count));
     left -= count;
   }
@@ -38,6 +50,10 @@ async function take(connection: Deno.Conn, bytes: number): Promise<string> {
 const [verb, hostname, port, up, down] = Deno.args;
 if (verb === "serve") {
   const listener = Deno.listen({ hostname, port: Number(port) });
+  (async () => {
+    for await (const _ of Deno.stdin.readable) continue;
+    Deno.exit(0);
+  })();
   console.log("ready");
   for await (const connection of listener) {
     (async () => {
@@ -55,6 +71,8 @@ if (verb === "serve") {
 } else {
   const connection = await Deno.connect({ hostname, port: Number(port) });
   const startedAt = performance.now();
+  moved();
+  silenceMs = 0;
   await connection.write(new Uint8Array(Uint32Array.of(Number(up), Number(down)).buffer));
   const [sent, received] = await Promise.all([give(connection, Number(up)), take(connection, Number(down))]);
   const taken = new Uint8Array(64);
@@ -65,6 +83,7 @@ if (verb === "serve") {
       taken: new TextDecoder().decode(taken),
       received,
       ms: Math.round(performance.now() - startedAt),
+      silenceMs: Math.round(silenceMs),
     }),
   );
   connection.close();

@@ -7,18 +7,24 @@
  *
  * All speak WireGuard with the same fixed keys, so any two can be joined.
  */
-import { NodePrivate } from "../../base/keys.ts";
 import { parsePrefix } from "../../base/ip.ts";
 import { addAddress } from "../../ffi/rt_addr.ts";
 import { linkByName, setLink } from "../../ffi/rt_link.ts";
 import { addRoute, TABLE_MAIN } from "../../ffi/rt_route.ts";
 import { buildLab } from "../../tests/interop/support/build.ts";
+import {
+  crowdAddress,
+  crowdSeed,
+  denoRun,
+  ENGINE_PORT,
+  engineKey,
+  pairedNode,
+  startEngineNode,
+} from "../../tests/netlab/engine_nodes.ts";
 import type { LabNamespace } from "../../tests/netlab/lab.ts";
+import { AskedProgram } from "../../tests/netlab/line_reader.ts";
 
-/** Inner MTU of all ends: the product's. */
-export const MTU = 1280;
-const PORT = 41641;
-const NODE = new URL("../../tests/netlab/engine_node.ts", import.meta.url).pathname;
+const CROWD = new URL("../../tests/netlab/crowd_program.ts", import.meta.url).pathname;
 const DEBIAN = "/usr/bin/wireguard-go";
 
 /** Where one end stands in its tunnel. */
@@ -28,12 +34,15 @@ export interface Place {
   readonly number: 1 | 2;
   /** Outer address of the other end. */
   readonly remote: string;
+  /** Inner MTU. */
+  readonly mtu: number;
 }
 
 /** A running end. */
 export interface End {
   readonly pid: number;
-  readonly device: string;
+  /** Answers orders, where the program of this end takes any (engine_node.ts). */
+  readonly asked?: AskedProgram;
 }
 
 /** A kind of end. */
@@ -42,6 +51,8 @@ export interface Kind {
   /** With its version, for the report. */
   readonly version: string;
   start(place: Place): Promise<End>;
+  /** To be called when both ends are up. */
+  populate?(place: Place): Promise<void>;
 }
 
 /** Inner address of end `number`. */
@@ -49,9 +60,18 @@ export function innerAddress(number: number): string {
   return `100.64.0.${number}`;
 }
 
+/** Peers configured and active in the crowded scene, the other end among them. */
+export const CROWD_PEERS = 1000;
+export const CROWD_ACTIVE = 50;
+
 /** What can be run here; `missing` names the others and says why. */
 export async function findKinds(): Promise<{ kinds: Kind[]; missing: string[] }> {
-  const kinds: Kind[] = [agent("agent", {}), agent("agent-wasm", { AGENT_CRYPTO: "wasm" })];
+  const kinds: Kind[] = [
+    agent("agent", {}),
+    agent("agent-wasm", { AGENT_CRYPTO: "wasm" }),
+    agent("agent-helper", { AGENT_CRYPTO_WORKERS: "1" }),
+    crowded(),
+  ];
   const missing: string[] = [];
   const lab = await buildLab();
   if (lab.kind === "ready") kinds.push(await modernWireGuard(lab.path));
@@ -65,59 +85,48 @@ export async function findKinds(): Promise<{ kinds: Kind[]; missing: string[] }>
   return { kinds, missing };
 }
 
-async function firstLine(child: Deno.ChildProcess): Promise<string> {
-  const reader = child.stdout.getReader();
-  const { value } = await reader.read();
-  reader.releaseLock();
-  return new TextDecoder().decode(value).split("\n")[0];
-}
-
 /** The engine of this tree. */
-function agent(name: string, env: Record<string, string>): Kind {
+function agent(name: string, env: Record<string, string>, crowd = 0): Kind {
   return {
     name,
     version: `Deno ${Deno.version.deno}`,
-    async start({ namespace, number, remote }) {
-      const other = 3 - number;
-      const addresses = (n: number) => `${innerAddress(n)}/32`;
-      const child = namespace.spawn(
-        [
-          Deno.execPath(),
-          "run",
-          "-A",
-          NODE,
-          String(number),
-          addresses(number),
-          String(other),
-          addresses(other),
-          `${remote}:${PORT}`,
-          String(PORT),
-        ],
-        { stdin: "piped", stdout: "piped", env },
-      );
-      const { tun } = JSON.parse(await firstLine(child));
-      return { pid: child.pid, device: tun };
+    async start({ namespace, number, remote, mtu }) {
+      const pair = pairedNode(number, `${remote}:${ENGINE_PORT}`, { mtu });
+      const more = Array.from({ length: crowd }, (_, i) => ({ seed: crowdSeed(i), addresses: [crowdAddress(i)] }));
+      const { node } = await startEngineNode(namespace, { ...pair, peers: [...pair.peers, ...more] }, env);
+      return { pid: node.child.pid, asked: node };
+    },
+  };
+}
+
+/** The same with many configured peers, of which some speak. Each end's crowd lives at the other end. */
+function crowded(): Kind {
+  return {
+    ...agent(`agent-${CROWD_PEERS}-peers`, {}, CROWD_PEERS - 1),
+    async populate({ namespace, number, remote }) {
+      const argv = denoRun(CROWD, String(CROWD_ACTIVE - 1), String(3 - number), `${remote}:${ENGINE_PORT}`);
+      await new AskedProgram(namespace.spawn(argv, { stdin: "piped", stdout: "piped" })).line();
     },
   };
 }
 
 /** wireguard-go's configuration (its cross-platform userspace interface). */
 function uapi({ number, remote }: Place): string {
-  const key = (n: number) => new NodePrivate(new Uint8Array(32).fill(n));
+  const key = (n: number) => engineKey(String(n));
   const other = 3 - number;
   return [
     `private_key=${key(number).reveal().toHex()}`,
-    `listen_port=${PORT}`,
+    `listen_port=${ENGINE_PORT}`,
     `public_key=${key(other).public.hex}`,
-    `endpoint=${remote}:${PORT}`,
+    `endpoint=${remote}:${ENGINE_PORT}`,
     `allowed_ip=${innerAddress(other)}/32`,
   ].map((line) => `${line}\n`).join("");
 }
 
-function address({ namespace, number }: Place, device: string): void {
+function address({ namespace, number, mtu }: Place, device: string): void {
   const { netlink } = namespace;
   const { index } = linkByName(netlink, device)!;
-  setLink(netlink, index, { mtu: MTU, up: true });
+  setLink(netlink, index, { mtu, up: true });
   addAddress(netlink, index, parsePrefix(`${innerAddress(number)}/32`)!);
   addRoute(netlink, {
     destination: parsePrefix(`${innerAddress(3 - number)}/32`)!,
@@ -133,14 +142,11 @@ async function modernWireGuard(lab: string): Promise<Kind> {
     version: /golang\.zx2c4\.com\/wireguard (\S+)/.exec(text)![1],
     async start(place) {
       const device = "wg0";
-      const argv = [lab, "wireguard", "--tun", device, "--mtu", String(MTU)];
-      const child = place.namespace.spawn(argv, { stdin: "piped", stdout: "piped" });
-      const writer = child.stdin.getWriter();
-      await writer.write(new TextEncoder().encode(`${uapi(place)}\n`));
-      writer.releaseLock();
-      await firstLine(child);
+      const argv = [lab, "wireguard", "--tun", device, "--mtu", String(place.mtu)];
+      const program = new AskedProgram(place.namespace.spawn(argv, { stdin: "piped", stdout: "piped" }));
+      await program.ask(uapi(place));
       address(place, device);
-      return { pid: child.pid, device };
+      return { pid: program.child.pid };
     },
   };
 }
@@ -167,7 +173,7 @@ async function debianWireGuard(): Promise<Kind> {
         }
       }
       address(place, device);
-      return { pid: child.pid, device };
+      return { pid: child.pid };
     },
   };
 }

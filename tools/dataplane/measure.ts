@@ -1,14 +1,7 @@
 /** Single measurements over a tunnel: TCP by iperf3, round trips by ping, and what the ends cost meanwhile. */
-import type { LabNamespace } from "../../tests/netlab/lab.ts";
 import type { End } from "./ends.ts";
 import { innerAddress } from "./ends.ts";
-
-/** One tunnel that is up: the client's end first. */
-export interface Tunnel {
-  readonly name: string;
-  readonly client: LabNamespace;
-  readonly ends: readonly [End, End];
-}
+import type { Site } from "./site.ts";
 
 /** TCP streams and their direction; `reverse` is from the server's end to the client's. */
 export interface TcpMode {
@@ -58,7 +51,7 @@ export function memory({ pid }: End): { rss: number; peak: number } {
 }
 
 /** One TCP run of `seconds`. The CPU time includes the start and end of the run. */
-export async function tcp({ client, ends }: Tunnel, mode: TcpMode, seconds: number): Promise<TcpSample> {
+export async function tcp({ client, ends }: Site, mode: TcpMode, seconds: number): Promise<TcpSample> {
   const before = ends.map(({ pid }) => cpuSeconds(pid));
   const args = ["-J", "-c", innerAddress(2), "-t", String(seconds), "-P", String(mode.streams)];
   if (mode.reverse) args.push("-R");
@@ -77,7 +70,7 @@ export async function tcp({ client, ends }: Tunnel, mode: TcpMode, seconds: numb
 }
 
 /** `count` pings, `intervalMs` apart. */
-export async function ping({ client }: Tunnel, count: number, intervalMs: number): Promise<PingSample> {
+export async function ping({ client }: Site, count: number, intervalMs: number): Promise<PingSample> {
   const args = ["-c", String(count), "-i", String(intervalMs / 1000), "-W", "2", innerAddress(2)];
   const { stdout } = await client.run(["ping", ...args], { timeout: count * intervalMs + 20_000 });
   const times = [...stdout.matchAll(/time=([\d.]+)/g)].map(([, ms]) => Number(ms)).sort((a, b) => a - b);
@@ -85,14 +78,37 @@ export async function ping({ client }: Tunnel, count: number, intervalMs: number
   return { p50: at(0.5), p99: at(0.99), max: at(1), lost: count - times.length };
 }
 
-/** Pings while four streams fill the tunnel. */
-export async function pingSaturated(tunnel: Tunnel, count: number, intervalMs: number): Promise<PingSample> {
-  const seconds = Math.ceil(count * intervalMs / 1000) + 1;
-  const load = tunnel.client.must(["iperf3", "-c", innerAddress(2), "-t", String(seconds), "-P", "4"], {
+/** What runs through the tunnel while pings are sent. */
+export type PingLoad = "idle" | "1 Gb/s" | "saturated";
+
+export const PING_LOADS: readonly PingLoad[] = ["idle", "1 Gb/s", "saturated"];
+
+const LOADS: Record<PingLoad, readonly string[] | undefined> = {
+  idle: undefined,
+  "1 Gb/s": ["-b", "1G"],
+  saturated: ["-P", "4"],
+};
+/** From the start of the load to the first ping, ms. */
+const LOAD_STARTS_MS = 700;
+
+/**
+ * `count` pings, 10 ms apart, under a load. `meanwhile` begins with the pings and must be done before the load ends.
+ */
+export async function pingUnder(
+  load: PingLoad,
+  site: Site,
+  count: number,
+  meanwhile: () => Promise<unknown> = () => Promise.resolve(),
+): Promise<PingSample> {
+  const intervalMs = 10;
+  const args = LOADS[load];
+  if (args === undefined) return await ping(site, count, intervalMs);
+  const seconds = Math.ceil((count * intervalMs + LOAD_STARTS_MS) / 1000) + 1;
+  const running = site.client.must(["iperf3", "-c", innerAddress(2), "-t", String(seconds), ...args], {
     timeout: seconds * 1000 + 20_000,
   });
-  await new Promise((resolve) => setTimeout(resolve, 700));
-  const sample = await ping(tunnel, count, intervalMs);
-  await load;
+  await new Promise((resolve) => setTimeout(resolve, LOAD_STARTS_MS));
+  const [sample] = await Promise.all([ping(site, count, intervalMs), meanwhile()]);
+  await running;
   return sample;
 }
