@@ -15,6 +15,7 @@ import { createTimestamps } from "../engine/wg/tai64n.ts";
 import { createArena } from "../ffi/arena.ts";
 import { selectProvider } from "../ffi/crypto_provider.ts";
 import { attachWake } from "../ffi/eventfd.ts";
+import { createCpuClock } from "../ffi/cpu_clock.ts";
 import { createPoll } from "../ffi/poll.ts";
 import { createAddrTable } from "../ffi/sockaddr.ts";
 import { createTun } from "../ffi/tun.ts";
@@ -91,6 +92,7 @@ function start(options: WorkerStart): void {
     drops: new DropCounters(),
     timestamp: createTimestamps(() => Date.now()),
     monotonic: () => performance.now(),
+    cpuTime: createCpuClock(arena),
     wall: () => Date.now(),
   });
   const facts: WorkerFacts = {
@@ -98,7 +100,7 @@ function start(options: WorkerStart): void {
     tunName: tun.name,
     localPorts: plane.localPorts,
     cryptoProvider: provider.name,
-    offloads: { ...tun.offloads, wasm: kernels.name === "wasm" },
+    offloads: plane.offloads,
   };
   scope.postMessage({ kind: "ready", facts, refused: tried.filter(({ failure }) => failure !== undefined) });
   // The message leaves before this thread blocks for good.

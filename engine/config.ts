@@ -134,10 +134,26 @@ export interface PingOutcome {
   readonly derp: number;
 }
 
+/** How long the worker's turns took since it began (dataplane/turn_watch.ts). */
+export interface TurnCounts {
+  readonly turns: number;
+  /** Turns of more than 5 ms of the worker's own CPU time, garbage collection included. */
+  readonly longByCpu: number;
+  /** Turns of more than 5 ms by the clock: those above, and those in which the machine did something else. */
+  readonly longByWall: number;
+  readonly longestCpuMs: number;
+  readonly longestWallMs: number;
+}
+
 /** Counters and facts of the data plane. */
 export interface EngineStatus {
   readonly cryptoProvider: string;
+  /**
+   * What the kernel does for us now: `csum`, `tso`, `uso` of the TUN, `gso`, `gro` of all UDP sockets; and `wasm`, that the
+   * kernels are WebAssembly.
+   */
   readonly offloads: Readonly<Record<string, boolean>>;
+  readonly turns: TurnCounts;
   readonly drops: Readonly<Record<string, number>>;
   /** Packets and bytes by path: `direct_ipv4`, `direct_ipv6`, `peer_relay_ipv4`, `peer_relay_ipv6`, `derp`. */
   readonly paths: Readonly<Record<string, { rxPackets: number; rxBytes: number; txPackets: number; txBytes: number }>>;

@@ -47,6 +47,7 @@ const SYMBOLS = {
   mount: { parameters: [BUF, BUF, BUF, U64, BUF], result: I32 },
   umount2: { parameters: [BUF, I32], result: I32 },
   // the machine and its users
+  clock_gettime: { parameters: [I32, PTR], result: I32 },
   uname: { parameters: [BUF], result: I32 },
   getpwnam_r: { parameters: [BUF, BUF, BUF, U64, BUF], result: I32 },
   getpwuid_r: { parameters: [U32, BUF, BUF, U64, BUF], result: I32 },

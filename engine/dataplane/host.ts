@@ -17,7 +17,7 @@ import { configCommands } from "../diff.ts";
 import type { DerpPacket, Engine, EngineEvents } from "../engine.ts";
 import type { WakePort } from "../ports.ts";
 import { decodeDerp, decodeJson, encodeDerpHeader, encodeJson, keyBytes, RECORD_DERP, RECORD_JSON } from "./records.ts";
-import type { Command, WorkerEvent } from "./records.ts";
+import type { Command, StatusTotals, WorkerEvent } from "./records.ts";
 import type { Ring } from "./ring.ts";
 import { fromHex, toHex } from "../../base/bytes.ts";
 
@@ -125,7 +125,7 @@ export class EngineHost implements Engine {
   status(): Promise<EngineStatus> {
     const id = this.#nextId++;
     return new Promise((resolve) => {
-      if (this.#closed) return resolve(this.#statusOf([], { drops: {}, paths: {} }));
+      if (this.#closed) return resolve(this.#statusOf([], this.#nothing));
       this.#statuses.set(id, { peers: [], resolve });
       this.#send({ kind: "status", id });
     });
@@ -145,7 +145,7 @@ export class EngineHost implements Engine {
     await this.#reading;
     clearInterval(this.#alive);
     for (const resolve of this.#pings.values()) resolve(undefined);
-    for (const { resolve, peers } of this.#statuses.values()) resolve(this.#statusOf(peers, { drops: {}, paths: {} }));
+    for (const { resolve, peers } of this.#statuses.values()) resolve(this.#statusOf(peers, this.#nothing));
   }
 
   #send(command: Command): void {
@@ -215,8 +215,13 @@ export class EngineHost implements Engine {
     }
   }
 
-  #statusOf(peers: readonly PeerStatus[], totals: Pick<EngineStatus, "drops" | "paths">): EngineStatus {
-    const { cryptoProvider, offloads } = this.#options.facts;
-    return { cryptoProvider, offloads, peers, ...totals };
+  /** What a worker that is gone says. */
+  get #nothing(): StatusTotals {
+    const turns = { turns: 0, longByCpu: 0, longByWall: 0, longestCpuMs: 0, longestWallMs: 0 };
+    return { drops: {}, paths: {}, offloads: this.#options.facts.offloads, turns };
+  }
+
+  #statusOf(peers: readonly PeerStatus[], totals: StatusTotals): EngineStatus {
+    return { cryptoProvider: this.#options.facts.cryptoProvider, peers, ...totals };
   }
 }

@@ -13,7 +13,7 @@ import { parseAddrPort, parseIp, parsePrefix } from "../../base/ip.ts";
 import type { AddrPort } from "../../base/ip.ts";
 import { NodePrivate, NodePublic } from "../../base/keys.ts";
 import type { DiscoPrivate, RandomBytes } from "../../base/keys.ts";
-import type { FilterRuleConfig, PeerConfig, PeerStatus, PingOutcome } from "../config.ts";
+import type { EngineStatus, FilterRuleConfig, PeerConfig, PeerStatus, PingOutcome } from "../config.ts";
 import { compileFilter } from "../filter/filter.ts";
 import { FlowCache } from "../filter/flows.ts";
 import { encapsulate, GENEVE_WIREGUARD } from "../geneve.ts";
@@ -37,6 +37,7 @@ import type { Command, WorkerEvent } from "./records.ts";
 import type { Ring } from "./ring.ts";
 import { Sender } from "./sender.ts";
 import { Transmit } from "./transmit.ts";
+import { TurnWatch } from "./turn_watch.ts";
 import { buildPing, buildPong, parseTsmp } from "./tsmp.ts";
 
 /** Longest time commands may take of one turn, ms: a large netmap must not delay packets. */
@@ -70,6 +71,8 @@ export interface PlaneOptions {
   readonly timestamp: () => Uint8Array;
   /** Monotonic ms, the engine's only clock. */
   readonly monotonic: () => number;
+  /** CPU time of the thread that runs the plane, ms. */
+  readonly cpuTime: () => number;
   /** Unix ms, for what people read. */
   readonly wall: () => number;
 }
@@ -82,6 +85,7 @@ export class Plane {
   readonly #paths = new PathCounters();
   readonly #flows = new FlowCache();
   readonly #pings = new TsmpPings();
+  readonly #watch: TurnWatch;
   readonly #sender: Sender;
   readonly #transmit: Transmit;
   readonly #receive: Receive;
@@ -102,6 +106,7 @@ export class Plane {
     const { arena, kernels, addrs, tun, provider, drops, events, random, disco } = options;
     this.#now = options.monotonic();
     this.#sweepAt = this.#now + SWEEP_MS;
+    this.#watch = new TurnWatch(options.cpuTime);
     const layout = reserveLayout(arena);
     const paths = this.#paths;
     this.#sender = new Sender({
@@ -169,6 +174,18 @@ export class Plane {
     return { udp4: this.#udp4?.port ?? 0, udp6: this.#udp6?.port ?? 0 };
   }
 
+  /** As `EngineStatus.offloads`: a socket may lose its own while it lives. */
+  get offloads(): EngineStatus["offloads"] {
+    const { tun, kernels } = this.#options;
+    const sockets = [this.#udp4, this.#udp6].filter((socket) => socket !== undefined);
+    return {
+      ...tun.offloads,
+      gso: sockets.every(({ offloads }) => offloads.gso),
+      gro: sockets.every(({ offloads }) => offloads.gro),
+      wasm: kernels.name === "wasm",
+    };
+  }
+
   /** Moves packets until it is told to stop. */
   run(): void {
     while (!this.#stopped) this.turn(this.#timeout());
@@ -179,6 +196,7 @@ export class Plane {
     const { poll, wake, monotonic } = this.#options;
     const ready = poll.wait(timeoutMs);
     this.#now = monotonic();
+    this.#watch.begin(this.#now);
     this.#transmit.beginTurn();
     if ((ready & 1) !== 0) wake.drain();
     if ((ready & 1) !== 0 || this.#backlog) this.#runCommands();
@@ -190,6 +208,7 @@ export class Plane {
     this.#runTimers();
     this.#transmit.endTurn(this.#now);
     this.#sender.flush();
+    this.#watch.end(monotonic());
   }
 
   /** Closes what `openSockets` opened; the TUN is its creator's. */
@@ -446,6 +465,10 @@ export class Plane {
     }
     this.#emit({ kind: "status-peers", id, peers });
     const drops = this.#options.drops.snapshot() as Record<string, number>;
-    this.#emit({ kind: "status", id, totals: { drops, paths: this.#paths.snapshot() } });
+    this.#emit({
+      kind: "status",
+      id,
+      totals: { drops, paths: this.#paths.snapshot(), offloads: this.offloads, turns: this.#watch.snapshot() },
+    });
   }
 }

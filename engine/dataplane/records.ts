@@ -6,6 +6,7 @@
  */
 import { fromHex, fromUtf8, toHex, utf8 } from "../../base/bytes.ts";
 import type {
+  EngineStatus,
   FilterRuleConfig,
   LocalEndpoint,
   PeerConfig,
@@ -52,10 +53,7 @@ export type Command =
   | { readonly kind: "stop" };
 
 /** The part of the status that is not per peer. */
-export interface StatusTotals {
-  readonly drops: Readonly<Record<string, number>>;
-  readonly paths: Readonly<Record<string, { rxPackets: number; rxBytes: number; txPackets: number; txBytes: number }>>;
-}
+export type StatusTotals = Pick<EngineStatus, "drops" | "paths" | "offloads" | "turns">;
 
 /** Worker to main thread. */
 export type WorkerEvent =

@@ -35,6 +35,7 @@ const ENGINE: EngineStatus = {
   offloads: { csum: true },
   drops: { "filter-acl": 2, decrypt: 3, "no-route": 4 },
   paths: { direct_ipv4: { rxPackets: 1, rxBytes: 2, txPackets: 3, txBytes: 4 } },
+  turns: { turns: 9, longByCpu: 1, longByWall: 2, longestCpuMs: 6.5, longestWallMs: 12.25 },
   peers: [{
     key: PEER.Key.slice(8),
     currentAddress: "192.0.2.1:1",

@@ -16,6 +16,7 @@ const IDLE: EngineStatus = {
   offloads: { csum: false, tso: false, uso: false },
   drops: {},
   paths: { direct_ipv4: { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0 } },
+  turns: { turns: 0, longByCpu: 0, longByWall: 0, longestCpuMs: 0, longestWallMs: 0 },
   peers: [],
 };
 

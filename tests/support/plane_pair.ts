@@ -87,6 +87,7 @@ export class PlaneNode {
       random: random.bytes,
       timestamp: createTimestamps(() => WALL + now()),
       monotonic: now,
+      cpuTime: () => 0,
       wall: () => WALL + now(),
     });
   }

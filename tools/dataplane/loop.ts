@@ -166,6 +166,7 @@ export class LoopEnd {
       random,
       timestamp: createTimestamps(() => Date.now()),
       monotonic: () => performance.now(),
+      cpuTime: () => performance.now(),
       wall: () => Date.now(),
     });
     const key = (n: number) => new NodePrivate(new Uint8Array(32).fill(n));
