@@ -3,6 +3,7 @@
  * to stop. From then on this thread never returns to its event loop.
  */
 import { randomBytes } from "node:crypto";
+import { parentPort } from "node:worker_threads";
 import { DropCounters } from "../base/drops.ts";
 import { DiscoPrivate } from "../base/keys.ts";
 import type { RandomBytes } from "../base/keys.ts";
@@ -44,11 +45,8 @@ export type WorkerMessage =
   | { readonly kind: "failed"; readonly message: string }
   | { readonly kind: "stopped" };
 
-const scope = self as unknown as {
-  onmessage: ((event: MessageEvent<WorkerStart>) => void) | null;
-  postMessage(message: WorkerMessage): void;
-  close(): void;
-};
+const daemon = parentPort!;
+const say = (message: WorkerMessage) => daemon.postMessage(message);
 
 const random: RandomBytes = (length) => new Uint8Array(randomBytes(length));
 
@@ -102,29 +100,29 @@ function start(options: WorkerStart): void {
     cryptoProvider: provider.name,
     offloads: plane.offloads,
   };
-  scope.postMessage({ kind: "ready", facts, refused: tried.filter(({ failure }) => failure !== undefined) });
+  say({ kind: "ready", facts, refused: tried.filter(({ failure }) => failure !== undefined) });
   // The message leaves before this thread blocks for good.
   setTimeout(() => {
     try {
       plane.run();
       plane.close();
       tun.close();
-      scope.postMessage({ kind: "stopped" });
+      say({ kind: "stopped" });
     } catch (error) {
-      scope.postMessage({
+      say({
         kind: "failed",
         message: error instanceof Error ? error.stack ?? error.message : String(error),
       });
     }
-    scope.close();
+    daemon.close();
   }, 0);
 }
 
-scope.onmessage = ({ data }) => {
+daemon.on("message", (data: WorkerStart) => {
   try {
     start(data);
   } catch (error) {
-    scope.postMessage({ kind: "failed", message: error instanceof Error ? error.message : String(error) });
-    scope.close();
+    say({ kind: "failed", message: error instanceof Error ? error.message : String(error) });
+    daemon.close();
   }
-};
+});

@@ -1,4 +1,5 @@
 /** Starts the data-plane worker and hands out the engine the daemon works with. */
+import { Worker } from "node:worker_threads";
 import { workerUrl } from "../base/worker_url.ts";
 import { ARENA_BYTES } from "../engine/dataplane/layout.ts";
 import { EngineHost } from "../engine/dataplane/host.ts";
@@ -13,6 +14,13 @@ const COMMAND_RING = 8 << 20;
 const EVENT_RING = 8 << 20;
 /** The packet buffers, and what the ports reserve beside them (address table, message headers). */
 const ARENA = ARENA_BYTES + (16 << 20);
+
+/**
+ * Bound of the worker's young generation, MB, in place of V8's 48. The packet path allocates next to nothing, so it is
+ * commands that fill it: 10,000 peers of a netmap in one go, all of which survive. Each collection copies what survived,
+ * and packets wait: 30 ms by default, under one with this.
+ */
+const YOUNG_GENERATION_MB = 3;
 
 /** What the daemon decides about its engine. */
 export interface StartEngineOptions {
@@ -31,7 +39,10 @@ export function startEngine(options: StartEngineOptions): Promise<Engine> {
   const commands = Ring.allocate(COMMAND_RING);
   const events = Ring.allocate(EVENT_RING);
   const wake = createWake();
-  const worker = new Worker(workerUrl("dataplane"), { type: "module" });
+  // Of Node's kind, because Deno's own cannot be told about memory.
+  const worker = new Worker(workerUrl("dataplane"), {
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+  });
   const stopped = Promise.withResolvers<void>();
   return new Promise((resolve, reject) => {
     let engine: Engine | undefined;
@@ -42,7 +53,7 @@ export function startEngine(options: StartEngineOptions): Promise<Engine> {
       if (engine === undefined) reject(new Error(message));
       else options.events.failed(new Error(message));
     };
-    worker.onmessage = ({ data }: MessageEvent<WorkerMessage>) => {
+    worker.on("message", (data: WorkerMessage) => {
       switch (data.kind) {
         case "ready":
           for (const { name, failure } of data.refused) options.onRefusedProvider(name, failure);
@@ -62,11 +73,8 @@ export function startEngine(options: StartEngineOptions): Promise<Engine> {
           wake.close();
           return stopped.resolve();
       }
-    };
-    worker.onerror = (event) => {
-      event.preventDefault();
-      fail(event.message);
-    };
+    });
+    worker.on("error", (error: Error) => fail(error.message));
     const start: WorkerStart = {
       tunName: options.tunName,
       port: options.port,

@@ -40,8 +40,8 @@ import { Transmit } from "./transmit.ts";
 import { TurnWatch } from "./turn_watch.ts";
 import { buildPing, buildPong, parseTsmp } from "./tsmp.ts";
 
-/** Longest time commands may take of one turn, ms: a large netmap must not delay packets. */
-const COMMAND_BUDGET_MS = 1;
+/** Longest time commands may take of one turn, ms: a large netmap must not delay packets, which wait two or three turns. */
+const COMMAND_BUDGET_MS = 0.2;
 /** Relayed packets that may wait in the event ring before they are dropped, so that events still fit. */
 const EVENT_RESERVE = 256 << 10;
 /** Peers in one status record. */
