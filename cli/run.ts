@@ -42,6 +42,10 @@ const VERBS: Readonly<Record<string, Entry>> = {
   whois: { summary: "Tell who has a Tailscale address", load: async () => (await import("./whois.ts")).whois },
   lock: { summary: "Manage Tailnet Lock", load: async () => (await import("./lock.ts")).lock },
   wait: { summary: "Wait until the node is connected", load: async () => (await import("./wait.ts")).wait },
+  debug: {
+    summary: "Look into the running daemon",
+    load: async () => (await import("./debug.ts")).debug,
+  },
   version: { summary: "Print the version", load: async () => (await import("./version.ts")).version },
 };
 

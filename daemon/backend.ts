@@ -632,6 +632,7 @@ export class Backend {
       keyExpired: this.#keyExpired,
       online: this.#online,
       udp4: this.datapath.engine.localPorts.udp4 !== 0,
+      refusedProviders: this.datapath.engine.refusedProviders,
       relays: { map: this.#netmap?.derpMap, home: this.datapath.homeDerp, ...this.datapath.relayStatus() },
     }, this.now);
   }

@@ -83,13 +83,16 @@ class SystemError extends Error {
 async function openEngine(flags: DaemonFlags, inbox: EngineInbox, log: Log): Promise<Engine> {
   const { startEngine } = await import("./engine_host.ts");
   try {
-    return await startEngine({
+    const engine = await startEngine({
       tunName: flags.tun,
       port: flags.port,
       events: inbox.events,
       crypto: Deno.env.get("AGENT_CRYPTO"),
-      onRefusedProvider: (name, failure) => log.warn(`crypto provider ${name} cannot be used: ${failure}`),
     });
+    for (const { name, failure } of engine.refusedProviders) {
+      log.warn(`crypto provider ${name} cannot be used: ${failure}`);
+    }
+    return engine;
   } catch (cause) {
     const text = cause instanceof Error ? cause.message : String(cause);
     const hint = Deno.uid() === 0 ? "" : "; the daemon has to run as root";

@@ -37,11 +37,7 @@ export interface WorkerStart {
 
 /** What the worker says. */
 export type WorkerMessage =
-  | {
-    readonly kind: "ready";
-    readonly facts: WorkerFacts;
-    readonly refused: readonly { name: string; failure: string }[];
-  }
+  | { readonly kind: "ready"; readonly facts: WorkerFacts }
   | { readonly kind: "failed"; readonly message: string }
   | { readonly kind: "stopped" };
 
@@ -98,9 +94,10 @@ function start(options: WorkerStart): void {
     tunName: tun.name,
     localPorts: plane.localPorts,
     cryptoProvider: provider.name,
+    refusedProviders: tried,
     offloads: plane.offloads,
   };
-  say({ kind: "ready", facts, refused: tried.filter(({ failure }) => failure !== undefined) });
+  say({ kind: "ready", facts });
   // The message leaves before this thread blocks for good.
   setTimeout(() => {
     try {

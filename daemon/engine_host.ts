@@ -30,8 +30,6 @@ export interface StartEngineOptions {
   readonly events: EngineEvents;
   /** `AGENT_CRYPTO`: forces a crypto provider by name. */
   readonly crypto: string | undefined;
-  /** Told when a faster crypto provider could not be used. */
-  readonly onRefusedProvider: (name: string, failure: string) => void;
 }
 
 /** The engine, running. @throws Error with a text for the operator when TUN, sockets or crypto cannot be had. */
@@ -56,7 +54,6 @@ export function startEngine(options: StartEngineOptions): Promise<Engine> {
     worker.on("message", (data: WorkerMessage) => {
       switch (data.kind) {
         case "ready":
-          for (const { name, failure } of data.refused) options.onRefusedProvider(name, failure);
           engine = new EngineHost({
             facts: data.facts,
             commands,

@@ -38,6 +38,7 @@ export type WarningCode =
   | "agent-key-expired"
   | "agent-routing"
   | "agent-accept-routes-off"
+  | "agent-slow-crypto"
   | "agent-not-implemented";
 
 const WARNABLES: Readonly<Record<WarningCode, Warnable>> = {
@@ -139,6 +140,13 @@ const WARNABLES: Readonly<Record<WarningCode, Warnable>> = {
     severity: "low",
     title: "Routes not accepted",
     text: () => "Some peers are advertising routes but --accept-routes is false",
+  },
+  "agent-slow-crypto": {
+    severity: "low",
+    title: "Slower encryption",
+    text: ({ name, failure }) =>
+      `The fastest implementation of ChaCha20-Poly1305, ${name}, cannot be used: ${failure}. A slower one is in use; ` +
+      "install OpenSSL 3 (libcrypto.so.3), or name the one you want in AGENT_CRYPTO.",
   },
   "agent-not-implemented": {
     severity: "low",

@@ -182,6 +182,27 @@ function lockMetrics({ condition, enforced, rejected, headAge, confirmedAge }: L
   ];
 }
 
+function engineMetrics({ offloads, turns }: EngineStatus): string[] {
+  const seconds = (ms: number) => ms / 1000;
+  return [
+    metric(
+      "agent_offload",
+      "gauge",
+      "What the kernel and the kernels in WebAssembly do for the data plane",
+      Object.entries(offloads).map(([offload, used]) => [{ offload }, used ? 1 : 0]),
+    ),
+    metric("agent_worker_turns_total", "counter", "Turns of the data plane's worker", [[{}, turns.turns]]),
+    metric("agent_worker_long_turns_total", "counter", "Turns of more than 5 ms, by CPU time and by the clock", [
+      [{ by: "cpu" }, turns.longByCpu],
+      [{ by: "wall" }, turns.longByWall],
+    ]),
+    metric("agent_worker_longest_turn_seconds", "gauge", "The longest turn so far, by CPU time and by the clock", [
+      [{ by: "cpu" }, seconds(turns.longestCpuMs)],
+      [{ by: "wall" }, seconds(turns.longestWallMs)],
+    ]),
+  ];
+}
+
 /** Metrics for whoever may write: the above and how the program itself fares. */
 export function allMetrics(input: MetricsInput): string {
   const provider = input.engine?.cryptoProvider ?? "";
@@ -191,6 +212,7 @@ export function allMetrics(input: MetricsInput): string {
       crypto_provider: provider,
     }, 1]]),
     metric("agent_peers", "gauge", "Peers the data plane knows", [[{}, input.peers]]),
+    ...(input.engine === undefined ? [] : engineMetrics(input.engine)),
     ...lockMetrics(input.lock),
     metric("agent_bus_watchers", "gauge", "Watchers of the notification bus", [[{}, input.watchers]]),
     metric(

@@ -1,4 +1,5 @@
 /** The warnings that follow from the node's state alone, brought up to date whenever somebody looks. */
+import type { RefusedProvider } from "../engine/engine.ts";
 import { isDown } from "./backend_state.ts";
 import type { BackendState } from "./backend_state.ts";
 import { updateRelayHealth } from "./derp_health.ts";
@@ -16,6 +17,8 @@ export interface NodeFacts {
   readonly online: boolean;
   /** A UDP socket for IPv4 is bound. */
   readonly udp4: boolean;
+  /** Crypto providers that could not be used, the fastest first. */
+  readonly refusedProviders: readonly RefusedProvider[];
   readonly relays: Omit<RelayFacts, "wanted">;
 }
 
@@ -28,6 +31,8 @@ export function updateNodeHealth(health: Health, facts: NodeFacts, now: number):
   health.set("no-udp4-bind", up && !facts.udp4, now);
   if (!prefs.WantRunning || online) health.clear("not-in-map-poll");
   else if (up) health.warnOnce("not-in-map-poll", now);
+  const [refused] = facts.refusedProviders;
+  health.set("agent-slow-crypto", refused !== undefined, now, refused && { ...refused });
   const settings = settingsWithoutEffect(prefs);
   health.set("agent-not-implemented", settings !== "" && prefs.WantRunning, now, { settings });
   updateRelayHealth(health, { ...facts.relays, wanted: up && online }, now);

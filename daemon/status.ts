@@ -164,6 +164,7 @@ export function statusJson(input: StatusInput, peers: boolean): Json {
       Offloads: engine?.offloads ?? {},
       Drops: engine?.drops ?? {},
       Paths: engine?.paths ?? {},
+      Turns: engine?.turns ?? {},
     },
   };
 }

@@ -36,6 +36,12 @@ export interface EngineEvents {
   failed(error: Error): void;
 }
 
+/** A crypto provider that was passed over, and why. */
+export interface RefusedProvider {
+  readonly name: string;
+  readonly failure: string;
+}
+
 /** The running engine. */
 export interface Engine {
   /** Own node's disco public key, 64 hex digits. */
@@ -43,6 +49,8 @@ export interface Engine {
   /** UDP ports bound, 0 where a family is absent. */
   readonly localPorts: { readonly udp4: number; readonly udp6: number };
   readonly tunName: string;
+  /** Faster crypto providers than the one in use that could not be used; none where the operator chose one. */
+  readonly refusedProviders: readonly RefusedProvider[];
   /** Replaces the configuration; only differences reach the worker. */
   configure(config: EngineConfig): void;
   /** Own endpoints, for CallMeMaybe. */

@@ -14,7 +14,7 @@ import type {
   RelaySessionConfig,
 } from "../config.ts";
 import { configCommands } from "../diff.ts";
-import type { DerpPacket, Engine, EngineEvents } from "../engine.ts";
+import type { DerpPacket, Engine, EngineEvents, RefusedProvider } from "../engine.ts";
 import type { WakePort } from "../ports.ts";
 import { decodeDerp, decodeJson, encodeDerpHeader, encodeJson, keyBytes, RECORD_DERP, RECORD_JSON } from "./records.ts";
 import type { Command, StatusTotals, WorkerEvent } from "./records.ts";
@@ -32,6 +32,7 @@ export interface WorkerFacts {
   readonly tunName: string;
   readonly localPorts: { readonly udp4: number; readonly udp6: number };
   readonly cryptoProvider: string;
+  readonly refusedProviders: readonly RefusedProvider[];
   readonly offloads: Readonly<Record<string, boolean>>;
 }
 
@@ -50,6 +51,7 @@ export interface HostOptions {
 export class EngineHost implements Engine {
   readonly discoKey: string;
   readonly tunName: string;
+  readonly refusedProviders: readonly RefusedProvider[];
   readonly #options: HostOptions;
   readonly #backlog: Uint8Array[] = [];
   readonly #pings = new Map<number, (outcome: PingOutcome | undefined) => void>();
@@ -67,6 +69,7 @@ export class EngineHost implements Engine {
     this.#options = options;
     this.discoKey = options.facts.discoKey;
     this.tunName = options.facts.tunName;
+    this.refusedProviders = options.facts.refusedProviders;
     this.#localPorts = options.facts.localPorts;
     this.#reading = this.#readEvents();
   }

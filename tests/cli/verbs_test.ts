@@ -246,3 +246,32 @@ Deno.test("version names client and daemon", async () => {
   assert.equal(JSON.parse(ran[2].out).daemonLong, "0.1.0");
   assert.equal(ran[3].out, ran[0].out);
 });
+
+Deno.test("debug dataplane shows provider, offloads, turns, paths and drops", async () => {
+  const Agent = {
+    TUN: "agent0",
+    CryptoProvider: "wasm",
+    Offloads: { csum: true, tso: true, uso: false },
+    Drops: { decrypt: 3, "no-route": 0 },
+    Paths: { direct_ipv4: { rxPackets: 1, rxBytes: 2, txPackets: 3, txBytes: 4 } },
+    Turns: { turns: 9, longByCpu: 1, longByWall: 2, longestCpuMs: 6.5, longestWallMs: 12.25 },
+  };
+  const answers = { "GET status": () => answer({ ...status({}), Agent }) };
+  const lines = ["debug dataplane", "debug dataplane --json", "debug", "debug nothing"];
+  const { ran: [text, json, none, unknown] } = await runAll(lines, answers);
+  assert.equal(
+    text.out,
+    `device       agent0
+crypto       wasm
+offloads     csum tso
+not used     uso
+turns        9, over 5 ms: 1 by CPU time, 2 by the clock
+longest      6.50 ms of CPU time, 12.25 ms by the clock
+direct_ipv4  1 packets (2 bytes) in, 3 (4 bytes) out
+drop         decrypt 3
+`,
+  );
+  assert.deepEqual(JSON.parse(json.out), Agent);
+  assert.deepEqual([none.code, unknown.code], [2, 2]);
+  assert.match(unknown.err, /^unknown debug command "nothing"/);
+});

@@ -28,6 +28,12 @@ Deno.test("Health is silent about what follows from something worse", () => {
   assert.deepEqual(health.strings(0), ["This node is stopped."]);
 });
 
+Deno.test("Health warns of a slower crypto provider with the reason", () => {
+  const health = new Health();
+  health.warn("agent-slow-crypto", 0, { name: "libcrypto-fast", failure: "libcrypto.so.3 is not there" });
+  assert.match(health.strings(0)[0], /libcrypto-fast, cannot be used: libcrypto.so.3 is not there/);
+});
+
 Deno.test("Health.changed() speaks once a change", () => {
   const health = new Health();
   assert.deepEqual(health.changed(0), { Warnings: null });

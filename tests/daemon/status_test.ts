@@ -132,6 +132,7 @@ Deno.test("statusJson() without peers leaves their users out too", () => {
 Deno.test("statusJson() says which crypto provider is in use and what was dropped", () => {
   const { Agent } = json();
   assert.deepEqual([Agent.CryptoProvider, Agent.Drops["filter-acl"], Agent.TUN], ["libcrypto-fast", 2, "agent0"]);
+  assert.deepEqual([Agent.Offloads.csum, Agent.Turns.longByCpu], [true, 1]);
 });
 
 Deno.test("userMetrics() and allMetrics() are Prometheus text with Tailscale's names", () => {
@@ -156,7 +157,10 @@ Deno.test("userMetrics() and allMetrics() are Prometheus text with Tailscale's n
   const all = allMetrics(input);
   assert.match(all, /^agent_info\{version="1\.2\.3",crypto_provider="libcrypto-fast"\} 1$/m);
   assert.match(all, /^agent_dropped_packets_total\{reason="no-route"\} 4$/m);
-  for (const line of all.split("\n")) assert.match(line, /^(|# (TYPE|HELP) \w+ .+|\w+(\{[^}]*\})? \d+)$/);
+  assert.match(all, /^agent_offload\{offload="csum"\} 1$/m);
+  assert.match(all, /^agent_worker_long_turns_total\{by="cpu"\} 1$/m);
+  assert.match(all, /^agent_worker_longest_turn_seconds\{by="wall"\} 0\.01225$/m);
+  for (const line of all.split("\n")) assert.match(line, /^(|# (TYPE|HELP) \w+ .+|\w+(\{[^}]*\})? \d+(\.\d+)?)$/);
 });
 
 Deno.test("parseWhoIsQuery() reads addresses, ports and keys", () => {

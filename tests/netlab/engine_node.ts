@@ -24,7 +24,6 @@ const engine = await startEngine({
   tunName: "agent0",
   port: config.port,
   crypto: Deno.env.get("AGENT_CRYPTO"),
-  onRefusedProvider: () => {},
   events: {
     derpSend: () => {},
     stunReceived: () => {},

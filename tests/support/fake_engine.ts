@@ -8,7 +8,7 @@ import type {
   RelayRequest,
   RelaySessionConfig,
 } from "../../engine/config.ts";
-import type { DerpPacket, Engine, EngineEvents } from "../../engine/engine.ts";
+import type { DerpPacket, Engine, EngineEvents, RefusedProvider } from "../../engine/engine.ts";
 
 /** What an engine that has seen nothing says. */
 const IDLE: EngineStatus = {
@@ -25,6 +25,7 @@ export class FakeEngine implements Engine {
   readonly discoKey = "d1".repeat(32);
   readonly localPorts = { udp4: 41641, udp6: 0 };
   readonly tunName = "fake0";
+  readonly refusedProviders: RefusedProvider[] = [];
   readonly configs: EngineConfig[] = [];
   readonly stunSent: { to: string; payload: Uint8Array }[] = [];
   readonly derpPackets: DerpPacket[] = [];

@@ -1,0 +1,23 @@
+/** `debug`: verbs that look into the running daemon. Their output is for people and may change. */
+import { dataplane } from "./debug/dataplane.ts";
+import { UsageError } from "./exit_codes.ts";
+import type { Verb } from "./verb.ts";
+
+/** One file of `debug/` each. */
+const VERBS: Readonly<Record<string, Verb & { readonly summary: string }>> = { dataplane };
+
+export const debug: Verb = {
+  help: `Usage: {program} debug COMMAND [flags]
+
+${Object.entries(VERBS).map(([name, { summary }]) => `  ${name.padEnd(13)}${summary}`).join("\n")}
+
+What these print is for people and may change from version to version.
+`,
+  async run(args, context) {
+    const [name, ...rest] = args;
+    if (name === undefined || !Object.hasOwn(VERBS, name)) {
+      throw new UsageError(name === undefined ? "debug needs a command" : `unknown debug command "${name}"`);
+    }
+    return await VERBS[name].run(rest, context);
+  },
+};
