@@ -111,7 +111,6 @@ function start(options: WorkerStart): void {
         message: error instanceof Error ? error.stack ?? error.message : String(error),
       });
     }
-    daemon.close();
   }, 0);
 }
 
@@ -120,6 +119,5 @@ daemon.on("message", (data: WorkerStart) => {
     start(data);
   } catch (error) {
     say({ kind: "failed", message: error instanceof Error ? error.message : String(error) });
-    daemon.close();
   }
 });
