@@ -11,7 +11,7 @@ export const ACCEPT_RISK_FLAG = {
 } as const;
 
 /** Risks there are. */
-export type Risk = "lose-ssh";
+export type Risk = "lose-ssh" | "one-signer";
 
 /** Whether the person sits at the other end of an SSH connection from a Tailscale address. */
 export function isSshOverTailscale(sshClient: string | undefined = Deno.env.get("SSH_CLIENT")): boolean {

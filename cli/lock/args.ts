@@ -1,7 +1,11 @@
-/** Keys and secrets on the command line: `tlpub:<hex>[?votes]`, `disablement:<hex>`. Source: cli.parseTLArgs. */
+/**
+ * Keys and secrets on the command line: `tlpub:<hex>[?votes]`, `disablement:<hex>`, `nodekey:<hex>`, `file:<path>`.
+ * Source: cli.parseTLArgs, cli.runTailnetLockSign.
+ */
 import { fromHex, toBase64, toHex } from "../../base/bytes.ts";
+import { NodePublic } from "../../base/keys.ts";
 import { LockPublic } from "../../base/lock_key.ts";
-import { CliError } from "../exit_codes.ts";
+import { CliError, UsageError } from "../exit_codes.ts";
 
 /** A key to trust, and its votes. */
 export interface KeyArg {
@@ -65,4 +69,29 @@ export function keyJson({ key, votes, meta }: KeyArg): Record<string, unknown> {
 /** `tlpub:<hex>` of a key ID. */
 export function tlpub(bytes: Uint8Array): string {
   return `tlpub:${toHex(bytes)}`;
+}
+
+/** The words of a command line, read from files where they say so. @throws CliError */
+export function readWords(args: readonly string[]): string[] {
+  return args.map((arg) => {
+    if (!arg.startsWith("file:")) return arg;
+    try {
+      return Deno.readTextFileSync(arg.slice(5)).trim();
+    } catch (cause) {
+      throw new CliError(`Cannot read ${arg.slice(5)}: ${(cause as Error).message}`, undefined, { cause });
+    }
+  });
+}
+
+/** A node to sign: its key, and the lock key that may rotate it on. @throws UsageError, CliError */
+export function parseNode(words: readonly string[]): { readonly nodeKey: NodePublic; readonly rotation?: LockPublic } {
+  if (words.length === 0 || words.length > 2) {
+    throw new UsageError("usage: tailscale lock sign <node-key> [<rotation-key>]");
+  }
+  const nodeKey = NodePublic.parse(words[0]);
+  if (nodeKey === undefined) throw new CliError("decoding node-key: want nodekey:<64 hex digits>");
+  if (words.length === 1) return { nodeKey };
+  const rotation = LockPublic.parse(words[1]);
+  if (rotation === undefined) throw new CliError("decoding rotation-key: want tlpub:<64 hex digits>");
+  return { nodeKey, rotation };
 }

@@ -1,77 +1,36 @@
-/** `lock log`: the chain of AUMs, newest first, as text and as JSON of schema 1. Source: cli.nlDescribeUpdate, tslockjsonv1. */
-import { fromBase64, toHex } from "../../base/bytes.ts";
-import { Aum } from "../../tka/aum.ts";
-import { aumHashOf } from "../../tka/aum_hash.ts";
+/**
+ * `lock log`: the chain of AUMs, newest first. Piped or as JSON of schema 1 it is what Tailscale prints; on a terminal it is
+ * drawn with the branches that lost. Source: cli.nlDescribeUpdate, jsonoutput.PrintTailnetLockLogJSONV1.
+ */
+import { toHex } from "../../base/bytes.ts";
+import type { Aum } from "../../tka/aum.ts";
 import { aumKindName } from "../../tka/aum_kind.ts";
 import type { Key } from "../../tka/key.ts";
 import { keyKindName } from "../../tka/key.ts";
-import { CliError } from "../exit_codes.ts";
+import { CliError, EXIT_OK } from "../exit_codes.ts";
+import { LocalApiError } from "../local_client.ts";
+import type { LocalClient } from "../local_client.ts";
+import { colourWanted, print } from "../terminal.ts";
 import { tlpub } from "./args.ts";
+import { chainText } from "./chain_text.ts";
+import type { ChainLinkJson } from "./chain_text.ts";
+import { goJson, JSON_FLAG, lockStatus, metaV1, refusedAs, requireSchema, withJsonVersion } from "./command.ts";
+import type { Run } from "./command.ts";
+import { decodeUpdate, updateText } from "./update.ts";
+import type { UpdateJson } from "./update.ts";
 
-/** Go's `ipnstate.TailnetLockUpdate`. */
-export interface UpdateJson {
-  readonly Hash: readonly number[];
-  readonly Change: string;
-  readonly Raw: string;
-}
-
-/** @throws CliError when the AUM is not the one it is said to be. */
-export function decodeUpdate({ Hash, Raw }: UpdateJson): Aum {
-  const aum = Aum.decode(fromBase64(Raw) ?? new Uint8Array(0));
-  const said = aumHashOf(Uint8Array.from(Hash));
-  if (aum.hash !== said) throw new CliError(`incorrect AUM hash: got ${aum.hash}, want ${said}`);
-  return aum;
-}
-
-/** As Go prints a map. */
-function metaText(meta: ReadonlyMap<string, string>): string {
-  return `map[${[...meta].sort(([a], [b]) => a < b ? -1 : 1).map(([name, value]) => `${name}:${value}`).join(" ")}]`;
-}
-
-function keyLines(key: Key, indent: string): string[] {
-  return [
-    `${indent}Type: ${keyKindName(key.kind)}`,
-    `${indent}KeyID: ${tlpub(key.public ?? new Uint8Array(0))}`,
-    ...(key.meta === undefined ? [] : [`${indent}Metadata: ${metaText(key.meta)}`]),
-  ];
-}
-
-/** One update, with a blank line behind it. */
-export function updateText(aum: Aum, colour: boolean): string {
-  const name = aumKindName(aum.kind);
-  const head = `update ${aum.hash} (${name})`;
-  const lines = [colour ? `\x1b[33m${head}\x1b[0m` : head];
-  const keyId = `KeyID: ${tlpub(aum.keyId ?? new Uint8Array(0))}`;
-  switch (name) {
-    case "add-key":
-      if (aum.key !== undefined) lines.push(...keyLines(aum.key, ""));
-      break;
-    case "remove-key":
-      lines.push(keyId);
-      break;
-    case "update-key":
-      lines.push(keyId);
-      if (aum.votes !== undefined) lines.push(`Votes: ${aum.votes}`);
-      if (aum.meta !== undefined) lines.push(`Metadata: ${metaText(aum.meta)}`);
-      break;
-    case "checkpoint":
-      lines.push("Disablement values:");
-      for (const value of aum.state?.disablementValues ?? []) lines.push(` - ${toHex(value ?? new Uint8Array(0))}`);
-      lines.push("Keys:");
-      for (const key of aum.state?.keys ?? []) lines.push(...keyLines(key, "  "));
-      break;
-    default:
-      lines.push(`Raw: ${toHex(aum.bytes)}`);
-  }
-  return `${lines.join("\n")}\n\n`;
-}
+export const LOG_FLAGS = {
+  json: JSON_FLAG,
+  limit: { type: "number", help: "max number of updates to list", fallback: 50 },
+  graph: { type: "boolean", help: "draw the chain with the branches that lost (default on a terminal)" },
+} as const;
 
 function keyV1(key: Key): Record<string, unknown> {
   return {
     Kind: keyKindName(key.kind),
     Votes: Number(key.votes),
     Public: tlpub(key.public ?? new Uint8Array(0)),
-    ...(key.meta && { Meta: Object.fromEntries(key.meta) }),
+    ...(key.meta && key.meta.size > 0 && { Meta: metaV1(key.meta) }),
   };
 }
 
@@ -96,7 +55,7 @@ function aumV1(aum: Aum): Record<string, unknown> {
       },
     }),
     ...(aum.votes !== undefined && { Votes: Number(aum.votes) }),
-    ...(aum.meta && { Meta: Object.fromEntries(aum.meta) }),
+    ...(aum.meta && { Meta: metaV1(aum.meta) }),
     ...(aum.signatures.length > 0 && {
       Signatures: aum.signatures.map(({ keyId, signature }) => ({
         KeyID: tlpub(keyId ?? new Uint8Array(0)),
@@ -115,3 +74,35 @@ export function logV1(aums: readonly Aum[]): Record<string, unknown> {
   }));
   return { SchemaVersion: "1", Messages };
 }
+
+/** The chain with its branches; undefined from Tailscale's daemon, which does not tell of them. */
+async function chainOf(client: LocalClient, limit: number): Promise<readonly ChainLinkJson[] | undefined> {
+  try {
+    return await client.json<readonly ChainLinkJson[]>("GET", `agent/lock/chain?limit=${limit}`);
+  } catch (error) {
+    if (error instanceof LocalApiError && error.status === 404) return undefined;
+    throw error;
+  }
+}
+
+export const log: Run = async (args, { client }) => {
+  const { values, given } = withJsonVersion(LOG_FLAGS, args);
+  if (!(await lockStatus(client)).Enabled) throw new CliError("Tailnet Lock is not enabled");
+  const { json, limit } = values;
+  if (json === "" && (given.has("graph") ? values.graph : Deno.stdout.isTerminal())) {
+    const chain = await chainOf(client, limit);
+    if (chain !== undefined) {
+      print(chainText(chain, colourWanted()));
+      return EXIT_OK;
+    }
+  }
+  const updates = await refusedAs("error", client.json<UpdateJson[] | null>("GET", `tka/log?limit=${limit}`));
+  const aums = (updates ?? []).map(decodeUpdate);
+  if (json !== "") {
+    requireSchema(json);
+    print(goJson(logV1(aums)));
+  } else {
+    for (const aum of aums) print(updateText(aum, colourWanted()));
+  }
+  return EXIT_OK;
+};

@@ -1,26 +1,24 @@
-/** `lock status`: the state of the lock as text, and as JSON of schema 1. Source: cli.printTailnetLockStatus, tslockjsonv1. */
-import { fromBase64, toHex } from "../../base/bytes.ts";
+/**
+ * `lock status`: the state of the lock as text, and as JSON of schema 1. Source: cli.runTailnetLockStatus,
+ * jsonoutput.PrintTailnetLockStatusJSONV1. `--all` adds every node, in the JSON as `AllNodes`, which is ours.
+ */
+import { toHex } from "../../base/bytes.ts";
 import { LockPublic } from "../../base/lock_key.ts";
 import { aumHashOf } from "../../tka/aum_hash.ts";
 import { nodeKeySignatureText, sigKindName } from "../../tka/node_key_signature.ts";
-import type { NodeKeySignature } from "../../tka/node_key_signature.ts";
-import { columns } from "../terminal.ts";
+import { WARN_KEYS } from "../../tka/limits.ts";
+import { EXIT_OK, UsageError } from "../exit_codes.ts";
+import { print } from "../terminal.ts";
+import { goJson, JSON_FLAG, lockStatus, metaV1, requireSchema, withJsonVersion } from "./command.ts";
+import type { Run } from "./command.ts";
+import { allNodesText, allNodesV1, lockNodes } from "./nodes.ts";
+import { signatureOf } from "./signature.ts";
 import type { LockStatus, PeerJson, SignatureJson } from "./types.ts";
 
-function bytes(text: string | null): Uint8Array | undefined {
-  return text === null ? undefined : fromBase64(text);
-}
-
-function signatureOf(json: SignatureJson): NodeKeySignature {
-  const fields = {
-    pubkey: bytes(json.Pubkey),
-    keyId: bytes(json.KeyID),
-    signature: bytes(json.Signature),
-    nested: json.Nested === null ? undefined : signatureOf(json.Nested),
-    wrappingPubkey: bytes(json.WrappingPubkey),
-  };
-  return { kind: json.SigKind, ...fields };
-}
+export const STATUS_FLAGS = {
+  json: JSON_FLAG,
+  all: { type: "boolean", help: "show every node: who signed it, how, and why it is kept out" },
+} as const;
 
 function cliKey(nlpub: string): string {
   return LockPublic.parse(nlpub)?.cliString() ?? nlpub;
@@ -61,30 +59,15 @@ export function statusText(status: LockStatus, program: string): string {
     }
   }
   const { Agent } = status;
+  const keys = (status.TrustedKeys ?? []).length;
+  if (Agent !== undefined && keys >= WARN_KEYS) {
+    out.push("", `Warning: ${keys} of 512 keys are trusted; '${program} lock prune' retires those of used auth keys.`);
+  }
   if (Agent !== undefined && Agent.Reason !== "") {
     out.push("", `Condition: ${Agent.Condition}, since ${Agent.Since}: ${Agent.Reason}`);
     if (Agent.Remedy !== "") out.push(`What to do: ${Agent.Remedy}`);
   }
   return `${out.join("\n")}\n`;
-}
-
-/** Every node with the state of its signature, ours. */
-export function allNodesText(status: LockStatus): string {
-  const why = new Map((status.Agent?.Rejected ?? []).map(({ NodeKey, Why }) => [NodeKey, Why]));
-  const row = (peer: PeerJson, word: string) => [
-    peer.Name.replace(/\.$/, ""),
-    (peer.TailscaleIPs ?? [])[0] ?? "",
-    word,
-    peer.NodeKey,
-  ];
-  const kind = (peer: PeerJson) => `signed (${sigKindName(peer.NodeKeySignature.SigKind)})`;
-  const rows = [
-    ...(status.VisiblePeers ?? []).map((peer) =>
-      row(peer, peer.NodeKeySignature.SigKind === 0 ? "outside the lock" : kind(peer))
-    ),
-    ...(status.FilteredPeers ?? []).map((peer) => row(peer, `LOCKED OUT: ${why.get(peer.NodeKey) ?? ""}`)),
-  ];
-  return rows.length === 0 ? "" : `${columns([["NODE", "ADDRESS", "LOCK", "NODE KEY"], ...rows])}\n`;
 }
 
 function base64Url(data: Uint8Array | undefined): string {
@@ -103,9 +86,14 @@ function signatureV1(json: SignatureJson): Record<string, unknown> {
   };
 }
 
+/** Go writes a list that nobody added to as null. */
+function listOrNull<T>(list: readonly T[]): readonly T[] | null {
+  return list.length === 0 ? null : list;
+}
+
 function peerV1(peer: PeerJson): Record<string, unknown> {
   const { Name, StableID, TailscaleIPs, NodeKey } = peer;
-  return { ID: StableID, DNSName: Name, TailscaleIPs: TailscaleIPs ?? [], NodeKey };
+  return { ID: StableID, DNSName: Name, TailscaleIPs: listOrNull(TailscaleIPs ?? []), NodeKey };
 }
 
 /** `--json=1`. */
@@ -121,18 +109,33 @@ export function statusV1(status: LockStatus): Record<string, unknown> {
     ...head,
     ...(status.Head !== null && { Head: aumHashOf(Uint8Array.from(status.Head)) }),
     NodeKeySigned: status.NodeKeySigned,
-    ...(status.NodeKeySignature !== null && { NodeKeySignature: signatureV1(status.NodeKeySignature) }),
-    TrustedKeys: (status.TrustedKeys ?? []).map(({ Kind, Votes, Key, Metadata }) => ({
+    NodeKeySignature: status.NodeKeySignature === null ? null : signatureV1(status.NodeKeySignature),
+    TrustedKeys: listOrNull((status.TrustedKeys ?? []).map(({ Kind, Votes, Key, Metadata }) => ({
       Kind,
       Votes,
       Public: cliKey(Key),
-      ...(Metadata && { Meta: Metadata }),
-    })),
-    VisiblePeers: (status.VisiblePeers ?? []).map((peer) => ({
+      ...(Metadata && Object.keys(Metadata).length > 0 && { Meta: metaV1(Object.entries(Metadata)) }),
+    }))),
+    VisiblePeers: listOrNull((status.VisiblePeers ?? []).map((peer) => ({
       ...peerV1(peer),
       NodeKeySignature: signatureV1(peer.NodeKeySignature),
-    })),
-    FilteredPeers: (status.FilteredPeers ?? []).map(peerV1),
+    }))),
+    FilteredPeers: listOrNull((status.FilteredPeers ?? []).map(peerV1)),
     ...(status.StateID !== 0 && { State: status.StateID }),
   };
 }
+
+export const status: Run = async (args, { client, program }) => {
+  const { values, rest } = withJsonVersion(STATUS_FLAGS, args);
+  if (rest.length > 0) throw new UsageError(`${program} lock status: unexpected argument`);
+  const seen = await lockStatus(client);
+  const nodes = values.all ? await lockNodes(client, seen) : undefined;
+  if (values.json !== "") {
+    requireSchema(values.json);
+    print(goJson({ ...statusV1(seen), ...(nodes && { AllNodes: allNodesV1(nodes), Agent: seen.Agent }) }));
+  } else {
+    print(statusText(seen, program));
+    if (nodes !== undefined) print(`\n${allNodesText(nodes, seen)}`);
+  }
+  return EXIT_OK;
+};

@@ -38,7 +38,27 @@ export interface AgentLockJson {
   readonly ConfirmedByControl: string | null;
   readonly LockRequired: boolean;
   readonly LockPins: readonly string[];
-  readonly Rejected: readonly { readonly Name: string; readonly NodeKey: string; readonly Why: string }[];
+}
+
+/** What the lock says of a node: `agent/lock/nodes`. */
+export interface LockNodeJson {
+  readonly Name: string;
+  readonly StableID: string;
+  readonly TailscaleIPs: readonly string[];
+  readonly NodeKey: string;
+  readonly Tags: readonly string[];
+  /** Login name; "" when not known. */
+  readonly User: string;
+  /** It is the node that was asked. */
+  readonly Self: boolean;
+  /**
+   * "signed"; "outside": of another tailnet, it gets no WireGuard; "unsigned"; "untrusted": its signature does not hold;
+   * "replaced": its key is an old one; "closed": this node lets nobody pass.
+   */
+  readonly Verdict: "signed" | "outside" | "unsigned" | "untrusted" | "replaced" | "closed";
+  /** Why it is kept out; "" for one that is not. */
+  readonly Why: string;
+  readonly NodeKeySignature: SignatureJson;
 }
 
 export interface LockStatus {
