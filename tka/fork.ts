@@ -14,13 +14,27 @@ import { compareAumHashes } from "./aum_hash.ts";
 import { AUM_KIND } from "./aum_kind.ts";
 import type { State } from "./state.ts";
 
+/** Which of the three rules decides between two children. */
+export type ForkRule = "votes" | "removal" | "hash";
+
+const removes = (aum: Aum) => aum.kind === AUM_KIND.REMOVE_KEY;
+
+/** @param state at the parent of both. */
+export function forkRule(a: Aum, b: Aum, state: State): ForkRule {
+  if (aumWeight(a, state) !== aumWeight(b, state)) return "votes";
+  return removes(a) !== removes(b) ? "removal" : "hash";
+}
+
 /** True when `a` goes before `b`. */
 function beats(a: Aum, b: Aum, state: State): boolean {
-  const byWeight = aumWeight(a, state) - aumWeight(b, state);
-  if (byWeight !== 0n) return byWeight > 0n;
-  const removes = (aum: Aum) => aum.kind === AUM_KIND.REMOVE_KEY;
-  if (removes(a) !== removes(b)) return removes(a);
-  return compareAumHashes(a.hash, b.hash) < 0;
+  switch (forkRule(a, b, state)) {
+    case "votes":
+      return aumWeight(a, state) > aumWeight(b, state);
+    case "removal":
+      return removes(a);
+    case "hash":
+      return compareAumHashes(a.hash, b.hash) < 0;
+  }
 }
 
 /** The child that continues the chain; undefined when there is none. @param state at the parent. */

@@ -23,6 +23,12 @@ const FLAGS = {
   },
   "stun-listen": { type: "string", value: "ADDR", help: "UDP address of STUN, or off (default :3478)" },
   "magic-dns-domain": { type: "string", value: "NAME", help: "suffix of all node names", fallback: "tailnet.internal" },
+  "lock-init": {
+    type: "string",
+    value: "WHO",
+    help: "who may lock the tailnet: any, none, or users, tag:NAME, node:NAME",
+    fallback: "operator",
+  },
   "key-expiry": { type: "string", value: "TIME", help: "life of node keys: 180d, 24h, never", fallback: "180d" },
 } as const satisfies FlagTable;
 
@@ -92,6 +98,7 @@ export async function serve(args: readonly string[]): Promise<number> {
     stunListen: given(values["stun-listen"]),
     magicDnsDomain: values["magic-dns-domain"],
     keyExpiryMs: parseLife("key-expiry", values["key-expiry"]),
+    lockInit: values["lock-init"],
     peerUid,
     log: (line) => log.info(line),
   });

@@ -6,6 +6,7 @@ import { fromHex, toBase64, toHex } from "../../base/bytes.ts";
 import { NodePublic } from "../../base/keys.ts";
 import { LockPublic } from "../../base/lock_key.ts";
 import { CliError, UsageError } from "../exit_codes.ts";
+import type { Program } from "../local_client.ts";
 
 /** A key to trust, and its votes. */
 export interface KeyArg {
@@ -84,9 +85,12 @@ export function readWords(args: readonly string[]): string[] {
 }
 
 /** A node to sign: its key, and the lock key that may rotate it on. @throws UsageError, CliError */
-export function parseNode(words: readonly string[]): { readonly nodeKey: NodePublic; readonly rotation?: LockPublic } {
+export function parseNode(
+  words: readonly string[],
+  program: Program,
+): { readonly nodeKey: NodePublic; readonly rotation?: LockPublic } {
   if (words.length === 0 || words.length > 2) {
-    throw new UsageError("usage: tailscale lock sign <node-key> [<rotation-key>]");
+    throw new UsageError(`usage: ${program} lock sign <node-key> [<rotation-key>]`);
   }
   const nodeKey = NodePublic.parse(words[0]);
   if (nodeKey === undefined) throw new CliError("decoding node-key: want nodekey:<64 hex digits>");

@@ -55,8 +55,8 @@ export const wrap: Run = async (args, { client }) => {
   return EXIT_OK;
 };
 
-const signNode: Run = async (words, { client }) => {
-  const { nodeKey, rotation } = parseNode(words);
+const signNode: Run = async (words, { client, program }) => {
+  const { nodeKey, rotation } = parseNode(words, program);
   const RotationPublic = rotation === undefined ? null : toBase64(rotation.bytes);
   try {
     await refusedAs("error", client.text("POST", "tka/sign", { NodeKey: nodeKey.toString(), RotationPublic }));
@@ -77,7 +77,7 @@ export const sign: Run = async (args, context) => {
   const forms = ["key", "submit", "all-unsigned"].filter((name) => given.has(name));
   if (forms.length > 1) throw new UsageError(`--${forms[0]} and --${forms[1]} cannot go together`);
   if (given.has("submit")) return await submit(values.submit, rest, context);
-  if (given.has("key")) return await signOffline(values, readWords(rest));
+  if (given.has("key")) return await signOffline(values, readWords(rest), context.program);
   for (const name of ["in", "out"]) {
     if (given.has(name)) throw new UsageError(`--${name} is for signing by --key`);
   }

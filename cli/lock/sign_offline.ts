@@ -8,6 +8,7 @@ import { wrapAuthKey } from "../../tka/wrapped_auth_key.ts";
 import { CliError, EXIT_FAILED, EXIT_OK, UsageError } from "../exit_codes.ts";
 import { parseFlags } from "../flags.ts";
 import type { FlagTable } from "../flags.ts";
+import type { Program } from "../local_client.ts";
 import { columns, print, printError } from "../terminal.ts";
 import type { VerbContext } from "../verb.ts";
 import { parseNode } from "./args.ts";
@@ -73,9 +74,9 @@ interface OfflineFlags {
 }
 
 /** What is to be signed, asked about when it came in a file. */
-function toSign(flags: OfflineFlags, words: readonly string[]): readonly NodeToSign[] {
+function toSign(flags: OfflineFlags, words: readonly string[], program: Program): readonly NodeToSign[] {
   if (flags.in === "") {
-    const { nodeKey, rotation } = parseNode(words);
+    const { nodeKey, rotation } = parseNode(words, program);
     return [{ name: "", nodeKey, rotation }];
   }
   if (words.length > 0) throw new UsageError("--in has the node keys: name none besides");
@@ -86,7 +87,7 @@ function toSign(flags: OfflineFlags, words: readonly string[]): readonly NodeToS
 }
 
 /** `lock sign --key file:PATH …`. Asks no daemon. */
-export function signOffline(flags: OfflineFlags, words: readonly string[]): Promise<number> {
+export function signOffline(flags: OfflineFlags, words: readonly string[], program: Program): Promise<number> {
   const key = readKeyFile(flags.key);
   if (words[0]?.startsWith("tskey-auth-")) {
     if (words.length > 1) throw new UsageError("want one auth key");
@@ -95,7 +96,7 @@ export function signOffline(flags: OfflineFlags, words: readonly string[]): Prom
     printError("No key was added for it: to distrust this auth key alone, expire it.\n");
     return Promise.resolve(EXIT_OK);
   }
-  const nodes = toSign(flags, words);
+  const nodes = toSign(flags, words, program);
   if (nodes.length === 0) {
     printError("Nothing was signed.\n");
     return Promise.resolve(EXIT_FAILED);

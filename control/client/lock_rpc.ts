@@ -105,6 +105,12 @@ export class LockRpc {
     await this.#call("disable", { Head: head, DisablementSecret: toBase64(secret) });
   }
 
+  /** By ID: "valid", "used", "expired" or "unknown". A call of our coordinator's own. */
+  async authKeyStates(ids: readonly string[]): Promise<Readonly<Record<string, string>>> {
+    const { States } = await this.#call("agent/auth-keys", { IDs: ids });
+    return Object.fromEntries((States ?? []).map(({ ID, State }) => [ID, State]));
+  }
+
   async affectedSignatures(keyId: Uint8Array): Promise<readonly Uint8Array[]> {
     return ((await this.#call("affected-sigs", { KeyID: toBase64(keyId) })).Signatures ?? []).map(decode);
   }

@@ -10,7 +10,7 @@ import type { RandomBytes } from "../../base/keys.ts";
 import { goTime } from "../wire/tailcfg.ts";
 import type { NodeLockReport } from "./lock/node_reports.ts";
 import type { LockServer } from "./lock/lock_server.ts";
-import { isTag, mintAuthKey } from "./auth_keys.ts";
+import { authKeyState, isTag, mintAuthKey } from "./auth_keys.ts";
 import { isExpired } from "./node_record.ts";
 import type { AuthKeyRecord, NodeRecord, NodeView } from "./node_record.ts";
 import type { Registration } from "./registration.ts";
@@ -238,7 +238,6 @@ export class Admin implements AdminOperations {
 
   #key(record: AuthKeyRecord): KeySummary {
     const { id, reusable, ephemeral, tags } = record;
-    const expired = record.expiresAt !== undefined && record.expiresAt <= this.#now();
     return {
       id,
       user: this.#userName(record.userId),
@@ -248,7 +247,7 @@ export class Admin implements AdminOperations {
       created: goTime(record.createdAt),
       ...(record.expiresAt !== undefined && { expires: goTime(record.expiresAt) }),
       ...(record.usedAt !== undefined && { used: goTime(record.usedAt) }),
-      state: expired ? "expired" : !reusable && record.usedAt !== undefined ? "used" : "valid",
+      state: authKeyState(record, this.#now()),
     };
   }
 

@@ -80,6 +80,12 @@ export function checkAuthKey(
   return record;
 }
 
+/** How it stands with a key, for people and for `lock prune`. */
+export function authKeyState(record: AuthKeyRecord, now: number): "valid" | "used" | "expired" {
+  if (record.expiresAt !== undefined && record.expiresAt <= now) return "expired";
+  return !record.reusable && record.usedAt !== undefined ? "used" : "valid";
+}
+
 /** What a second user of a one-off key is told. */
 export function usedText(id: string): string {
   return `auth key ${id} was for one use and has been used; create one with \`agent coordinator keys create\``;

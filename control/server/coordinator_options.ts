@@ -12,6 +12,8 @@ import {
   urlOfListener,
 } from "./listen_policy.ts";
 import type { ListenAddress } from "./listen_policy.ts";
+import { DEFAULT_INIT_POLICY, parseInitPolicy } from "./lock/init_policy.ts";
+import type { InitPolicy } from "./lock/init_policy.ts";
 import type { TlsPair } from "./tls_pair.ts";
 
 /** What holds when nothing is said. */
@@ -46,6 +48,8 @@ export interface CoordinatorOptions {
   readonly magicDnsDomain?: string;
   /** Life of node keys in ms; 0: for ever. */
   readonly keyExpiryMs?: number;
+  /** Who may lock the tailnet, as `--lock-init`. Absent: untagged nodes of the user "operator". */
+  readonly lockInit?: string;
   /** Path of the operator's socket; absent: in the state directory. */
   readonly socket?: string;
   readonly peerUid?: PeerUid;
@@ -66,6 +70,7 @@ export interface CheckedOptions {
   readonly magicDnsDomain: string;
   /** Undefined: node keys never expire. */
   readonly keyExpiryMs: number | undefined;
+  readonly lockInit: InitPolicy;
 }
 
 /** A DNS name of two labels or more, lower case. @throws OptionError */
@@ -109,5 +114,6 @@ export function checkOptions(options: CoordinatorOptions): CheckedOptions {
       : beside(DEFAULTS.stunPort),
     magicDnsDomain: checkDomain(options.magicDnsDomain ?? DEFAULTS.magicDnsDomain),
     keyExpiryMs: keyExpiryMs === 0 ? undefined : keyExpiryMs,
+    lockInit: options.lockInit === undefined ? DEFAULT_INIT_POLICY : parseInitPolicy(options.lockInit),
   };
 }

@@ -119,7 +119,14 @@ async function start(options: CoordinatorOptions, checked: CheckedOptions, clean
   const tailnet = await Tailnet.load(store);
   await keepKeyExpiry(tailnet, keyExpiryMs);
   const tailnetLock = await TailnetLock.load(tailnet, log);
-  const lock = new LockServer({ tailnet, lock: tailnetLock, scheduler, derive: deriveInWorker, log });
+  const lock = new LockServer({
+    tailnet,
+    lock: tailnetLock,
+    scheduler,
+    derive: deriveInWorker,
+    log,
+    init: checked.lockInit,
+  });
   const machineKey = loadNoiseKey(stateDir, random);
   const derp = makeDerpServer(tailnet, loadDerpKey(stateDir, random), scheduler, random, log);
 

@@ -79,6 +79,7 @@ interface TkaRequests {
   "disable": tka.TKADisableRequest;
   "sign": tka.TKASubmitSignatureRequest;
   "affected-sigs": tka.TKASignaturesUsingKeyRequest;
+  "agent/auth-keys": tka.AuthKeyStatesRequest;
 }
 
 interface TkaResponses {
@@ -90,6 +91,7 @@ interface TkaResponses {
   "disable": Record<never, never>;
   "sign": Record<never, never>;
   "affected-sigs": tka.TKASignaturesUsingKeyResponse;
+  "agent/auth-keys": tka.AuthKeyStatesResponse;
 }
 
 /** The calls of Tailnet Lock: what follows `/machine/tka/`. */

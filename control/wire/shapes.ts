@@ -349,6 +349,7 @@ export const tkaRequests = {
   "disable": struct({ ...call, Head: textField, DisablementSecret: needed(base64) }),
   "sign": struct({ ...call, Signature: needed(base64) }),
   "affected-sigs": struct({ ...call, KeyID: needed(base64) }),
+  "agent/auth-keys": struct({ ...call, IDs: list(text) }),
 } as const;
 
 /** Responses of `/machine/tka/…`, by the path's end. */
@@ -367,4 +368,5 @@ export const tkaResponses = {
   "disable": struct({}),
   "sign": struct({}),
   "affected-sigs": struct({ Signatures: list(base64) }),
+  "agent/auth-keys": struct({ States: list(struct({ ID: textField, State: textField })) }),
 } as const;

@@ -88,3 +88,13 @@ export interface TKASignaturesUsingKeyRequest extends Call {
 export interface TKASignaturesUsingKeyResponse {
   readonly Signatures?: readonly string[];
 }
+
+/** `/machine/tka/agent/auth-keys`, ours: what became of the auth keys whose signers the lock trusts. */
+export interface AuthKeyStatesRequest extends Call {
+  /** Public parts. */
+  readonly IDs?: readonly string[];
+}
+
+export interface AuthKeyStatesResponse {
+  readonly States?: readonly { readonly ID: string; readonly State: string }[];
+}

@@ -27,6 +27,8 @@ import { cosign, makeRetroactiveRevocation } from "../../tka/recovery.ts";
 import { lockSigner } from "../../tka/signature.ts";
 import { wrapAuthKey } from "../../tka/wrapped_auth_key.ts";
 import type { Persist } from "../persist.ts";
+import { chainLinks } from "./chain.ts";
+import type { ChainLink } from "./chain.ts";
 import { stateIdOf } from "./record.ts";
 import type { TailnetLock } from "./tailnet_lock.ts";
 
@@ -148,6 +150,26 @@ export class LockActions {
     let at = chonk.aum(this.#authority().head);
     for (; at !== undefined && found.length < limit; at = at.parent && chonk.aum(at.parent)) found.push(at);
     return found;
+  }
+
+  /** The chain from the head back with the branches that lost, newest first. */
+  chain(limit: number): ChainLink[] {
+    return chainLinks(this.#authority(), this.#ports.lock.chonk, limit);
+  }
+
+  /** Hands a signature made elsewhere to control. @throws LockError unless it holds. */
+  async submitSignature(bytes: Uint8Array): Promise<void> {
+    const authority = this.#authority();
+    const { pubkey } = decodeNodeKeySignature(bytes);
+    if (pubkey?.length !== 34) throw new LockError("it is for no node key");
+    const verdict = authority.nodeKeyAuthorized(new NodePublic(pubkey.subarray(2)), bytes);
+    if (!verdict.authorized) throw new LockError(verdict.error.message);
+    await this.#ports.lock.rpc().sign(bytes);
+  }
+
+  /** What control says of auth keys: "valid", "used", "expired" or "unknown", by ID. Only our coordinator tells. */
+  authKeyStates(ids: readonly string[]): Promise<Readonly<Record<string, string>>> {
+    return this.#ports.lock.rpc().authKeyStates(ids);
   }
 
   /** Signatures that would not hold without this key; each is checked. */

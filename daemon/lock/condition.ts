@@ -2,6 +2,7 @@
  * How it stands with the lock, by name. Whatever is not as it should be has a since, a reason and a remedy, shown by
  * `lock status`, `lock doctor` and health: nothing is tried again and again without a word.
  */
+import { MAX_KEYS, WARN_KEYS } from "../../tka/limits.ts";
 
 /** Stable names; texts may change, these may not. */
 export type ConditionName =
@@ -84,4 +85,10 @@ export function conditionText(condition: Condition): string {
   if (isFine(condition)) return "";
   const remedy = remedyOf(condition.name);
   return `Tailnet Lock: ${condition.name}: ${condition.reason}.${remedy === "" ? "" : ` What to do: ${remedy}.`}`;
+}
+
+/** What an operator should know of the number of trusted keys; "" while there is room. */
+export function keysText(keys: number): string {
+  if (keys < WARN_KEYS) return "";
+  return `Tailnet Lock: ${keys} of ${MAX_KEYS} keys are trusted. What to do: on a signing node run \`agent lock prune\`.`;
 }

@@ -16,9 +16,16 @@ import type { Authority } from "../../tka/authority.ts";
 import type { RotationDetails } from "../../tka/node_key_signature.ts";
 import { SIG_KIND } from "../../tka/node_key_signature.ts";
 
+/**
+ * Why a peer is kept out, by name: "unsigned"; "untrusted": its signature does not hold; "replaced": by a newer node key;
+ * "closed": nobody passes.
+ */
+export type Rejection = "unsigned" | "untrusted" | "replaced" | "closed";
+
 /** A peer kept out, and why. */
 export interface RejectedPeer {
   readonly node: Node;
+  readonly rejection: Rejection;
   readonly why: string;
 }
 
@@ -30,16 +37,17 @@ export interface Judgement {
 
 type Verdict =
   | { readonly ok: true; readonly rotation: RotationDetails | undefined }
-  | { readonly ok: false; readonly why: string };
+  | { readonly ok: false; readonly rejection: Rejection; readonly why: string };
 
 /** What the lock says of one node by itself. */
 export function judgeNode(authority: Authority, node: Pick<Node, "Key" | "KeySignature">): Verdict {
-  if (!node.KeySignature) return { ok: false, why: "it has no signature" };
+  if (!node.KeySignature) return { ok: false, rejection: "unsigned", why: "it has no signature" };
+  const untrusted = (why: string): Verdict => ({ ok: false, rejection: "untrusted", why });
   const key = NodePublic.parse(node.Key);
   const signature = fromBase64(node.KeySignature);
-  if (key === undefined || signature === undefined) return { ok: false, why: "its key or signature cannot be read" };
+  if (key === undefined || signature === undefined) return untrusted("its key or signature cannot be read");
   const verdict = authority.nodeKeyAuthorized(key, signature);
-  return verdict.authorized ? { ok: true, rotation: verdict.rotation } : { ok: false, why: verdict.error.message };
+  return verdict.authorized ? { ok: true, rotation: verdict.rotation } : untrusted(verdict.error.message);
 }
 
 interface Rotated {
@@ -100,9 +108,10 @@ export class PeerJudge {
       const verdict = verdicts[i];
       // Such a peer is outside the lock, and the router gives it no WireGuard (L4).
       if (verdict === undefined) accepted.push(node);
-      else if (!verdict.ok) rejected.push({ node, why: verdict.why });
-      else if (obsolete.has(node.Key)) rejected.push({ node, why: "a newer node key replaced its key" });
-      else accepted.push(node);
+      else if (!verdict.ok) rejected.push({ node, rejection: verdict.rejection, why: verdict.why });
+      else if (obsolete.has(node.Key)) {
+        rejected.push({ node, rejection: "replaced", why: "a newer node key replaced its key" });
+      } else accepted.push(node);
     });
     return { accepted, rejected };
   }

@@ -14,6 +14,7 @@ import { keyKindName } from "../../tka/key.ts";
 import type { NodeKeySignature } from "../../tka/node_key_signature.ts";
 import { decodeNodeKeySignature } from "../../tka/node_key_signature.ts";
 import type { Persist } from "../persist.ts";
+import type { ChainLink } from "./chain.ts";
 import { remedyOf } from "./condition.ts";
 import { judgeNode } from "./judge.ts";
 import type { TailnetLock } from "./tailnet_lock.ts";
@@ -58,17 +59,21 @@ function signatureFields(signature: NodeKeySignature): Json {
   };
 }
 
-function peerJson(node: Node): Json {
-  const addresses = (node.Addresses ?? []).flatMap((text) => {
+/** Its own addresses, without lengths. */
+export function addressesOf(node: Node): string[] {
+  return (node.Addresses ?? []).flatMap((text) => {
     const prefix = parsePrefix(text);
     const single = prefix !== undefined && prefix.bits === prefix.ip.length * 8 && isTailscaleIp(prefix.ip);
     return single ? [formatIp(prefix.ip)] : [];
   });
+}
+
+function peerJson(node: Node): Json {
   return {
     Name: node.Name,
     ID: node.ID,
     StableID: node.StableID,
-    TailscaleIPs: addresses,
+    TailscaleIPs: addressesOf(node),
     NodeKey: node.Key,
     NodeKeySignature: signatureJson(node.KeySignature),
   };
@@ -123,7 +128,20 @@ function agentJson(lock: TailnetLock): Json {
     ConfirmedByControl: time(lock.confirmedAt),
     LockRequired: policy.required,
     LockPins: policy.pins,
-    Rejected: lock.rejected.map(({ node, why }) => ({ Name: node.Name, NodeKey: node.Key, Why: why })),
+  };
+}
+
+/** A link of the chain with the branches that lost beside it, ours. */
+export function chainLinkJson({ aum, lost }: ChainLink): Json {
+  return {
+    Update: updateJson(aum),
+    Lost: lost.map(({ root, more, rule, votes, winnerVotes }) => ({
+      Root: updateJson(root),
+      More: more,
+      Rule: rule,
+      Votes: Number(votes),
+      WinnerVotes: Number(winnerVotes),
+    })),
   };
 }
 

@@ -30,7 +30,7 @@ import type { Log } from "../log.ts";
 import type { Persist } from "../persist.ts";
 import type { StateStore } from "../state_file.ts";
 import { closedBecause, closedText } from "./closed.ts";
-import { conditionText } from "./condition.ts";
+import { conditionText, keysText } from "./condition.ts";
 import type { Condition, ConditionName } from "./condition.ts";
 import { DiskChonk, LockStoreError } from "./disk_chonk.ts";
 import { Exchange, goalOf } from "./exchange.ts";
@@ -194,7 +194,7 @@ export class TailnetLock implements LockFilter {
     const closed = this.#closedBecause(netmap);
     if (closed !== undefined) {
       const why = `nobody passes: ${closed.name}`;
-      this.#rejected = [...netmap.peers].map((node) => ({ node, why }));
+      this.#rejected = [...netmap.peers].map((node) => ({ node, rejection: "closed", why }));
       return { accepted: [], rejected: [...netmap.peers], problem: closedText(closed) };
     }
     const { judge } = this.#local;
@@ -210,7 +210,8 @@ export class TailnetLock implements LockFilter {
   /** What an operator should know; "" when all is well. Judges nobody, so it costs nothing. */
   problem(netmap: Netmap | undefined): string {
     const closed = netmap === undefined ? undefined : this.#closedBecause(netmap);
-    return closed === undefined ? conditionText(this.condition) : closedText(closed);
+    if (closed !== undefined) return closedText(closed);
+    return conditionText(this.condition) || keysText(this.authority?.keys.length ?? 0);
   }
 
   /** Why nobody may pass; undefined when peers are judged, or there is no lock. */

@@ -109,6 +109,7 @@ sceneTest("lock: made by our agent, lived by tsnet, signed by either, and ended 
     namespace: scene.core,
     dir: scene.dir,
     host: "10.90.0.1",
+    args: ["--lock-init", "alice"],
   });
   const key = await coordinator.createKey("--reusable", "--user", "alice");
   const tsnet = (name: string, authkey = key) => tsnetMember(scene, name, coordinator.url, authkey);
@@ -123,7 +124,13 @@ sceneTest("lock: made by our agent, lived by tsnet, signed by either, and ended 
 
   // Our agent makes the lock. Both were in the tailnet, so both are signed.
   const { PublicKey } = await ours.status();
-  const made = await agent.cli("lock", "init", "--confirm", PublicKey.replace("nlpub:", "tlpub:"));
+  const made = await agent.cli(
+    "lock",
+    "init",
+    "--confirm",
+    "--accept-risk=one-signer",
+    PublicKey.replace("nlpub:", "tlpub:"),
+  );
   const [secret] = /disablement-secret:[0-9A-F]{64}/.exec(made)!;
   await lockIs("is under the lock, signed", [ours, theirs], ({ Enabled, NodeKeySigned }) => Enabled && NodeKeySigned);
   await reach(ours, [theirs]);

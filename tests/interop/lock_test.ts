@@ -23,7 +23,7 @@ sceneTest(
     assert.match(await agent.cli("lock"), /^Tailnet Lock is NOT enabled\./);
 
     const key = /tailnet-lock key: (tlpub:[0-9a-f]{64})/.exec(await agent.cli("lock", "status"))![1];
-    const made = await agent.cli("lock", "init", "--confirm", key);
+    const made = await agent.cli("lock", "init", "--confirm", "--accept-risk=one-signer", key);
     assert.match(made, /\tdisablement-secret:[0-9A-F]{64}\nInitialization complete\.\n$/);
     // testcontrol announces a lock with the next map response it has a reason for.
     await scene.control.updateNode("ours", {});

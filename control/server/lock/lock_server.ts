@@ -1,5 +1,5 @@
 /**
- * The lock towards nodes: the eight calls, and what maps say of it.
+ * The lock towards nodes: the eight calls and one of ours, and what maps say of it.
  *
  * ```
  *   init/begin    genesis              ▶ nodes to sign          nothing is kept but the genesis, for ten minutes
@@ -10,6 +10,7 @@
  *   sign          signature            ▶
  *   disable       secret               ▶                        tried in a worker (`kdf.ts`)
  *   affected-sigs key                  ▶ signatures that hang on it
+ *   agent/auth-keys IDs                ▶ which are used or expired, so that their signers can be retired; ours
  * ```
  * A node whose lock was disabled while it was away, and another made, believes its own lock and is never told otherwise by
  * the maps of the new one. It is shown "disabled" alone until it has asked for the secret, then the new lock.
@@ -24,11 +25,15 @@ import type { DeriveDisablement } from "../../../tka/kdf.ts";
 import { MemChonk } from "../../../tka/mem_chonk.ts";
 import type { TkaCall, TkaRequest, TkaResponse } from "../../wire/decode.ts";
 import type { TKAInfo } from "../../wire/tailcfg.ts";
+import { MAX_KEYS } from "../../../tka/limits.ts";
+import { authKeyState } from "../auth_keys.ts";
 import { isExpired } from "../node_record.ts";
 import type { NodeRecord } from "../node_record.ts";
 import type { Tailnet } from "../tailnet.ts";
 import { answerOffer } from "./answer_offer.ts";
 import { bootstrapCheckpoint } from "./bootstrap_checkpoint.ts";
+import { initRefusal } from "./init_policy.ts";
+import type { InitPolicy } from "./init_policy.ts";
 import { DisablementKdf } from "./kdf_limit.ts";
 import { NodeReports } from "./node_reports.ts";
 import { Refusal } from "./refusal.ts";
@@ -43,6 +48,8 @@ export interface LockServerOptions {
   /** Never on the thread that serves: `deriveInWorker`. */
   readonly derive: DeriveDisablement;
   readonly log: (line: string) => void;
+  /** Who may make a lock; every node unless told. */
+  readonly init?: InitPolicy;
   /** Bytes of AUMs in one answer; as much as a stock node reads unless told. */
   readonly page?: number;
 }
@@ -64,6 +71,8 @@ export class LockServer {
   readonly #options: LockServerOptions;
   readonly #kdf: DisablementKdf;
   readonly #begun = new Map<number, BegunInit>();
+  /** Nodes whose wish for a lock was refused, so that the log says it once. */
+  readonly #refused = new Set<number>();
   /** Nodes that are shown "disabled" until they have asked for their old lock's secret. */
   readonly #retiring = new Set<number>();
   /** The head each node had when it was last told to ask again. */
@@ -116,6 +125,7 @@ export class LockServer {
       "sign": (asked) => this.#sign(node, asked),
       "disable": (asked) => this.#disable(node, asked),
       "affected-sigs": (asked) => this.#affectedSigs(asked),
+      "agent/auth-keys": (asked) => this.#authKeys(asked),
     };
     return await answers[call](request);
   }
@@ -131,6 +141,7 @@ export class LockServer {
 
   #initBegin(node: NodeRecord, { GenesisAUM }: TkaRequest<"init/begin">): Promise<TkaResponse<"init/begin">> {
     const now = this.#now();
+    this.#checkMayInit(node);
     const genesis = decodeAum(GenesisAUM);
     this.lock.checkGenesis(genesis, new MemChonk(), now);
     for (const [id, { at }] of this.#begun) if (now - at > INIT_LIFE_MS) this.#begun.delete(id);
@@ -145,12 +156,23 @@ export class LockServer {
     });
   }
 
+  /** @throws Refusal */
+  #checkMayInit(node: NodeRecord): void {
+    const { init = "any", tailnet, log } = this.#options;
+    const refusal = initRefusal(init, node, tailnet.users.get(node.userId)?.name ?? "");
+    if (refusal === undefined) return;
+    if (!this.#refused.has(node.id)) log(`coordinator: ${refusal}`);
+    this.#refused.add(node.id);
+    throw new Refusal(403, refusal);
+  }
+
   /**
    * `SupportDisablement` is not kept: it is a secret for a vendor's support to end the lock with, and here whoever reads
    * the database could.
    */
   async #initFinish(node: NodeRecord, { Signatures }: TkaRequest<"init/finish">): Promise<Record<never, never>> {
     const now = this.#now();
+    this.#checkMayInit(node);
     const begun = this.#begun.get(node.id);
     if (begun === undefined || now - begun.at > INIT_LIFE_MS) {
       throw new Refusal(400, "no init was begun by this node: run `lock init` again");
@@ -237,6 +259,19 @@ export class LockServer {
     return Promise.resolve({ Signatures: affected.map(({ keySignature }) => keySignature) });
   }
 
+  async #authKeys({ IDs }: TkaRequest<"agent/auth-keys">): Promise<TkaResponse<"agent/auth-keys">> {
+    const ids = IDs ?? [];
+    if (ids.length > MAX_KEYS) throw new Refusal(400, `${ids.length} auth keys, want at most ${MAX_KEYS}`);
+    const now = this.#now();
+    const States = await this.#options.tailnet.change((tx) =>
+      Promise.all(ids.map(async (ID) => {
+        const record = await tx.authKeys.byId(ID);
+        return { ID, State: record === undefined ? "unknown" : authKeyState(record, now) };
+      }))
+    );
+    return { States };
+  }
+
   /** True when the head is of a past lock; the node is then shown that its lock is disabled. */
   async #retire(nodeId: number, head: AumHash): Promise<boolean> {
     if (await this.lock.pastLockOf(head) === undefined) return false;
@@ -251,6 +286,7 @@ export class LockServer {
   #forget(nodeId: number): void {
     this.reports.forget(nodeId);
     this.#begun.delete(nodeId);
+    this.#refused.delete(nodeId);
     this.#retiring.delete(nodeId);
     this.#pushed.delete(nodeId);
   }

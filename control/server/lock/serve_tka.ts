@@ -18,6 +18,7 @@ const CALLS: ReadonlySet<string> = new Set<TkaCall>([
   "sign",
   "disable",
   "affected-sigs",
+  "agent/auth-keys",
 ]);
 
 /** The call a path names; undefined when it names none. */

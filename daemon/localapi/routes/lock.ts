@@ -1,4 +1,4 @@
-/** Tailnet Lock: Tailscale's `tka/…`, and two paths of ours. Source: ipn/localapi/tailnetlock.go. */
+/** Tailnet Lock: Tailscale's `tka/…`, and ours below `agent/lock/`. Source: ipn/localapi/tailnetlock.go. */
 import { fromBase64, toBase64 } from "../../../base/bytes.ts";
 import { NodePublic } from "../../../base/keys.ts";
 import { LockPrivate } from "../../../base/lock_key.ts";
@@ -9,12 +9,15 @@ import type { Key } from "../../../tka/key.ts";
 import type { Backend } from "../../backend.ts";
 import { LockActions } from "../../lock/actions.ts";
 import { readPolicy } from "../../lock/policy.ts";
-import { lockStatusJson, updateJson } from "../../lock/status_json.ts";
+import { lockNodesJson } from "../../lock/nodes_json.ts";
+import { chainLinkJson, lockStatusJson, updateJson } from "../../lock/status_json.ts";
 import { BadRequest, errorText, json, messageOf, noContent, requireMethod, requireWrite } from "../reply.ts";
 import type { ApiRequest, Handler, Reply } from "../reply.ts";
 
 const CAPABILITY = "https://tailscale.com/cap/tailnet-lock";
 const NOT_ALLOWED = "Tailnet Lock is not supported on your pricing plan";
+/** Go's text of an AUM hash that was never set. */
+const ZERO_HASH = "A".repeat(52);
 const DENIED = "tailnet-lock modify access denied";
 
 type Fields = Record<string, unknown>;
@@ -81,6 +84,13 @@ async function attempt(status: number, prefix: string, run: () => Promise<Reply>
     if (cause instanceof BadRequest) throw cause;
     return errorText(status, `${prefix}${messageOf(cause)}`);
   }
+}
+
+/** @throws BadRequest */
+function limitOf(request: ApiRequest): number {
+  const limit = request.query.get("limit") || "50";
+  if (!/^[0-9]{1,9}$/.test(limit)) throw new BadRequest(400, `parsing 'limit' parameter: ${limit} is not a number`);
+  return Number(limit);
 }
 
 const OK: Reply = { kind: "empty", status: 200 };
@@ -166,9 +176,8 @@ export function lockRoutes(backend: Backend): Record<string, Handler> {
 
     "tka/log": async (request) => {
       requireMethod(request, "GET", 405, "use GET");
-      const limit = request.query.get("limit") || "50";
-      if (!/^[0-9]{1,9}$/.test(limit)) return errorText(400, `parsing 'limit' parameter: ${limit} is not a number`);
-      return await attempt(500, "reading log failed: ", () => json(actions.log(Number(limit)).map(updateJson)));
+      const limit = limitOf(request);
+      return await attempt(500, "reading log failed: ", () => json(actions.log(limit).map(updateJson)));
     },
 
     "tka/affected-sigs": async (request) => {
@@ -183,8 +192,10 @@ export function lockRoutes(backend: Backend): Record<string, Handler> {
     "tka/generate-recovery-aum": async (request) => {
       requirePost(request, "access denied");
       const { Keys, ForkFrom } = await fieldsOf(request);
-      const forkFrom = typeof ForkFrom === "string" && ForkFrom !== "" ? parseAumHash(ForkFrom) : undefined;
-      if (ForkFrom && forkFrom === undefined) return errorText(400, "decoding fork-from: not a hash");
+      // Tailscale's client sends the zero hash when nothing was named.
+      const named = ForkFrom !== undefined && ForkFrom !== "" && ForkFrom !== ZERO_HASH;
+      const forkFrom = named && typeof ForkFrom === "string" ? parseAumHash(ForkFrom) : undefined;
+      if (named && forkFrom === undefined) return errorText(400, "decoding fork-from: not a hash");
       const octets = (aum: Aum): Reply => ({ kind: "octets", bytes: aum.bytes });
       return await attempt(500, "", () => octets(actions.generateRecovery(listOf(Keys, bytesOf), forkFrom)));
     },
@@ -233,6 +244,36 @@ export function lockRoutes(backend: Backend): Record<string, Handler> {
         lock.setPolicy(policy);
         return json(lock.policy);
       });
+    },
+
+    "agent/lock/nodes": (request) => {
+      requireMethod(request, "GET", 405, "use GET");
+      return json(lockNodesJson(lock, backend.view?.netmap, backend.view?.peers ?? []));
+    },
+
+    "agent/lock/chain": async (request) => {
+      requireMethod(request, "GET", 405, "use GET");
+      const limit = limitOf(request);
+      return await attempt(500, "reading log failed: ", () => json(actions.chain(limit).map(chainLinkJson)));
+    },
+
+    "agent/lock/submit": async (request) => {
+      requirePost(request, "lock sign access denied");
+      const signature = await request.bytes();
+      return await attempt(500, "submitting failed: ", async () => {
+        await actions.submitSignature(signature);
+        return OK;
+      });
+    },
+
+    "agent/lock/auth-keys": async (request) => {
+      requirePost(request, DENIED);
+      const { IDs } = await fieldsOf(request);
+      const ids = listOf(IDs, (id) => {
+        if (typeof id !== "string") throw BAD_JSON;
+        return id;
+      });
+      return await attempt(500, "", async () => json(await actions.authKeyStates(ids)));
     },
 
     "agent/lock/retry": (request) => {

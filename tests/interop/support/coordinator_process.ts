@@ -14,6 +14,8 @@ export interface CoordinatorProcessOptions {
   /** What to run instead of the sources. */
   readonly program?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** More arguments of the server. */
+  readonly args?: readonly string[];
 }
 
 /** A running `agent coordinator`. */
@@ -35,9 +37,9 @@ export class CoordinatorProcess implements AsyncDisposable {
 
   /** Starts it, again after `kill`, on the same state and ports; resolves once it serves. */
   async run(): Promise<void> {
-    const { namespace, host } = this.#options;
+    const { namespace, host, args = [] } = this.#options;
     const argv = this.#argv(
-      ...["--listen", `${host}:9080`, "--derp-listen", `${host}:9443`, "--stun-listen", `${host}:9478`],
+      ...["--listen", `${host}:9080`, "--derp-listen", `${host}:9443`, "--stun-listen", `${host}:9478`, ...args],
     );
     const script = 'log=$1; shift; exec "$@" >>"$log" 2>&1';
     const started = (await this.log()).length;
