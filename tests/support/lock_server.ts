@@ -20,6 +20,8 @@ export class LockServer {
   readonly calls: string[] = [];
   readonly signatures: Uint8Array[] = [];
   readonly bodies: Body[] = [];
+  /** What became of auth keys, by ID. */
+  authKeys: Record<string, string> = {};
   /** The connection is down. */
   down = false;
   /** Changes an answer before it is sent. */
@@ -95,6 +97,8 @@ export class LockServer {
         return {};
       case "affected-sigs":
         return { Signatures: this.signatures.map((signature) => toBase64(signature)) };
+      case "agent/auth-keys":
+        return { States: (body.IDs as string[]).map((ID) => ({ ID, State: this.authKeys[ID] ?? "unknown" })) };
       case "disable":
         this.disablementSecret = bytes(body.DisablementSecret);
         this.authority = undefined;

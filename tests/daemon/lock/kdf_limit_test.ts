@@ -28,6 +28,7 @@ Deno.test("L12: disablement secrets are derived one at a time and five a minute 
   const tries = Array.from({ length: 5 }, (_, i) => derive(Uint8Array.of(i)));
   await assert.rejects(derive(Uint8Array.of(9)), KdfBusy);
   assert.equal((await Promise.all(tries)).length, 5);
+  assert.deepEqual(await derive(Uint8Array.of(4)), Uint8Array.of(4), "the last one is remembered");
   assert.equal(most, 1);
   now = 61_000;
   assert.deepEqual(await derive(Uint8Array.of(9)), Uint8Array.of(9));
