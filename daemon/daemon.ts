@@ -14,12 +14,14 @@ import { CAPABILITY_VERSION } from "../control/wire/tailcfg.ts";
 import { createDerpDial } from "../derp/dial.ts";
 import type { Engine } from "../engine/engine.ts";
 import { icmpEcho } from "../ffi/icmp.ts";
+import { notifyAddress, openNotifySocket } from "../ffi/notify_socket.ts";
 import { peerCredentials, socketFd } from "../ffi/peercred.ts";
 import { watchNetwork } from "../ffi/rt_watch.ts";
 import type { NetworkChange, NetworkWatch } from "../ffi/rt_watch.ts";
 import { userByName } from "../ffi/user.ts";
 import type { Backend } from "./backend.ts";
 import { EngineInbox } from "./engine_inbox.ts";
+import { startEngine } from "./engine_host.ts";
 import { EXIT } from "./exit_codes.ts";
 import { parseDaemonFlags } from "./flags.ts";
 import type { DaemonFlags, InvokedAs } from "./flags.ts";
@@ -36,6 +38,7 @@ import { ROUTE_TABLE, RULES } from "./os_router.ts";
 import { startPeerRelay } from "./peer_relay_host.ts";
 import { systemPortmap } from "./portmap_io.ts";
 import { serverKeyStore } from "./server_keys.ts";
+import { followStatus, ServiceStatus, takeServiceEnvironment } from "./service_status.ts";
 import { MemoryState, StateFile, StateFileError } from "./state_file.ts";
 import { interfaceAddresses, trustedRoots } from "./system.ts";
 import { systemRandom, systemScheduler } from "../base/system.ts";
@@ -81,7 +84,6 @@ class SystemError extends Error {
 }
 
 async function openEngine(flags: DaemonFlags, inbox: EngineInbox, log: Log): Promise<Engine> {
-  const { startEngine } = await import("./engine_host.ts");
   try {
     const engine = await startEngine({
       tunName: flags.tun,
@@ -186,14 +188,31 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
   stack.defer(() => api.close());
   onSignal(stack, "SIGHUP", () => backend.networkChanged(true));
 
+  const service = stack.adopt(openServiceStatus(engine), (opened) => opened.close());
+  stack.defer(followStatus(backend, service));
   log.info(
     `agent ${LONG_VERSION} on ${flags.socket}, device ${engine.tunName}, UDP ports ` +
       `${engine.localPorts.udp4} (IPv4) and ${engine.localPorts.udp6} (IPv6)`,
   );
   await backend.start().catch((cause) => log.error(cause instanceof Error ? cause.message : String(cause)));
+  service.ready();
   const code = await ending.promise;
   log.info("stopping");
+  service.stopping();
   return code;
+}
+
+/** Speaks to systemd where it started us, and else to nobody. */
+function openServiceStatus(engine: Engine): ServiceStatus {
+  const { socket: name, watchdogMs } = takeServiceEnvironment(Deno.env, Deno.pid);
+  const address = name === undefined ? undefined : notifyAddress(name);
+  const socket = address === undefined ? undefined : openNotifySocket(address);
+  return new ServiceStatus({
+    send: (text) => void socket?.send(text),
+    watchdogMs: socket === undefined ? undefined : watchdogMs,
+    heartbeat: () => engine.heartbeat(),
+    scheduler: systemScheduler,
+  });
 }
 
 /** Root, whoever runs the daemon, and the operator. A name is looked up and numbers are compared (TS-2026-006). */

@@ -29,9 +29,14 @@ export interface LogOptions {
   readonly wall: () => number;
   /** Takes one finished line with its newline. */
   readonly write: (line: string) => void;
-  /** Leave the time out; systemd's journal has its own. */
+  /** Leave the time out. */
   readonly bare?: boolean;
+  /** For systemd's journal, which has a time of its own and takes the level as a number in front (sd-daemon(3)). */
+  readonly journal?: boolean;
 }
+
+/** syslog(3). */
+const PRIORITY: Readonly<Record<LogLevel, number>> = { debug: 7, info: 6, warn: 4, error: 3 };
 
 /** Keys by their prefix. An auth key may carry a base64 suffix that signs for it (`--TL…`), which is secret as well. */
 const SECRETS = /\b(?:tskey-[A-Za-z0-9_+\/=-]+|(?:privkey|nlpriv|disablement-secret):[0-9a-fA-F]+)/g;
@@ -45,9 +50,13 @@ export function redact(text: string): string {
 export function createLog(options: LogOptions): Log {
   const line = (level: LogLevel, prefix: string, text: string) => {
     if (level === "debug" && options.verbose === 0) return;
-    const time = options.bare ? "" : `${new Date(options.wall()).toISOString()} `;
+    const front = options.journal
+      ? `<${PRIORITY[level]}>`
+      : options.bare
+      ? ""
+      : `${new Date(options.wall()).toISOString()} `;
     const mark = level === "info" || level === "debug" ? "" : `${level}: `;
-    options.write(`${time}${mark}${redact(prefix + text).replaceAll("\r", "").replaceAll("\n", "\\n")}\n`);
+    options.write(`${front}${mark}${redact(prefix + text).replaceAll("\r", "").replaceAll("\n", "\\n")}\n`);
   };
   const at = (prefix: string): Log => ({
     debug: (text) => line("debug", prefix, text),
@@ -66,7 +75,7 @@ export function stderrLog(verbose: number): Log {
   return createLog({
     verbose,
     wall: Date.now,
-    bare: Deno.env.get("JOURNAL_STREAM") !== undefined,
+    journal: Deno.env.get("JOURNAL_STREAM") !== undefined,
     write: (text) => {
       try {
         Deno.stderr.writeSync(encoder.encode(text));

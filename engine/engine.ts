@@ -68,6 +68,8 @@ export interface Engine {
   /** TSMP ping of a peer's Tailscale address, through WireGuard and answered by the peer's engine. */
   tsmpPing(address: string, timeoutMs: number): Promise<PingOutcome | undefined>;
   status(): Promise<EngineStatus>;
+  /** Resolves once the worker has answered, which it does between packets; never, while it hangs. */
+  heartbeat(): Promise<void>;
   /** Sockets are rebound and paths forgotten after links or addresses changed. */
   rebind(): void;
   close(): Promise<void>;

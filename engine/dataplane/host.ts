@@ -56,6 +56,8 @@ export class EngineHost implements Engine {
   readonly #backlog: Uint8Array[] = [];
   readonly #pings = new Map<number, (outcome: PingOutcome | undefined) => void>();
   readonly #statuses = new Map<number, { peers: PeerStatus[]; resolve: (status: EngineStatus) => void }>();
+  /** Answers come in the order asked. */
+  readonly #heartbeats: (() => void)[] = [];
   #localPorts: { readonly udp4: number; readonly udp6: number };
   #config: EngineConfig | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -131,6 +133,13 @@ export class EngineHost implements Engine {
       if (this.#closed) return resolve(this.#statusOf([], this.#nothing));
       this.#statuses.set(id, { peers: [], resolve });
       this.#send({ kind: "status", id });
+    });
+  }
+
+  heartbeat(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#heartbeats.push(resolve);
+      this.#send({ kind: "heartbeat" });
     });
   }
 
@@ -212,6 +221,8 @@ export class EngineHost implements Engine {
         this.#statuses.delete(event.id);
         return waiting?.resolve(this.#statusOf(waiting.peers, event.totals));
       }
+      case "heartbeat":
+        return this.#heartbeats.shift()?.();
       case "rebound":
         this.#localPorts = { udp4: event.udp4, udp6: event.udp6 };
         return;

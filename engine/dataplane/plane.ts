@@ -325,6 +325,8 @@ export class Plane {
         return this.#tsmpPing(command.id, command.address, command.timeoutMs);
       case "status":
         return this.#sendStatus(command.id);
+      case "heartbeat":
+        return this.#emit({ kind: "heartbeat" });
       case "rebind":
         this.#udp4?.close();
         this.#udp6?.close();

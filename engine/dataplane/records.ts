@@ -49,6 +49,7 @@ export type Command =
   }
   | { readonly kind: "tsmp-ping"; readonly id: number; readonly address: string; readonly timeoutMs: number }
   | { readonly kind: "status"; readonly id: number }
+  | { readonly kind: "heartbeat" }
   | { readonly kind: "rebind" }
   | { readonly kind: "stop" };
 
@@ -64,6 +65,7 @@ export type WorkerEvent =
   | { readonly kind: "ping"; readonly id: number; readonly outcome?: PingOutcome }
   | { readonly kind: "status-peers"; readonly id: number; readonly peers: readonly PeerStatus[] }
   | { readonly kind: "status"; readonly id: number; readonly totals: StatusTotals }
+  | { readonly kind: "heartbeat" }
   | { readonly kind: "rebound"; readonly udp4: number; readonly udp6: number };
 
 /** Record types on either ring. */

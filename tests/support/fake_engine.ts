@@ -89,6 +89,9 @@ export class FakeEngine implements Engine {
     }));
     return Promise.resolve({ ...IDLE, peers });
   }
+  heartbeat(): Promise<void> {
+    return Promise.resolve();
+  }
   rebind(): void {
     this.rebinds++;
   }
