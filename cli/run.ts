@@ -15,10 +15,12 @@ const SOCKETS: Readonly<Record<Program, string>> = {
 interface Entry {
   readonly summary: string;
   readonly load: () => Promise<Verb>;
+  /** It is no command of `tailscale`. */
+  readonly ours?: true;
 }
 
-/** Verbs that talk to the daemon, in the order of the help. */
-const VERBS: Readonly<Record<string, Entry>> = {
+/** Verbs, most of which talk to the daemon, in the order of the help. */
+export const VERBS: Readonly<Record<string, Entry>> = {
   up: { summary: "Connect to the tailnet, logging in if needed", load: async () => (await import("./up.ts")).up },
   down: { summary: "Disconnect from the tailnet", load: async () => (await import("./down.ts")).down },
   set: { summary: "Change the named preferences", load: async () => (await import("./set.ts")).set },
@@ -46,11 +48,25 @@ const VERBS: Readonly<Record<string, Entry>> = {
     summary: "Look into the running daemon",
     load: async () => (await import("./debug.ts")).debug,
   },
+  "install-service": {
+    summary: "Have systemd run the node",
+    load: async () => (await import("./service/install.ts")).installService,
+    ours: true,
+  },
+  "uninstall-service": {
+    summary: "Undo install-service",
+    load: async () => (await import("./service/uninstall.ts")).uninstallService,
+    ours: true,
+  },
+  completion: {
+    summary: "Print a completion script for a shell",
+    load: async () => (await import("./completion.ts")).completion,
+  },
   version: { summary: "Print the version", load: async () => (await import("./version.ts")).version },
 };
 
 /** Verbs that are servers and parse everything themselves. */
-const SERVERS: Readonly<Record<string, { readonly summary: string; run(args: string[]): Promise<number> }>> = {
+export const SERVERS: Readonly<Record<string, { readonly summary: string; run(args: string[]): Promise<number> }>> = {
   daemon: {
     summary: "Run the node (as root)",
     run: async (args) => await (await import("./daemon.ts")).run(args),
@@ -61,13 +77,22 @@ const SERVERS: Readonly<Record<string, { readonly summary: string; run(args: str
   },
 };
 
+/** Of the column of names in the help. */
+const WIDTH = 2 + Math.max(...Object.keys(VERBS).map((name) => name.length));
+
+/** The names of the verbs that a program of this name has. */
+export function verbsOf(program: Program): string[] {
+  return Object.keys(VERBS).filter((name) => program === "agent" || !VERBS[name].ours);
+}
+
 function usage(program: Program): string {
-  const rows = [...Object.entries(VERBS), ...(program === "agent" ? Object.entries(SERVERS) : [])];
+  const verbs = verbsOf(program).map((name) => [name, VERBS[name]] as const);
+  const rows = [...verbs, ...(program === "agent" ? Object.entries(SERVERS) : [])];
   return `${program} ${LONG_VERSION}: a node of your tailnet
 
 Usage: ${program} [--socket PATH] COMMAND [flags]
 
-${rows.map(([name, { summary }]) => `  ${name.padEnd(13)}${summary}`).join("\n")}
+${rows.map(([name, { summary }]) => `  ${name.padEnd(WIDTH)}${summary}`).join("\n")}
 
   --socket PATH  the daemon's socket (default ${SOCKETS[program]})
 
@@ -106,7 +131,7 @@ async function dispatch(args: readonly string[], program: Program): Promise<numb
   if (/^--?version$/.test(name)) return await dispatch(["version", ...rest], program);
   const server = program === "agent" && Object.hasOwn(SERVERS, name) ? SERVERS[name] : undefined;
   if (server !== undefined) return await server.run(rest);
-  const entry = Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
+  const entry = verbsOf(program).includes(name) ? VERBS[name] : undefined;
   if (entry === undefined) {
     throw new UsageError(`Unknown command "${name}". '${program} --help' lists the commands.`);
   }

@@ -1,0 +1,35 @@
+/** `systemctl`, and where a unit lies. */
+import { needProgram, ProgramMissing } from "../../base/programs.ts";
+import { CliError } from "../exit_codes.ts";
+
+/** Where an administrator's units are; a package's are elsewhere. */
+export const UNIT_PATH = "/etc/systemd/system/agent.service";
+/** The unit's name. */
+export const UNIT = "agent.service";
+
+/** Refuses where there is nothing to install into. @throws CliError */
+export function needSystemd(doing: string): void {
+  if (Deno.uid() !== 0) throw new CliError(`Cannot ${doing}: run it as root`);
+  try {
+    // sd_booted(3)
+    if (Deno.lstatSync("/run/systemd/system").isDirectory) return;
+  } catch {
+    // Said below.
+  }
+  throw new CliError(`Cannot ${doing}: this machine is not run by systemd; have your init run 'agent daemon'`);
+}
+
+/** Runs it. @throws CliError with what it said. */
+export function systemctl(...args: string[]): void {
+  let path: string;
+  try {
+    path = needProgram("systemctl");
+  } catch (cause) {
+    if (cause instanceof ProgramMissing) throw new CliError(cause.message);
+    throw cause;
+  }
+  const { code, stderr } = new Deno.Command(path, { args, stdout: "null", stderr: "piped" }).outputSync();
+  if (code === 0) return;
+  const said = new TextDecoder().decode(stderr).trim().split("\n").join("; ");
+  throw new CliError(`Cannot run systemctl ${args.join(" ")}: ${said === "" ? `it ended with ${code}` : said}`);
+}
