@@ -17,6 +17,7 @@ import type { MapResponse, Node, PeerChange } from "../wire/tailcfg.ts";
 import type { MapBuilder } from "./map_builder.ts";
 import { isExpired } from "./node_record.ts";
 import type { NodeView } from "./node_record.ts";
+import { changesRelays, packetFilter, relayAddresses } from "./packet_filter.ts";
 import { ASPECT, isPatchable, peerAspects, selfChanged } from "./peer_delta.ts";
 import type { NodeChange, Tailnet } from "./tailnet.ts";
 
@@ -54,10 +55,20 @@ interface Poll {
   self: boolean;
   /** How Tailnet Lock is, is to be sent. */
   lock: boolean;
+  /** The packet filter is to be sent. */
+  filter: boolean;
   /** Everything is to be sent again. */
   full: boolean;
   /** Aspects by node ID. */
   pending: Map<number, number>;
+}
+
+/** What the polls of one sending have in common. */
+interface Shared {
+  /** By what is pending. */
+  readonly messages: Map<string, MapResponse>;
+  /** Addresses of the nodes that relay, once somebody needs them. */
+  relays: readonly string[] | undefined;
 }
 
 /** All open polls; listens to the tailnet from its construction on. */
@@ -83,9 +94,17 @@ export class FanOut {
   subscribe(subscriber: Subscriber): Subscription {
     const older = this.#polls.get(subscriber.nodeId);
     if (older !== undefined) this.#end(older);
-    const poll: Poll = { subscriber, busy: false, self: false, lock: false, full: true, pending: new Map() };
+    const poll: Poll = {
+      subscriber,
+      busy: false,
+      self: false,
+      lock: false,
+      filter: false,
+      full: true,
+      pending: new Map(),
+    };
     this.#polls.set(subscriber.nodeId, poll);
-    this.#send(poll, new Map());
+    this.#send(poll, { messages: new Map(), relays: undefined });
     return {
       ready: () => {
         poll.busy = false;
@@ -111,6 +130,11 @@ export class FanOut {
   #publish(changes: readonly NodeChange[]): void {
     for (const change of changes) {
       const id = (change.after ?? change.before)!.record.id;
+      if (changesRelays(change)) {
+        for (const poll of this.#polls.values()) {
+          this.#mark(poll, () => poll.filter = true);
+        }
+      }
       const aspects = peerAspects(change);
       const self = this.#polls.get(id);
       if (self !== undefined && selfChanged(change)) {
@@ -141,13 +165,13 @@ export class FanOut {
     this.#timer ??= scheduler.after(Math.max(0, this.#notBefore - scheduler.monotonic()), () => {
       this.#timer = undefined;
       this.#notBefore = scheduler.monotonic() + coalesceMs;
-      const shared = new Map<string, MapResponse>();
+      const shared: Shared = { messages: new Map(), relays: undefined };
       for (const poll of [...this.#dirty]) if (!poll.busy) this.#send(poll, shared);
     });
   }
 
   /** Sends what is pending, if the node still is. */
-  #send(poll: Poll, shared: Map<string, MapResponse>): void {
+  #send(poll: Poll, shared: Shared): void {
     const { tailnet, builder, scheduler } = this.#options;
     const self = tailnet.nodes.get(poll.subscriber.nodeId);
     if (self === undefined) return this.#end(poll);
@@ -169,16 +193,19 @@ export class FanOut {
     poll.full = expired;
     poll.self = false;
     poll.lock = false;
+    poll.filter = false;
     poll.pending = new Map();
     poll.busy = !poll.subscriber.send(message);
   }
 
-  #delta(poll: Poll, self: NodeView, now: number, shared: Map<string, MapResponse>): MapResponse {
+  #delta(poll: Poll, self: NodeView, now: number, shared: Shared): MapResponse {
     const entries = [...poll.pending].sort(([a], [b]) => a - b);
-    if (poll.self) {
+    if (poll.self || poll.filter) {
+      shared.relays ??= relayAddresses(this.#options.tailnet);
       return {
-        Node: this.#options.builder.selfNode(self, now),
+        ...(poll.self && { Node: this.#options.builder.selfNode(self, now) }),
         ...this.#peerDelta(entries, now),
+        ...(poll.filter && { PacketFilter: packetFilter(self, shared.relays) }),
         ...this.#lockInfo(poll),
         ControlTime: goTime(now),
       };
@@ -186,10 +213,10 @@ export class FanOut {
     // The head is the same for nearly all, but not for a node that is shown its old lock's end.
     if (poll.lock) return { ...this.#peerDelta(entries, now), ...this.#lockInfo(poll) };
     const key = entries.join(";");
-    let message = shared.get(key);
+    let message = shared.messages.get(key);
     if (message === undefined) {
       message = this.#peerDelta(entries, now);
-      shared.set(key, message);
+      shared.messages.set(key, message);
     }
     return message;
   }

@@ -1,15 +1,14 @@
 /**
  * From the tailnet to the maps its nodes see. Pure: the same snapshot and time give the same map.
  *
- * Everyone sees everyone and the filter lets everything through; what a node may not see is left out here and nowhere
- * else: other nodes' machine keys, and whatever of a host's description peers have no use for.
+ * Everyone sees everyone and the filter (packet_filter.ts) lets everything through; what a node may not see is left out
+ * here and nowhere else: other nodes' machine keys, and whatever of a host's description peers have no use for.
  */
 import { goTime } from "../wire/tailcfg.ts";
 import type {
   CapMap,
   DERPMap,
   DNSConfig,
-  FilterRule,
   MapResponse,
   Node,
   PeerChange,
@@ -18,6 +17,7 @@ import type {
 } from "../wire/tailcfg.ts";
 import { isExpired } from "./node_record.ts";
 import type { NodeView } from "./node_record.ts";
+import { packetFilter, relayAddresses } from "./packet_filter.ts";
 import { ASPECT } from "./peer_delta.ts";
 import { peerHostinfo } from "./peer_hostinfo.ts";
 import type { TailnetSnapshot } from "./tailnet.ts";
@@ -33,11 +33,6 @@ export interface MapSettings {
   /** Tailnet Lock as a node is to be told of it; undefined while there never was one. */
   readonly lockInfo?: (nodeId: number) => TKAInfo | undefined;
 }
-
-/** Everything to everyone. Source: tailcfg.FilterAllowAll. */
-export const ALLOW_ALL: readonly FilterRule[] = [
-  { SrcIPs: ["*"], DstPorts: [{ IP: "*", Ports: { First: 0, Last: 65535 } }] },
-];
 
 /** Builds maps; keeps what it built of each node for as long as the node is unchanged. */
 export class MapBuilder {
@@ -63,7 +58,7 @@ export class MapBuilder {
       DNSConfig: this.#dnsConfig(),
       Domain: this.#settings.magicDnsDomain,
       CollectServices: false,
-      PacketFilter: ALLOW_ALL,
+      PacketFilter: packetFilter(self, relayAddresses(snapshot)),
       UserProfiles: this.userProfiles(snapshot, [self, ...peers]),
       ...this.lockInfo(self.record.id),
       ControlTime: goTime(now),

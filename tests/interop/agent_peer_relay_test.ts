@@ -3,10 +3,13 @@
 
 import assert from "node:assert/strict";
 import { labUnavailable, programMissing } from "../netlab/lab.ts";
-import { until } from "./support/agent.ts";
+import { Internet, type SideKind } from "../netlab/matrix.ts";
+import { AgentNode, until } from "./support/agent.ts";
 import type { GoJson } from "./support/control.ts";
+import { CoordinatorProcess } from "./support/coordinator_process.ts";
 import { labTest } from "./support/lab_test_case.ts";
 import { agentOf, NatWorld, type Node, type Place, tsnetOf } from "./support/nat_world.ts";
+import { LabPeer } from "./support/peer.ts";
 import { seededSha256 } from "./support/seeded_bytes.ts";
 import type { TrafficEnd } from "./support/traffic.ts";
 
@@ -36,6 +39,62 @@ if (missing !== undefined) {
       throw error;
     }
   });
+}
+
+if (missing === undefined) {
+  labTest("our coordinator: a node that runs a relay server relays for ours and for stock nodes", async (path) => {
+    await using internet = await Internet.create();
+    const dir = await Deno.makeTempDir({ prefix: "relay-" });
+    const host = internet.server(1, 0)[0].split(":")[0];
+    await using coordinator = await CoordinatorProcess.start({
+      namespace: internet.core,
+      dir,
+      host,
+      args: ["--insecure-http"],
+    });
+    const authkey = await coordinator.createKey("--reusable", "--user", "alice");
+    await using left = await coordinated(path, internet, coordinator.url, authkey, dir, "left", "hard");
+    await using right = await coordinated(path, internet, coordinator.url, authkey, dir, "right", "hard");
+    await using middle = await coordinated(path, internet, coordinator.url, authkey, dir, "middle", "public");
+    const { agent } = middle.place;
+    await Promise.all([
+      left.place.agent.awaitPeer(right.place.agentIp),
+      left.place.agent.awaitPeer(right.place.peerIp),
+      left.place.peer.awaitPeer(right.place.peerIp),
+    ]);
+    await agent.cli("set", "--relay-server-port", "0");
+    const { udp4 } = await until("the relay server runs", 20_000, async () => {
+      const found = /peer relay server on UDP ports (\d+)/.exec(await agent.log(200));
+      return found === null ? undefined : { udp4: found[1] };
+    });
+    const address = `${middle.place.site.hostAddress.split("/")[0]}:${udp4}`;
+    const [a, b] = [left.place, right.place];
+    await relayed(agentOf(a), tsnetOf(b), await a.agent.traffic(), b.peer, address);
+    await relayed(tsnetOf(a), tsnetOf(b), a.peer, b.peer, address);
+  });
+}
+
+/** A site with an agent and a tsnet peer of a tailnet of our coordinator. */
+async function coordinated(
+  path: string,
+  internet: Internet,
+  control: string,
+  authkey: string,
+  dir: string,
+  name: string,
+  kind: SideKind,
+): Promise<AsyncDisposable & { readonly place: Place }> {
+  const site = await internet.site(kind, name);
+  const agent = await AgentNode.start({ namespace: site.host, dir, name: `${name}-agent` });
+  await agent.up(control, authkey);
+  const prefix = ["nsenter", `--net=/run/netns/${site.host.name}`, "--"];
+  const peer = await LabPeer.start({ path, prefix }, { control, authkey, hostname: `${name}-tsnet` });
+  return {
+    place: { site, agent, peer, agentIp: (await agent.ips())[0], peerIp: peer.ips[0] },
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all([agent[Symbol.asyncDispose](), peer[Symbol.asyncDispose]()]);
+    },
+  };
 }
 
 async function steps(

@@ -280,3 +280,46 @@ Deno.test("FanOut: after any changes every client's peers equal those of a whole
     }
   }
 });
+
+Deno.test("FanOut sends everybody the packet filter when a node begins or ceases to relay, and nobody otherwise", async () => {
+  const { world, fanOut, builder, tick } = await setUp();
+  const [one, two] = [await world.join("one"), await world.join("two")];
+  const clients = [one, two].map(({ id }) => new Client(id, fanOut));
+  const [ipv4, ipv6] = ["100.64.0.2", "fd7a:115c:a1e0::6440:2"];
+  const relay = async (PeerRelay: boolean) => {
+    await updateWhere(world.tailnet, two.id, {
+      Version: 121,
+      NodeKey: two.nodeKey,
+      DiscoKey: disco(2),
+      Hostinfo: { ...world.tailnet.nodes.get(two.id)!.record.hostinfo, PeerRelay },
+    }, world.scheduler.wall());
+    await tick();
+  };
+  const granted = (map: MapResponse | undefined) =>
+    (map?.PacketFilter ?? []).flatMap(({ SrcIPs, CapGrant }) =>
+      (CapGrant ?? []).map(({ Dsts, CapMap }) => [SrcIPs, Object.keys(CapMap!), Dsts])
+    );
+  const target = (n: number) => [
+    [ipv4, ipv6],
+    ["tailscale.com/cap/relay-target"],
+    [`100.64.0.${n}/32`, `fd7a:115c:a1e0::6440:${n}/128`],
+  ];
+  await relay(true);
+  assert.deepEqual(granted(clients[0].messages.at(-1)), [target(1)]);
+  assert.equal(clients[0].peers.get(two.id)?.Hostinfo?.PeerRelay, true);
+  assert.deepEqual(granted(clients[1].messages.at(-1)), [
+    target(2),
+    [["*"], ["tailscale.com/cap/relay"], [`${ipv4}/32`, `${ipv6}/128`]],
+  ]);
+  const late = builder.fullMap(world.tailnet, world.tailnet.nodes.get(one.id)!, world.scheduler.wall());
+  assert.deepEqual(granted(late), [target(1)], "a new poll has it in its first map");
+
+  const sent = clients.map(({ messages }) => messages.length);
+  await relay(true);
+  assert.deepEqual(clients.map(({ messages }) => messages.length), sent, "nothing changed");
+  await relay(false);
+  for (const { messages } of clients) {
+    assert.equal(messages.at(-1)!.PacketFilter?.length, 1, "everything to everyone is left");
+    assert.deepEqual(granted(messages.at(-1)), []);
+  }
+});

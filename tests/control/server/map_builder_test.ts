@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { ALLOW_ALL, MapBuilder } from "../../../control/server/map_builder.ts";
+import { MapBuilder } from "../../../control/server/map_builder.ts";
+import { ALLOW_ALL } from "../../../control/server/packet_filter.ts";
 import { derpMapOf } from "../../../control/server/relay.ts";
 import { checkMapResponse, isMalformed } from "../../../control/wire/decode.ts";
 import { goTime } from "../../../control/wire/tailcfg.ts";
