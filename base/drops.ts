@@ -70,8 +70,8 @@ export class DropCounters {
     this.#counts = counts;
   }
 
-  count(reason: Drop): void {
-    this.#counts[INDEX.get(reason)!]++;
+  count(reason: Drop, times = 1): void {
+    this.#counts[INDEX.get(reason)!] += times;
   }
 
   get(reason: Drop): number {

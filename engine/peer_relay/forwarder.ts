@@ -22,7 +22,9 @@ import { relaySessionConfig } from "../dataplane/relay_records.ts";
 import type { Ring } from "../dataplane/ring.ts";
 import { GENEVE_DISCO, GENEVE_LENGTH, readGeneve } from "../geneve.ts";
 import { classify } from "../magicsock/classify.ts";
+import { TokenBucket } from "../magicsock/token_bucket.ts";
 import type { AddrId, AddrTable, Arena, PollPort, UdpPort, WakePort } from "../ports.ts";
+import { STUN_BURST, STUN_INTERVAL_MS } from "./constants.ts";
 import { decodeRelayRecord, encodeRelayRecord, type Forwarded, RECORD_RELAY } from "./records.ts";
 import type { RelayCommand, RelayEvent } from "./records.ts";
 import { RelaySessions } from "./sessions.ts";
@@ -63,6 +65,7 @@ export class Forwarder {
   readonly #forwarded: readonly Forwarded[] = ([4, 6] as const).flatMap((from) =>
     ([4, 6] as const).map((to) => ({ in: from, out: to, packets: 0, bytes: 0 }))
   );
+  readonly #stun = new TokenBucket(STUN_BURST, STUN_INTERVAL_MS);
   #udp4: UdpPort | undefined;
   #udp6: UdpPort | undefined;
   #reachableAt: readonly AddrPort[] = [];
@@ -224,7 +227,7 @@ export class Forwarder {
   ): void {
     const { addrs, drops } = this.#options;
     const to = this.#sessions.forward(vni, source, count, length, this.#now);
-    if (to === 0) return drops.count("relay-session");
+    if (to === 0) return drops.count("relay-session", count);
     const family = addrs.family(to);
     if (!this.#queue(to, start, length, Math.min(segment, length))) return;
     const forwarded = this.#forwarded[(socket.family === 4 ? 0 : 2) + (family === 4 ? 0 : 1)];
@@ -241,6 +244,7 @@ export class Forwarder {
       if (typeof reply === "string") drops.count(reply);
       else if (reply !== undefined) this.#send(source, reply);
     } else if (classify(arena.u8, at, length) === "stun") {
+      if (!this.#stun.take(this.#now)) return drops.count("rate-limited");
       const payload = toHex(new Uint8Array(arena.u8.subarray(at, at + length)));
       this.#emit({ kind: "stun", from: addrs.text(source), payload });
     } else {

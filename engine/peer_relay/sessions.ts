@@ -58,6 +58,8 @@ interface Session {
   readonly vni: number;
   readonly lamportId: bigint;
   readonly allocatedAt: number;
+  /** Disco key of the client that asked for it, hex. */
+  readonly asker: string;
   readonly legs: readonly [Leg, Leg];
   readonly control: TokenBucket;
 }
@@ -85,6 +87,8 @@ export class RelaySessions {
   readonly #challenges: Challenges;
   readonly #byVni = new Map<number, Session>();
   readonly #byPair = new Map<string, Session>();
+  /** Sessions that wait for a client, by who asked for them. */
+  readonly #connecting = new Map<string, number>();
   readonly #control = new TokenBucket(CONTROL_BURST, CONTROL_INTERVAL_MS);
   #lamportId = 0n;
   #nextVni = 1;
@@ -107,11 +111,14 @@ export class RelaySessions {
     const [one, two] = [toHex(pair[0]), toHex(pair[1])];
     let session = this.#byPair.get(one + two);
     if (session === undefined) {
-      if (this.#byVni.size >= MAX_SESSIONS || this.#connectingOf(asker) >= MAX_CONNECTING) return undefined;
+      const connecting = this.#connecting.get(asker) ?? 0;
+      if (this.#byVni.size >= MAX_SESSIONS || connecting >= MAX_CONNECTING) return undefined;
+      this.#connecting.set(asker, connecting + 1);
       session = {
         vni: this.#takeVni(),
         lamportId: ++this.#lamportId,
         allocatedAt: now,
+        asker,
         legs: [leg(pair[0], one), leg(pair[1], two)],
         control: new TokenBucket(SESSION_CONTROL_BURST, SESSION_CONTROL_INTERVAL_MS),
       };
@@ -162,7 +169,9 @@ export class RelaySessions {
     if (parsed.generation !== leg.generation || !this.#challenges.check(parsed, from, now)) return "relay-session";
     const addr = this.#addrs.pin(from);
     if (addr === 0) return "queue-full";
+    const wasOpen = isOpen(session);
     leg.addr = addr;
+    if (!wasOpen && isOpen(session)) this.#connected(session);
     leg.lastSeen = now;
     leg.generation = 0;
     return undefined;
@@ -223,25 +232,18 @@ export class RelaySessions {
     if (this.#expireAt > now) return;
     for (const [vni, session] of this.#byVni) {
       if (!isOver(session, now)) continue;
+      if (!isOpen(session)) this.#connected(session);
       this.#byVni.delete(vni);
       this.#byPair.delete(session.legs[0].hex + session.legs[1].hex);
     }
     this.#expireAt = this.#byVni.size === 0 ? Infinity : now + EXPIRY_INTERVAL_MS;
   }
 
-  /** Ends all sessions: the sockets, and so the clients' ways, are others now. */
-  clear(): void {
-    this.#byVni.clear();
-    this.#byPair.clear();
-    this.#expireAt = Infinity;
-  }
-
-  #connectingOf(hex: string): number {
-    let count = 0;
-    for (const session of this.#byVni.values()) {
-      if (!isOpen(session) && session.legs.some((leg) => leg.hex === hex)) count++;
-    }
-    return count;
+  /** The session waits no more. */
+  #connected({ asker }: Session): void {
+    const left = this.#connecting.get(asker)! - 1;
+    if (left === 0) this.#connecting.delete(asker);
+    else this.#connecting.set(asker, left);
   }
 
   #boxWith(disco: Uint8Array): BoxKey | undefined {
