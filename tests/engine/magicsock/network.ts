@@ -8,8 +8,9 @@ import { DiscoPrivate, NodePrivate, type NodePublic } from "../../../base/keys.t
 import type { PeerConfig, PingOutcome } from "../../../engine/config.ts";
 import type { Endpoint } from "../../../engine/magicsock/endpoint.ts";
 import { EndpointTracker } from "../../../engine/magicsock/endpoint_tracker.ts";
-import { Magicsock } from "../../../engine/magicsock/magicsock.ts";
-import type { AddrId } from "../../../engine/ports.ts";
+import { GENEVE_LENGTH, readGeneve } from "../../../engine/geneve.ts";
+import { type DiscoSource, Magicsock } from "../../../engine/magicsock/magicsock.ts";
+import { RelaySessions } from "../../../engine/peer_relay/sessions.ts";
 import { MemoryAddrs } from "../../support/memory_ports.ts";
 import { SeededRandom } from "../../support/random.ts";
 
@@ -44,9 +45,13 @@ export class SimNode {
   readonly drops: Drop[] = [];
   /** What it asked its daemon for. */
   readonly wanted: string[] = [];
+  /** The relay server that runs on it. */
+  relay: SimRelay | undefined;
   /** Its paths, in order: "1.2.3.4:5", or "" for a relay. */
   readonly paths: { at: number; path: string }[] = [];
   udpSent = 0;
+  /** Where to, in order. */
+  readonly udpTo: string[] = [];
   derpSent = 0;
   readonly #options: NodeOptions;
   readonly #network: Network;
@@ -70,7 +75,7 @@ export class SimNode {
         sendUdp: (to, payload) => network.sendUdp(this, this.addrs.text(to), payload),
         sendDerp: (region, peer, payload) => network.sendDerp(this, region, peer, payload),
         endpointsWanted: (reason) => this.#startStun(reason),
-        relayRequested: () => {},
+        relayRequested: (endpoint, clients, generation) => this.#askRelay(endpoint, clients, generation),
         pathChanged: (endpoint) => this.paths.push({ at: network.now, path: endpoint.currentAddress(network.now) }),
       },
     });
@@ -87,8 +92,19 @@ export class SimNode {
       derp: 1,
       jailed: false,
       addresses: [],
-      cap: 0,
+      cap: 121,
     };
+  }
+
+  #askRelay(
+    endpoint: Endpoint | undefined,
+    clients: readonly [Uint8Array, Uint8Array],
+    generation: number,
+  ): void {
+    const disco = (endpoint?.disco ?? this.disco.public).hex;
+    const session = this.relay?.allocate(disco, clients);
+    if (session === undefined) return;
+    this.magicsock.answerRelayRequest(endpoint?.key ?? "", disco, generation, session, this.#network.now);
   }
 
   peer(other: SimNode): Endpoint {
@@ -144,10 +160,63 @@ export class SimNode {
   }
 }
 
+/** A relay server on an address of its own. */
+export class SimRelay {
+  readonly address: string;
+  readonly addrs = new MemoryAddrs();
+  readonly sessions: RelaySessions;
+  readonly #network: Network;
+  /** False: it is silent, as one whose machine is off. */
+  alive = true;
+  /** Datagrams of data it forwarded. */
+  forwarded = 0;
+
+  constructor(network: Network, address: string) {
+    this.#network = network;
+    this.address = address;
+    const { bytes: random } = network.random;
+    this.sessions = new RelaySessions({ disco: DiscoPrivate.generate(random), random, addrs: this.addrs });
+    network.relays.push(this);
+  }
+
+  allocate(asker: string, clients: readonly [Uint8Array, Uint8Array]) {
+    if (!this.alive) return undefined;
+    const session = this.sessions.allocate(asker, clients[0], clients[1], this.#network.now);
+    return session && { ...session, addrs: [parseAddrPort("10.66.66.66:1")!, parseAddrPort(this.address)!] };
+  }
+
+  /** A datagram arrives; what it leads to leaves. */
+  take(from: string, packet: Uint8Array): void {
+    const { now } = this.#network;
+    const header = readGeneve(packet, 0, packet.length);
+    if (!this.alive || header === undefined) return;
+    const { ip, port } = parseAddrPort(from)!;
+    const source = this.addrs.intern(ip, port);
+    if (header.control) {
+      const reply = this.sessions.handleControl(header.vni, source, packet.subarray(GENEVE_LENGTH), now);
+      if (reply instanceof Uint8Array) this.#network.fromRelay(this, from, reply);
+      return;
+    }
+    const to = this.sessions.forward(header.vni, source, 1, packet.length, now);
+    if (to === 0) return;
+    this.forwarded++;
+    this.#network.fromRelay(this, this.addrs.text(to), packet);
+  }
+
+  /** Whether data that comes from `from` for this session now would arrive at `peer`. */
+  reaches(vni: number, from: string, peer: SimNode): boolean {
+    if (!this.alive) return false;
+    const { ip, port } = parseAddrPort(from)!;
+    const to = this.sessions.forward(vni, this.addrs.intern(ip, port), 1, 100, this.#network.now);
+    return to !== 0 && peer.accepts(this.address, this.addrs.text(to), this.#network.now);
+  }
+}
+
 /** The world between nodes. */
 export class Network {
   readonly random: SeededRandom;
   readonly nodes: SimNode[] = [];
+  readonly relays: SimRelay[] = [];
   now = 1_000_000;
   /** False drops all of UDP, STUN too: beyond the NATs, which see it leave, or before them. */
   udpAllowed = true;
@@ -157,7 +226,7 @@ export class Network {
   latency: (to: string) => number = () => UDP_LATENCY_MS;
   /** Decides on single datagrams; false drops. */
   gate: (from: SimNode, to: SimNode) => boolean = () => true;
-  #inFlight: { at: number; deliver: () => void }[] = [];
+  #inFlight: { at: number; deliver: () => unknown }[] = [];
 
   constructor(seed: number) {
     this.random = new SeededRandom(seed);
@@ -176,13 +245,28 @@ export class Network {
 
   sendUdp(from: SimNode, to: string, payload: Uint8Array): void {
     from.udpSent++;
+    from.udpTo.push(to);
     if (this.blockedBehindNat && !this.udpAllowed) return;
     const source = from.leaves(to, this.now);
+    const relay = this.relays.find(({ address }) => address === to);
+    if (relay !== undefined) return this.#later(this.latency(to), () => this.udpAllowed && relay.take(source, payload));
     this.#later(this.latency(to), () => {
       const node = this.nodes.find((candidate) => candidate !== from && candidate.accepts(source, to, this.now));
       if (node === undefined || !this.udpAllowed || !this.gate(from, node)) return;
       const { ip, port } = parseAddrPort(source)!;
       this.#hand(node, payload, { addr: node.addrs.intern(ip, port) });
+    });
+  }
+
+  /** What a relay server sends. */
+  fromRelay(relay: SimRelay, to: string, packet: Uint8Array): void {
+    this.#later(this.latency(relay.address), () => {
+      const node = this.nodes.find((candidate) => candidate.accepts(relay.address, to, this.now));
+      const header = readGeneve(packet, 0, packet.length)!;
+      if (node === undefined || !this.udpAllowed) return;
+      const { ip, port } = parseAddrPort(relay.address)!;
+      const { vni, control } = header;
+      this.#hand(node, packet.slice(GENEVE_LENGTH), { addr: node.addrs.intern(ip, port), vni, control });
     });
   }
 
@@ -197,12 +281,12 @@ export class Network {
     });
   }
 
-  #hand(node: SimNode, payload: Uint8Array, source: { addr: AddrId } | { derp: number; peer: NodePublic }): void {
+  #hand(node: SimNode, payload: Uint8Array, source: DiscoSource): void {
     const drop = node.magicsock.handleDisco(payload, source, this.now);
     if (drop !== undefined) node.drops.push(drop);
   }
 
-  #later(delay: number, deliver: () => void): void {
+  #later(delay: number, deliver: () => unknown): void {
     this.#inFlight.push({ at: this.now + delay, deliver });
   }
 
