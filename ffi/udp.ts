@@ -4,8 +4,9 @@
  *   send     queue → one UDP_SEGMENT group each → one sendmmsg (udp_batch.ts)
  *   receive  recvmsg into 64 KiB; UDP_GRO hands over several equal datagrams of one source at once
  *
- * As wireguard-go and Tailscale do, IP_MTU_DISCOVER is left at the kernel's default: the path MTU is honoured and
- * datagrams beyond it are fragmented here, not refused.
+ * IP_MTU_DISCOVER is IP_PMTUDISC_DONT, as Tailscale sets it where it does not probe paths itself: a path MTU that the kernel
+ * was told is honoured by fragmenting here, and IPv4 routers may fragment where nobody tells. Linux clears the DF bit of
+ * UDP_SEGMENT groups anyway; with the default, single datagrams alone would vanish behind a router that sends no ICMP.
  *
  *   struct msghdr (56 bytes)  0 *name  8 u32 namelen  16 *iov  24 u64 iovlen  32 *control  40 u64 controllen  48 i32 flags
  *
@@ -28,7 +29,11 @@ const SO_RCVBUF = 8;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const SO_MARK = 36;
+const IPPROTO_IP = 0;
+const IP_MTU_DISCOVER = 10;
 const IPPROTO_IPV6 = 41;
+const IPV6_MTU_DISCOVER = 23;
+const PMTUDISC_DONT = 0;
 const IPV6_V6ONLY = 26;
 const SOL_UDP = 17;
 const UDP_GRO = 104;
@@ -104,6 +109,8 @@ class LinuxUdp implements FfiUdpPort {
       setOption(this.fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER);
       setOption(this.fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER);
       setOption(this.fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER);
+      if (family === 4) setOption(this.fd, IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DONT);
+      else setOption(this.fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DONT);
       if (mark !== 0) setOption(this.fd, SOL_SOCKET, SO_MARK, mark);
       const gso = offload && getOption(this.fd, SOL_UDP, UDP_SEGMENT) >= 0;
       const gro = offload && setOption(this.fd, SOL_UDP, UDP_GRO, 1) === 0;

@@ -40,7 +40,5 @@ export async function transfer(
   assert.equal(result.taken, result.sent);
   // Both ends use one pattern: equal lengths must give equal hashes.
   if (up === down) assert.equal(result.received, result.sent);
-  const [sent, received] = [up, down].map((bytes) => `${bytes / MEGABYTE} MB`);
-  console.log(`  ${to}: ${sent} up, ${received} down in ${result.ms} ms, silent for ${result.silenceMs} ms at most`);
   return result;
 }

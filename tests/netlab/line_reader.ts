@@ -54,6 +54,15 @@ export class AskedProgram {
     return await this.line();
   }
 
+  /** Ends its input and takes the line it says at its end. */
+  async finish(): Promise<string> {
+    await this.#writer.close();
+    const line = await this.line();
+    await this.child.status;
+    await this.#lines.close();
+    return line;
+  }
+
   /** Ends its input, after which it ends. @returns its exit code. */
   async end(): Promise<number> {
     await this.#writer.close();
