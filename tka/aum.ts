@@ -9,9 +9,9 @@
  *
  * Both are over our own encoding of what was decoded, never over the bytes received. Source: tka/aum.go.
  */
-import { blake2s } from "../base/blake2s.ts";
+import { blake2s, blake2sHex } from "../base/blake2s.ts";
 import type { AumHash } from "./aum_hash.ts";
-import { aumHashBytes, aumHashOf } from "./aum_hash.ts";
+import { aumHashBytes, aumHashOf, aumHashOfHex } from "./aum_hash.ts";
 import type { AumKind } from "./aum_kind.ts";
 import { AUM_KIND, aumKindName } from "./aum_kind.ts";
 import { CborWriter } from "./cbor.ts";
@@ -56,14 +56,24 @@ export interface AumSigner {
   signAum(sigHash: Uint8Array): readonly AumSignature[];
 }
 
-function encode(aum: AumFields, withSignatures: boolean): Uint8Array<ArrayBuffer> {
+/** An encoding, and the length of all in it that stands before the signatures. */
+interface Encoded {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly unsigned: number;
+}
+
+function encode(aum: AumFields): Encoded {
   const out = new CborWriter();
   const keyIdSet = aum.keyId !== undefined && aum.keyId.length > 0;
   const metaSet = aum.meta !== undefined && aum.meta.size > 0;
-  const signed = withSignatures && aum.signatures.length > 0;
+  const signed = aum.signatures.length > 0;
   let fields = 2;
-  for (const set of [aum.key, aum.state, aum.votes]) if (set !== undefined) fields++;
-  for (const set of [keyIdSet, metaSet, signed]) if (set) fields++;
+  if (aum.key !== undefined) fields++;
+  if (keyIdSet) fields++;
+  if (aum.state !== undefined) fields++;
+  if (aum.votes !== undefined) fields++;
+  if (metaSet) fields++;
+  if (signed) fields++;
   out.map(fields);
   out.field(1).uint(aum.kind);
   out.field(2).bytes(aum.prevAumHash);
@@ -72,11 +82,12 @@ function encode(aum: AumFields, withSignatures: boolean): Uint8Array<ArrayBuffer
   if (aum.state !== undefined) writeState(out.field(5), aum.state);
   if (aum.votes !== undefined) out.field(6).uint(aum.votes);
   if (metaSet) out.field(7).textMap(aum.meta as ReadonlyMap<string, string>);
+  const unsigned = out.length;
   if (signed) {
     out.field(23).array(aum.signatures.length);
     for (const { keyId, signature } of aum.signatures) out.map(2).field(1).bytes(keyId).field(2).bytes(signature);
   }
-  return out.finish();
+  return { bytes: out.finish(), unsigned };
 }
 
 const FIELDS = [1, 2, 3, 4, 5, 6, 7, 23];
@@ -138,7 +149,7 @@ export class Aum implements AumFields {
   readonly votes?: bigint;
   readonly meta?: ReadonlyMap<string, string>;
   readonly signatures: readonly AumSignature[];
-  #bytes: Uint8Array<ArrayBuffer> | undefined;
+  #encoded: Encoded | undefined;
   #hash: AumHash | undefined;
   #sigHash: Uint8Array<ArrayBuffer> | undefined;
   #parent: AumHash | undefined;
@@ -161,16 +172,25 @@ export class Aum implements AumFields {
 
   /** The serialization of wire and disk; borrowed, do not write. */
   get bytes(): Uint8Array<ArrayBuffer> {
-    return this.#bytes ??= encode(this, true);
+    return (this.#encoded ??= encode(this)).bytes;
   }
 
   get hash(): AumHash {
-    return this.#hash ??= aumHashOf(blake2s(this.bytes));
+    return this.#hash ??= aumHashOfHex(blake2sHex(this.bytes));
   }
 
   /** What signatures are over: 32 bytes, borrowed. */
   get sigHash(): Uint8Array<ArrayBuffer> {
-    return this.#sigHash ??= blake2s(encode(this, false));
+    return this.#sigHash ??= this.#hashUnsigned();
+  }
+
+  /** Signatures come last, so what they are over is what stands before them, in a map of one field less. */
+  #hashUnsigned(): Uint8Array<ArrayBuffer> {
+    const { bytes, unsigned } = this.#encoded ??= encode(this);
+    if (unsigned === bytes.length) return blake2s(bytes);
+    const without = bytes.slice(0, unsigned);
+    without[0]--;
+    return blake2s(without);
   }
 
   /** The AUM before this one; undefined for a genesis. */

@@ -11,24 +11,33 @@ declare const brand: unique symbol;
 export type AumHash = string & { readonly [brand]: "AumHash" };
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+/** The two letters of each ten bits. */
+const PAIRS = Array.from({ length: 1024 }, (_, bits) => ALPHABET[bits >> 5] + ALPHABET[bits & 31]);
+const NIBBLES = new Uint8Array(128);
+for (let i = 0; i < 16; i++) NIBBLES["0123456789abcdef".charCodeAt(i)] = i;
 const VALUES = new Int8Array(128).fill(-1);
 for (let i = 0; i < 32; i++) VALUES[ALPHABET.charCodeAt(i)] = i;
 
 /** The text of a digest. @param digest 32 bytes; shorter is filled with zeros, longer is cut, as Go's copy does. */
 export function aumHashOf(digest: Uint8Array): AumHash {
+  return aumHashOfHex(digest.subarray(0, 32).toHex().padEnd(64, "0"));
+}
+
+/** @param hex of a digest: 64 characters in lower case. */
+export function aumHashOfHex(hex: string): AumHash {
   let text = "";
   let bits = 0;
   let held = 0;
-  for (let i = 0; i < 32; i++) {
-    bits = bits << 8 | (digest[i] ?? 0);
+  for (let i = 0; i < 64; i += 2) {
+    bits = bits << 8 | NIBBLES[hex.charCodeAt(i)] << 4 | NIBBLES[hex.charCodeAt(i + 1)];
     held += 8;
-    while (held >= 5) {
-      held -= 5;
-      text += ALPHABET[bits >> held & 31];
+    if (held >= 10) {
+      held -= 10;
+      text += PAIRS[bits >> held];
+      bits &= (1 << held) - 1;
     }
-    bits &= (1 << held) - 1;
   }
-  return text + ALPHABET[bits << (5 - held) & 31] as AumHash;
+  return text + PAIRS[bits << (10 - held)] as AumHash;
 }
 
 /** The 32 bytes of a hash, newly allocated. */

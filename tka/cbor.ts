@@ -8,6 +8,7 @@
  * Reading is in `cbor_reader.ts`.
  */
 import { compareBytes, utf8 } from "../base/bytes.ts";
+import { keep } from "./slab.ts";
 
 /** Major types, already shifted into the upper three bits of an initial byte. */
 export const MAJOR = {
@@ -22,17 +23,6 @@ export const MAJOR = {
 };
 
 const NULL = 0xf6;
-
-/** UTF-8; nearly all text is short ASCII, for which the encoder's call costs more than its work. */
-function textBytes(text: string): Uint8Array {
-  const out = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code >= 0x80) return utf8(text);
-    out[i] = code;
-  }
-  return out;
-}
 
 /** Where an item is put together before it is copied out, kept from one writer to the next. */
 let spare: Uint8Array<ArrayBuffer> | undefined = new Uint8Array(4096);
@@ -62,21 +52,18 @@ export class CborWriter {
     this.#bytes.set(value, at);
   }
 
-  #head(major: number, value: number | bigint): void {
+  /** The initial byte of an item and its argument, below 2^32. */
+  #head(major: number, value: number): void {
     if (value < 24) {
       const at = this.#room(1);
-      this.#bytes[at] = major | Number(value);
+      this.#bytes[at] = major | value;
       return;
     }
-    const width = value < 0x100 ? 0 : value < 0x10000 ? 1 : value < 0x100000000 ? 2 : 3;
+    const width = value < 0x100 ? 0 : value < 0x10000 ? 1 : 2;
     const count = 1 << width;
     const at = this.#room(1 + count);
     this.#bytes[at] = major | (24 + width);
-    if (width === 3) {
-      new DataView(this.#bytes.buffer).setBigUint64(at + 1, BigInt(value));
-      return;
-    }
-    let rest = Number(value);
+    let rest = value;
     for (let i = count; i > 0; i--) {
       this.#bytes[at + i] = rest & 0xff;
       rest >>>= 8;
@@ -101,7 +88,12 @@ export class CborWriter {
   }
 
   uint(value: number | bigint): this {
-    this.#head(MAJOR.UINT, value);
+    if (value < 0x100000000) this.#head(MAJOR.UINT, Number(value));
+    else {
+      const at = this.#room(9);
+      this.#bytes[at] = MAJOR.UINT | 27;
+      new DataView(this.#bytes.buffer).setBigUint64(at + 1, BigInt(value));
+    }
     return this;
   }
 
@@ -121,22 +113,49 @@ export class CborWriter {
 
   /** A map from text to text, sorted bytewise by encoded key: shorter keys first. */
   textMap(value: ReadonlyMap<string, string>): this {
-    const pairs = [...value].map(([key, text]) => ({ key: textBytes(key), text: textBytes(text) }));
-    pairs.sort((a, b) => a.key.length - b.key.length || compareBytes(a.key, b.key));
-    this.map(pairs.length);
-    for (const { key, text } of pairs) {
-      this.#head(MAJOR.TEXT, key.length);
-      this.#put(key);
-      this.#head(MAJOR.TEXT, text.length);
-      this.#put(text);
+    this.map(value.size);
+    if (value.size === 1) {
+      for (const [key, text] of value) this.#text(key).#text(text);
+      return this;
+    }
+    const pairs = [...value].map(([key, text]) => ({ key, encoded: utf8(key), text }));
+    pairs.sort((a, b) => a.encoded.length - b.encoded.length || compareBytes(a.encoded, b.encoded));
+    for (const { key, text } of pairs) this.#text(key).#text(text);
+    return this;
+  }
+
+  #text(text: string): this {
+    // Nearly all text is short ASCII, for which the encoder's call costs more than its work.
+    const before = this.#at;
+    this.#head(MAJOR.TEXT, text.length);
+    const at = this.#room(text.length);
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (code >= 0x80) {
+        this.#at = before;
+        const encoded = utf8(text);
+        this.#head(MAJOR.TEXT, encoded.length);
+        this.#put(encoded);
+        return this;
+      }
+      this.#bytes[at + i] = code;
     }
     return this;
   }
 
+  /** Bytes written so far. */
+  get length(): number {
+    return this.#at;
+  }
+
+  /** What was written, borrowed until the next writer is made. The writer is done with. */
+  borrow(): Uint8Array<ArrayBuffer> {
+    spare = this.#bytes;
+    return this.#bytes.subarray(0, this.#at);
+  }
+
   /** A copy of what was written. The writer is done with. */
   finish(): Uint8Array<ArrayBuffer> {
-    const out = this.#bytes.slice(0, this.#at);
-    spare = this.#bytes;
-    return out;
+    return keep(this.borrow());
   }
 }

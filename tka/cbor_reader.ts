@@ -17,19 +17,20 @@
 import { MAJOR } from "./cbor.ts";
 import { checkOneItem } from "./cbor_check.ts";
 import { TkaError } from "./errors.ts";
+import { keep } from "./slab.ts";
 
 // A byte order mark is text like any other: dropping it would change the hash.
 const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 const INT64_MAX = 0x7fffffffffffffffn;
 
-/** Reads typed items one after the other. Bytes handed out are copies. */
+/** Reads typed items one after the other. Bytes handed out are views of what it was given. */
 export class CborReader {
-  readonly #bytes: Uint8Array;
+  readonly #bytes: Uint8Array<ArrayBuffer>;
   #at = 0;
 
-  /** @param bytes already checked by `checkOneItem` or `checkFirstItem`. */
-  constructor(bytes: Uint8Array) {
+  /** @param bytes already checked by `checkOneItem` or `checkFirstItem`; nobody may write to them any more. */
+  constructor(bytes: Uint8Array<ArrayBuffer>) {
     this.#bytes = bytes;
   }
 
@@ -94,7 +95,7 @@ export class CborReader {
       const length = Number(this.#head());
       const at = this.#at;
       this.#at += length;
-      return this.#bytes.slice(at, at + length) as Uint8Array<ArrayBuffer>;
+      return this.#bytes.subarray(at, at + length);
     }
     if (major !== MAJOR.ARRAY) this.#refuse("a byte string");
     const out = new Uint8Array(Number(this.#head()));
@@ -220,8 +221,8 @@ function normal(value: bigint): number | bigint {
   return value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value;
 }
 
-/** Checks the bytes and reads them whole. @throws TkaError "malformed". */
+/** Checks the bytes and reads a copy of them whole. @throws TkaError "malformed". */
 export function readCbor<T>(bytes: Uint8Array, read: (reader: CborReader) => T): T {
   checkOneItem(bytes);
-  return read(new CborReader(bytes));
+  return read(new CborReader(keep(bytes)));
 }

@@ -124,7 +124,7 @@ export function decodeNodeKeySignature(bytes: Uint8Array): NodeKeySignature {
 export function nodeKeySigHash(sig: NodeKeySignature): Uint8Array<ArrayBuffer> {
   const out = new CborWriter();
   write(out, sig, false);
-  return blake2s(out.finish());
+  return blake2s(out.borrow());
 }
 
 /**
