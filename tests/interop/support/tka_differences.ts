@@ -2,7 +2,9 @@
 
 import { UPSTREAM_WALK_LIMITS } from "../../../tka/limits.ts";
 import { SeededRandom } from "../../support/random.ts";
-import type { Result, Step, World } from "../../support/tka_world.ts";
+import type { Covered } from "../../support/tka_coverage.ts";
+import type { Result, Step } from "../../support/tka_node.ts";
+import type { World } from "../../support/tka_world.ts";
 import { makeWorld } from "../../support/tka_world.ts";
 import type { TkaOracle } from "./tka_oracle.ts";
 
@@ -17,6 +19,8 @@ export const KNOWN_DIFFERENCES = {
 
 export type KnownDifference = keyof typeof KNOWN_DIFFERENCES;
 
+type StepsTaken = Pick<World, "steps" | "results">;
+
 /** One step that came out differently. */
 export interface Difference {
   readonly seed: number;
@@ -25,7 +29,7 @@ export interface Difference {
   readonly ours: Result;
   readonly theirs: Result;
   readonly known: KnownDifference | undefined;
-  readonly world: World;
+  readonly world: StepsTaken;
 }
 
 /** Counts of a run. */
@@ -34,6 +38,21 @@ export interface Tally {
   steps: number;
   accepted: number;
   readonly known: Map<KnownDifference, number>;
+  /** In how many worlds each thing happened. */
+  readonly covered: Map<Covered, number>;
+}
+
+export function emptyTally(): Tally {
+  return { worlds: 0, steps: 0, accepted: 0, known: new Map(), covered: new Map() };
+}
+
+/** Adds a tally to another. */
+export function addTally(sum: Tally, more: Tally): void {
+  sum.worlds += more.worlds;
+  sum.steps += more.steps;
+  sum.accepted += more.accepted;
+  for (const [name, count] of more.known) sum.known.set(name, (sum.known.get(name) ?? 0) + count);
+  for (const [name, count] of more.covered) sum.covered.set(name, (sum.covered.get(name) ?? 0) + count);
 }
 
 function knownDifference(ours: Result, theirs: Result): KnownDifference | undefined {
@@ -54,7 +73,7 @@ function comparable(step: Step, { Error: error, ...rest }: Result): string {
 }
 
 /** The first step at which two runs of a world differ. */
-export function firstDifference(seed: number, world: World, theirs: readonly Result[]): Difference | undefined {
+export function firstDifference(seed: number, world: StepsTaken, theirs: readonly Result[]): Difference | undefined {
   for (const [index, step] of world.steps.entries()) {
     const ours = world.results[index];
     const other = theirs[index];
@@ -75,7 +94,7 @@ export async function compareWorlds(
   worlds: number,
   size = 24,
 ): Promise<{ readonly tally: Tally; readonly difference: Difference | undefined }> {
-  const tally: Tally = { worlds: 0, steps: 0, accepted: 0, known: new Map() };
+  const tally = emptyTally();
   const batch = 50;
   // One batch is made here while the other side works on the one before.
   let before: Promise<Difference | undefined> = Promise.resolve(undefined);
@@ -102,6 +121,7 @@ async function compareBatch(
     tally.worlds++;
     tally.steps += difference?.index ?? world.steps.length;
     tally.accepted += world.results.filter(({ OK }) => OK).length;
+    for (const name of world.covered) tally.covered.set(name, (tally.covered.get(name) ?? 0) + 1);
     if (difference === undefined) continue;
     if (difference.known === undefined) return difference;
     tally.known.set(difference.known, (tally.known.get(difference.known) ?? 0) + 1);

@@ -1,6 +1,6 @@
 // Talks to tka-oracle (tka/oracle.go): a question is a JSON line, and so is its answer.
 
-import type { Step } from "../../support/tka_world.ts";
+import type { Step } from "../../support/tka_node.ts";
 
 /** What it can be asked. */
 export type Question =

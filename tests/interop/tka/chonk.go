@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"time"
 
 	"tailscale.com/tka"
@@ -14,6 +15,7 @@ type timedChonk struct {
 	*tka.Mem
 	now       int64
 	committed map[tka.AUMHash]int64
+	dieBefore string // of what is to be purged only hashes below this one go: then the process dies
 }
 
 func newTimedChonk() *timedChonk {
@@ -41,6 +43,9 @@ func (c *timedChonk) CommitTime(h tka.AUMHash) (time.Time, error) {
 }
 
 func (c *timedChonk) PurgeAUMs(hashes []tka.AUMHash) error {
+	if c.dieBefore != "" {
+		hashes = slices.DeleteFunc(slices.Clone(hashes), func(h tka.AUMHash) bool { return h.String() >= c.dieBefore })
+	}
 	for _, h := range hashes {
 		delete(c.committed, h)
 	}

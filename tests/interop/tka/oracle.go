@@ -333,6 +333,8 @@ func (n *node) do(s *step, r *result) error {
 		}
 		return err
 	case "compact":
+		n.store.dieBefore = s.Text
+		defer func() { n.store.dieBefore = "" }()
 		options := tka.CompactionOptions{MinChain: s.MinChain, MinAge: seconds(s.MinAge)}
 		if err := n.authority.Compact(n.store, options); err != nil {
 			return err
