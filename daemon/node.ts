@@ -20,6 +20,7 @@ import { usableAddresses } from "./endpoints.ts";
 import type { InterfaceAddress } from "./endpoints.ts";
 import type { HostFacts } from "./hostinfo.ts";
 import { httpsLatency } from "./https_latency.ts";
+import { diskStores, memoryStores } from "./lock/stores.ts";
 import { TailnetLock } from "./lock/tailnet_lock.ts";
 import type { Log } from "./log.ts";
 import { OsRouter } from "./os_router.ts";
@@ -99,7 +100,7 @@ export function buildNode(options: NodeOptions): Backend {
   });
   const lock = new TailnetLock({
     store,
-    directory: options.lockDirectory,
+    stores: options.lockDirectory === undefined ? memoryStores() : diskStores(options.lockDirectory),
     derive: options.deriveDisablement,
     capabilityVersion: options.capabilityVersion,
     persist: () => profiles.prefs.persist,

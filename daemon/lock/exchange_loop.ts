@@ -43,7 +43,7 @@ export class ExchangeLoop {
   readonly #options: ExchangeLoopOptions;
   readonly #backoff: Backoff;
   #epoch = 0;
-  #running = false;
+  #running: Promise<void> | undefined;
   #again = false;
   #settled = "";
   #retry: Timer | undefined;
@@ -56,7 +56,7 @@ export class ExchangeLoop {
   /** Something may have changed. */
   wake(): void {
     this.#again = true;
-    if (!this.#running) void this.#run();
+    this.#running ??= this.#run();
   }
 
   /** Forgets what was settled and what is waited for. */
@@ -73,6 +73,11 @@ export class ExchangeLoop {
     this.#epoch++;
   }
 
+  /** Resolves when no exchange is under way. */
+  async idle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
   /** No timer is left behind. */
   close(): void {
     this.overtake();
@@ -81,14 +86,15 @@ export class ExchangeLoop {
   }
 
   async #run(): Promise<void> {
-    this.#running = true;
+    // Begins behind the assignment of this very promise.
+    await Promise.resolve();
     try {
       while (this.#again) {
         this.#again = false;
         await this.#turn();
       }
     } finally {
-      this.#running = false;
+      this.#running = undefined;
     }
   }
 

@@ -20,17 +20,17 @@ import type { Log } from "../log.ts";
 import type { StateStore } from "../state_file.ts";
 import { conditionText, isFine } from "./condition.ts";
 import type { Condition, ConditionName } from "./condition.ts";
-import { DiskChonk, LockStoreError } from "./disk_chonk.ts";
+import { LockStoreError } from "./disk_chonk.ts";
 import { PeerJudge } from "./judge.ts";
 import { demandsLock, loadPolicy, pinProblem, savePolicy } from "./policy.ts";
 import type { LockAnchor, LockPolicy } from "./policy.ts";
 import { anchorOf, LockRecords, recordState, stateIdOf } from "./record.ts";
 import type { LockRecord } from "./record.ts";
+import type { LockStores } from "./stores.ts";
 
 export interface LocalLockOptions {
   readonly store: StateStore;
-  /** State directory; without one AUMs live in memory. */
-  readonly directory: string | undefined;
+  readonly stores: LockStores;
   /** Whether this is the ID of a login the machine still has. */
   readonly isProfile: (profileId: string) => boolean;
   /** Unix milliseconds. */
@@ -52,8 +52,6 @@ export class LocalLock {
   #condition: Condition;
   #damaged = false;
   #confirmedAt = 0;
-  /** Removes what is on disk, readable or not. */
-  #erase: () => void = () => {};
   /** Control's newest netmap says that there is a lock. */
   controlSaysOn = false;
   /** The lock the operator switched off here, as control last offered it: its head. */
@@ -120,15 +118,13 @@ export class LocalLock {
 
   /** Reads what is on disk; what cannot be believed becomes the condition "store-damaged". */
   open(): void {
-    const { directory, log } = this.#options;
+    const { stores, log } = this.#options;
     this.#judge = undefined;
     this.#damaged = false;
     this.disabledHere = undefined;
     this.#confirmedAt = 0;
-    const path = directory === undefined || this.#profileId === "" ? undefined : `${directory}/${this.#profileId}`;
-    this.#erase = () => path === undefined ? undefined : DiskChonk.erase(path);
     try {
-      this.#chonk = path === undefined ? new MemChonk() : DiskChonk.open(path);
+      this.#chonk = this.#profileId === "" ? new MemChonk() : stores.open(this.#profileId);
       let { record } = this;
       if (record !== undefined && record.controlUrl !== this.#controlUrl) {
         log.warn(`the lock of ${record.controlUrl} is dropped: the operator chose another control server`);
@@ -143,7 +139,8 @@ export class LocalLock {
       if (!(cause instanceof LockStoreError) && !(cause instanceof TkaError)) throw cause;
       this.#judge = undefined;
       this.#damaged = true;
-      this.set("store-damaged", cause instanceof TkaError ? `${path}: ${cause.message}` : cause.message);
+      const place = cause instanceof TkaError ? `${stores.nameOf(this.#profileId)}: ` : "";
+      this.set("store-damaged", `${place}${cause.message}`);
     }
   }
 
@@ -262,8 +259,7 @@ export class LocalLock {
 
   /** Another profile is deleted: what it had of a lock goes too. @throws StateFileError, LockStoreError */
   forgetProfile(profileId: string): void {
-    const { directory } = this.#options;
-    if (directory !== undefined) DiskChonk.erase(`${directory}/${profileId}`);
+    this.#options.stores.erase(profileId);
     if (this.#records.get(profileId) !== undefined) this.#records.set(profileId, undefined);
   }
 
@@ -281,6 +277,10 @@ export class LocalLock {
     this.#judge = undefined;
     this.disabledHere = undefined;
     this.controlSaysOn = false;
+  }
+
+  #erase(): void {
+    if (this.#profileId !== "") this.#options.stores.erase(this.#profileId);
   }
 
   #remember(authority: Authority, anchor?: LockAnchor): void {

@@ -32,7 +32,7 @@ import type { StateStore } from "../state_file.ts";
 import { closedBecause, closedText } from "./closed.ts";
 import { conditionText, keysText } from "./condition.ts";
 import type { Condition, ConditionName } from "./condition.ts";
-import { DiskChonk, LockStoreError } from "./disk_chonk.ts";
+import { LockStoreError } from "./disk_chonk.ts";
 import { Exchange, goalOf } from "./exchange.ts";
 import { ExchangeLoop } from "./exchange_loop.ts";
 import type { Task } from "./exchange_loop.ts";
@@ -42,12 +42,12 @@ import { KdfBusy } from "./kdf_limit.ts";
 import { LocalLock } from "./local_lock.ts";
 import type { LockPolicy } from "./policy.ts";
 import type { LockRecord } from "./record.ts";
+import type { LockStores } from "./stores.ts";
 
 /** What a lock is made of. */
 export interface TailnetLockOptions {
   readonly store: StateStore;
-  /** State directory; without one AUMs live in memory. */
-  readonly directory: string | undefined;
+  readonly stores: LockStores;
   readonly derive: DeriveDisablement;
   readonly capabilityVersion: number;
   /** Keys of the current profile. */
@@ -76,9 +76,9 @@ export class TailnetLock implements LockFilter {
   /** @throws StateFileError when what is remembered of a lock is damaged. */
   constructor(options: TailnetLockOptions) {
     this.#options = options;
-    const { store, directory, isProfile, scheduler, random, log } = options;
+    const { store, stores, isProfile, scheduler, random, log } = options;
     const changed = () => this.#changed();
-    this.#local = new LocalLock({ store, directory, isProfile, now: () => scheduler.wall(), log, changed });
+    this.#local = new LocalLock({ store, stores, isProfile, now: () => scheduler.wall(), log, changed });
     this.#loop = new ExchangeLoop({
       scheduler,
       random,
@@ -114,7 +114,7 @@ export class TailnetLock implements LockFilter {
   }
   /** AUMs are in memory only, although there is a lock. */
   get inMemory(): boolean {
-    return this.authority !== undefined && !(this.chonk instanceof DiskChonk);
+    return this.authority !== undefined && !this.#options.stores.durable;
   }
   /** Peers the last netmap had that the lock keeps out. */
   get rejected(): readonly RejectedPeer[] {
@@ -248,12 +248,27 @@ export class TailnetLock implements LockFilter {
     this.#local.forgetProfile(profileId);
   }
 
+  /**
+   * Drops what this node has of the lock and takes it from control again, as a new node would: for a control server that
+   * lost AUMs this node has, when the operator believes it nevertheless. Nobody passes in between.
+   * @throws LockStoreError
+   */
+  refetch(): void {
+    this.#local.retire("the operator wants it from control again");
+    this.#loop.tryAgain();
+  }
+
   /** The profile is deleted, keys and all. */
   forget(): void {
     this.#loop.overtake();
     this.#local.forget();
     this.#bound = false;
     this.#netmap = undefined;
+  }
+
+  /** Resolves when no exchange with control is under way. */
+  idle(): Promise<void> {
+    return this.#loop.idle();
   }
 
   /** No timer is left behind. */

@@ -1,5 +1,6 @@
 /** The lock session against control in memory: bootstrap, sync, disable, and every way it must fail closed (L3, L5, L16). */
 import assert from "node:assert/strict";
+import { diskStores, memoryStores } from "../../../daemon/lock/stores.ts";
 import { TailnetLock } from "../../../daemon/lock/tailnet_lock.ts";
 import { createLog } from "../../../daemon/log.ts";
 import { EMPTY_PERSIST } from "../../../daemon/persist.ts";
@@ -56,7 +57,7 @@ class World {
   #make(): TailnetLock {
     const lock = new TailnetLock({
       store: this.store,
-      directory: this.directory,
+      stores: this.directory === undefined ? memoryStores() : diskStores(this.directory),
       derive: (secret) => Promise.resolve(secret),
       capabilityVersion: 130,
       persist: () => this.persist,
