@@ -51,8 +51,30 @@ export function compact(chonk: CompactableChonk, head: AumHash, request: Compact
   markDescendants(chonk, marks);
   const ancestor = markLinks(chonk, marks, candidate);
   chonk.setLastActiveAncestor(ancestor);
-  chonk.purge([...all].filter((hash) => !marks.retained.has(hash)), now);
+  chonk.purge(childrenFirst(chonk, new Set([...all].filter((hash) => !marks.retained.has(hash)))), now);
   return ancestor;
+}
+
+/**
+ * The same AUMs, children before their parents: whoever dies while purging leaves a beginning that is whole, behind the
+ * cut, and not a piece that nothing leads to, which no store can be opened with.
+ */
+function childrenFirst(chonk: CompactableChonk, purged: ReadonlySet<AumHash>): AumHash[] {
+  const waiting = new Map<AumHash, number>();
+  const ready: AumHash[] = [];
+  for (const hash of purged) {
+    const count = chonk.children(hash).filter((child) => purged.has(child.hash)).length;
+    if (count === 0) ready.push(hash);
+    else waiting.set(hash, count);
+  }
+  // An array hands out what is added while it is walked.
+  for (const hash of ready) {
+    const parent = requireAum(chonk, hash).parent;
+    const left = parent === undefined ? undefined : waiting.get(parent);
+    if (left === 1) ready.push(parent!);
+    else if (left !== undefined) waiting.set(parent!, left - 1);
+  }
+  return ready;
 }
 
 function parentIn(chonk: CompactableChonk, aum: Aum): Aum | undefined {

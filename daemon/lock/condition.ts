@@ -58,13 +58,17 @@ const REMEDIES: Readonly<Partial<Record<ConditionName, string>>> = {
   "disable-unproven": "if the lock was really disabled, run `agent lock local-disable`; if not, distrust the " +
     "control server",
   "unreachable": "none needed: it is tried again by itself",
-  "bad-updates": "compare `agent lock log` with a signing node; the control server sends what no trusted key signed",
-  "diverged": "on a signing node run `agent lock log` and compare the heads; submit again what was lost there",
-  "no-common-history":
-    "if the lock was made anew since, run `agent lock local-disable`, and this node takes the new one",
+  "bad-updates": "compare `agent lock log` with a signing node; the control server sends what no trusted key signed. " +
+    "Once that is mended, `agent lock doctor --retry`",
+  "diverged": "on a signing node run `agent lock log` and compare the heads; submit again what was lost there, then " +
+    "`agent lock doctor --retry`",
+  "no-common-history": "if the lock was made anew since, run `agent lock local-disable`, and this node takes the new " +
+    "one; if the control server lost what this node has, and you believe it nevertheless, `agent lock doctor --refetch`",
   "store-damaged": "restore the named file from a copy, or move the directory away and restart: the AUMs are then " +
     "fetched again and checked against what this node remembers",
-  "store-missing": "none needed once control answers: the AUMs are fetched again",
+  "store-missing":
+    "none needed once control answers: the AUMs are fetched again; if the control server lost some for " +
+    "good, and you believe it nevertheless, `agent lock doctor --refetch`",
   "store-failed": "free space or fix the permissions of the state directory, then `agent lock doctor --retry`",
 };
 

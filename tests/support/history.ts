@@ -16,20 +16,22 @@ export const MANNERS = ["honest", "withholds", "reorders", "repeats", "forges", 
 export type Manners = typeof MANNERS[number];
 
 /** One thing that happens, at `now` seconds. */
-export type Deed = { readonly now: number } & (
-  /** Control's chain gets longer while the node is away. */
-  | { readonly do: "grow"; readonly count: number }
-  | { readonly do: "sync"; readonly manners: Manners }
-  /** Control shows the node another chain: its own less `back` AUMs, and then `count` of these keys. */
-  | { readonly do: "branch"; readonly back: number; readonly count: number; readonly keys: readonly number[] }
-  | { readonly do: "restart" }
-  /** The node's process dies in the middle of a sync: after it wrote so many AUMs, or purged so many. */
-  | { readonly do: "die"; readonly while: "writing" | "purging"; readonly after: number }
-  /** The lock is disabled and made anew. A forgetful control cannot show the disablement secret. */
-  | { readonly do: "anew"; readonly forgetful: boolean }
-  /** Control says that the lock is off, and proves nothing. */
-  | { readonly do: "deny" }
-);
+export type Deed =
+  & { readonly now: number }
+  & (
+    /** Control's chain gets longer while the node is away. */
+    | { readonly do: "grow"; readonly count: number }
+    | { readonly do: "sync"; readonly manners: Manners }
+    /** Control shows the node another chain: its own less `back` AUMs, and then `count` of these keys. */
+    | { readonly do: "branch"; readonly back: number; readonly count: number; readonly keys: readonly number[] }
+    | { readonly do: "restart" }
+    /** The node's process dies in the middle of a sync: after it wrote so many AUMs, or purged so many. */
+    | { readonly do: "die"; readonly while: "writing" | "purging"; readonly after: number }
+    /** The lock is disabled and made anew. A forgetful control cannot show the disablement secret. */
+    | { readonly do: "anew"; readonly forgetful: boolean }
+    /** Control says that the lock is off, and proves nothing. */
+    | { readonly do: "deny" }
+  );
 
 export interface Script {
   readonly seed: number;
@@ -45,8 +47,8 @@ export function logUniform(random: SeededRandom, most: number): number {
   return Math.floor(Math.exp(random.float() * Math.log(most + 1)));
 }
 
-/** @param length AUMs of control's own in all. */
-export function makeScript(random: SeededRandom, length: number): Script {
+/** @param length AUMs of control's own in all. @param remade the lock may be disabled and made anew. */
+export function makeScript(random: SeededRandom, length: number, remade = true): Script {
   const deeds: Deed[] = [];
   const episodes = 4 + random.int(12);
   let now = 1_700_000_000;
@@ -56,14 +58,14 @@ export function makeScript(random: SeededRandom, length: number): Script {
     const count = episode === episodes ? left : Math.min(left, random.int(Math.ceil(3 * length / episodes) + 1));
     if (count > 0) deeds.push({ now, do: "grow", count });
     left -= count;
-    for (let more = random.int(4); more > 0; more--) deeds.push({ now, ...deed(random) });
+    for (let more = random.int(4); more > 0; more--) deeds.push({ now, ...deed(random, remade) });
   }
   return { seed: random.seed, deeds, now };
 }
 
 type Bare<D> = D extends Deed ? Omit<D, "now"> : never;
 
-function deed(random: SeededRandom): Bare<Deed> {
+function deed(random: SeededRandom, remade: boolean): Bare<Deed> {
   const roll = random.int(100);
   if (roll < 40) return { do: "sync", manners: random.pick(MANNERS) };
   if (roll < 65) {
@@ -73,7 +75,7 @@ function deed(random: SeededRandom): Bare<Deed> {
   }
   if (roll < 80) return { do: "restart" };
   if (roll < 90) return { do: "die", while: random.pick(["writing", "purging"]), after: random.int(30) };
-  if (roll < 95) return { do: "anew", forgetful: random.chance(0.3) };
+  if (roll < 95 && remade) return { do: "anew", forgetful: random.chance(0.3) };
   return { do: "deny" };
 }
 
@@ -85,13 +87,13 @@ export interface Lock {
   readonly aums: readonly Aum[];
 }
 
-/** Keys 1, 2 and 3 are trusted; the chain is signed by key 1. */
-export function makeLock(number: number, length: number): Lock {
+/** Keys 1, 2 and 3 are trusted; the chain is signed by key 1. @param votes of key 1: with 3 its chain wins every fork. */
+export function makeLock(number: number, length: number, votes = 1): Lock {
   const secret = new Uint8Array(32).fill(0xa0 + number);
   const state: State = {
     lastAumHash: null,
     disablementValues: [secret],
-    keys: [1, 2, 3].map((key) => testKey(key).key()),
+    keys: [1, 2, 3].map((key) => testKey(key).key(key === 1 ? votes : 1)),
     stateId1: BigInt(number + 1),
     stateId2: 77n,
   };

@@ -16,6 +16,7 @@ import { EMPTY_PERSIST } from "../../daemon/persist.ts";
 import type { Persist } from "../../daemon/persist.ts";
 import { MemoryState } from "../../daemon/state_file.ts";
 import { encodeNodeKeySignature, signNodeKey } from "../../tka/node_key_signature.ts";
+import { stateIdText } from "../../tka/state.ts";
 import { testNetmap, testNode } from "./fake_control.ts";
 import { FakeScheduler } from "./fake_scheduler.ts";
 import type { Deed, Lock, Script } from "./history.ts";
@@ -64,6 +65,7 @@ class LostNode {
       derive: (secret) => Promise.resolve(secret),
       capabilityVersion: 130,
       persist: () => this.#persist,
+      isProfile: () => false,
       scheduler: this.#scheduler,
       random: new SeededRandom(1).bytes,
       log: SILENT,
@@ -107,29 +109,19 @@ class LostNode {
     return condition.name === "synced" && authority?.head === this.#control.head && passed.join() === "2";
   }
 
-  /** What the remedy of the condition says. */
+  /** Does what the remedy of the condition says. */
   follow(name: ConditionName): void {
-    const record = this.lock.record;
-    const remade = record !== undefined && !record.anchor.stateId.startsWith(`${this.#control.lock.genesis.state!.stateId1}:`);
-    switch (name) {
-      case "other-lock":
-      case "no-common-history":
-      case "disable-unproven":
-        if (!remade) return this.lock.refetch();
-        this.#persist = {
-          ...this.#persist,
-          disallowedTkaStateIds: [...this.#persist.disallowedTkaStateIds, record!.anchor.stateId],
-        };
-        return this.lock.dropLocally();
-      case "store-missing":
-        return this.lock.refetch();
-      case "bad-updates":
-      case "diverged":
-      case "store-failed":
-      case "bootstrap-failed":
-        return this.lock.tryAgain();
-    }
-    assert.fail(`nothing is to be done about ${name}`);
+    const { record } = this.lock;
+    const { genesis } = this.#control.lock;
+    const remade = record !== undefined && record.anchor.stateId !== stateIdText(genesis.state!);
+    const says = (command: string) => remedyOf(name).includes(`\`agent lock ${command}\``);
+    if (says("local-disable") && remade) {
+      const disallowedTkaStateIds = [...this.#persist.disallowedTkaStateIds, record.anchor.stateId];
+      this.#persist = { ...this.#persist, disallowedTkaStateIds };
+      this.lock.dropLocally();
+    } else if (says("doctor --refetch")) this.lock.refetch();
+    else if (says("doctor --retry")) this.lock.tryAgain();
+    else assert.fail(`nothing to be done about ${name}`);
   }
 }
 

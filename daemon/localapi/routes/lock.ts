@@ -281,5 +281,13 @@ export function lockRoutes(backend: Backend): Record<string, Handler> {
       lock.tryAgain();
       return noContent();
     },
+
+    "agent/lock/refetch": (request) => {
+      requirePost(request, DENIED);
+      return attempt(500, "fetching the lock again failed: ", () => {
+        lock.refetch();
+        return noContent();
+      });
+    },
   };
 }

@@ -195,7 +195,7 @@ Deno.test("lock: init needs the capability, and whatever changes something needs
     const path of ["init", "sign", "modify", "disable", "force-local-disable", "wrap-preauth-key"].map((name) =>
       `tka/${name}`
     )
-      .concat(["policy", "retry", "submit", "auth-keys"].map((name) => `agent/lock/${name}`))
+      .concat(["policy", "retry", "refetch", "submit", "auth-keys"].map((name) => `agent/lock/${name}`))
   ) {
     await assert.rejects(typed.client.text("POST", path, {}), /Access denied/, path);
   }

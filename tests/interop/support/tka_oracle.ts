@@ -1,5 +1,6 @@
 // Talks to tka-oracle (tka/oracle.go): a question is a JSON line, and so is its answer.
 
+import type { Deed } from "../../support/history.ts";
 import type { Step } from "../../support/tka_node.ts";
 
 /** What it can be asked. */
@@ -18,6 +19,8 @@ export type Question =
     readonly Files?: Readonly<Record<string, string>>;
     readonly Purge?: readonly string[];
   }
+  | { readonly Op: "pool"; readonly AUMs: readonly string[] }
+  | { readonly Op: "history"; readonly Deeds: readonly Deed[] }
   | { readonly Op: "kdf"; readonly Secret: string }
   | { readonly Op: "verify"; readonly Pub: string; readonly Msg: string; readonly Sig: string }
   | { readonly Op: "wrapped"; readonly Text: string }

@@ -76,6 +76,7 @@ type question struct {
 	Nodes  []hexBytes
 	Files  map[string]hexBytes
 	Purge  []string
+	Deeds  []deed
 }
 
 func (q *question) answer() any {
@@ -86,6 +87,10 @@ func (q *question) answer() any {
 		return runWorld(q.Steps)
 	case "disk":
 		return q.disk()
+	case "pool":
+		return q.pool()
+	case "history":
+		return q.history()
 	case "bench":
 		return q.bench()
 	case "kdf":

@@ -1,0 +1,68 @@
+/** A share of the histories, on a thread of its own: asked once, tells after each hundred, answers once. */
+import { logUniform, makeLock, makeLocks, makeScript } from "./history.ts";
+import type { Lock } from "./history.ts";
+import { playHistory } from "./lost_nodes.ts";
+import { SeededRandom } from "./random.ts";
+
+export interface HistoryShare {
+  readonly firstSeed: number;
+  readonly histories: number;
+  /** Lengths are log-uniform up to this. */
+  readonly most: number;
+  /** Histories of 10,000 to 100,000 AUMs, behind the others. */
+  readonly long: number;
+}
+
+/** How many histories ended how. */
+export type Ends = Readonly<Record<string, number>>;
+
+export type HistoryAnswer =
+  | { readonly kind: "so-far" | "done"; readonly ends: Ends; readonly aums: number }
+  | { readonly kind: "lost"; readonly why: string };
+
+const scope = globalThis as unknown as {
+  onmessage: ((event: MessageEvent<HistoryShare>) => void) | null;
+  postMessage(message: HistoryAnswer): void;
+};
+
+/** Locks a history may go through. */
+const LOCKS = 6;
+const LONGEST = 100_000;
+
+scope.onmessage = async ({ data: { firstSeed, histories, most, long } }) => {
+  const ends: Record<string, number> = {};
+  let aums = 0;
+  const play = async (seed: number, locks: readonly Lock[], lengthOf: (random: SeededRandom) => number) => {
+    const random = new SeededRandom(seed);
+    const length = lengthOf(random);
+    const script = makeScript(random, length, locks.length > 1);
+    // Now and then on a real disk, which is slow.
+    const directory = seed % 50 === 0 && length < 300 ? Deno.makeTempDirSync({ prefix: "agent-history-" }) : undefined;
+    try {
+      const { end, newLock } = await playHistory(script, locks, directory);
+      const name = `${end === "synced" ? "in sync by itself" : `in sync by the remedy of ${end}`}${
+        newLock ? ", under a new lock" : ""
+      }`;
+      ends[name] = (ends[name] ?? 0) + 1;
+      aums += length;
+    } catch (cause) {
+      throw new Error(`history ${seed} of ${length} AUMs loses its node: ${cause}`);
+    } finally {
+      if (directory !== undefined) Deno.removeSync(directory, { recursive: true });
+    }
+  };
+  try {
+    const locks = makeLocks(LOCKS, most);
+    for (let i = 0; i < histories; i++) {
+      await play(firstSeed + i, locks, (random) => logUniform(random, most));
+      if ((i + 1) % 100 === 0) scope.postMessage({ kind: "so-far", ends, aums });
+    }
+    const longLock = long > 0 ? [makeLock(0, LONGEST, 3)] : [];
+    for (let i = 0; i < long; i++) {
+      await play(firstSeed + histories + i, longLock, (random) => 10_000 + random.int(LONGEST - 10_000));
+    }
+    scope.postMessage({ kind: "done", ends, aums });
+  } catch (cause) {
+    scope.postMessage({ kind: "lost", why: String(cause instanceof Error ? cause.message : cause) });
+  }
+};
