@@ -11,6 +11,7 @@ import type { AgentLockJson, LockStatus } from "./types.ts";
 
 export const DOCTOR_FLAGS = {
   retry: { type: "boolean", help: "have the daemon try at once what it gave up" },
+  refetch: { type: "boolean", help: "drop this node's copy of the lock and believe control's" },
 } as const;
 
 /** So long without control's word, a head may have been withheld (L6). */
@@ -67,7 +68,8 @@ export function troublesOf(status: LockStatus, agent: AgentLockJson, program: Pr
 
 export const doctor: Run = async (args, { client, program }) => {
   const { values } = parseFlags(DOCTOR_FLAGS, args);
-  if (values.retry) await client.text("POST", "agent/lock/retry");
+  if (values.refetch) await client.text("POST", "agent/lock/refetch");
+  else if (values.retry) await client.text("POST", "agent/lock/retry");
   const status = await lockStatus(client);
   const { Agent } = status;
   if (Agent === undefined) throw new CliError("this daemon does not tell how it stands with the lock");
