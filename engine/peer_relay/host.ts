@@ -26,12 +26,14 @@ export class RelayHost {
   #localPorts: { readonly udp4: number; readonly udp6: number };
   #nextId = 1;
   #closed = false;
+  /** `Atomics.waitAsync` alone does not keep the event loop alive, and the answer to a call would be lost with it. */
+  readonly #alive = setInterval(() => {}, 60_000);
   readonly #reading: Promise<void>;
 
   constructor(options: RelayHostOptions) {
     this.#options = options;
     this.#localPorts = options.localPorts;
-    this.#reading = this.#readEvents();
+    this.#reading = this.#readEvents().finally(() => clearInterval(this.#alive));
     void options.stopped.then(() => this.#end());
   }
 

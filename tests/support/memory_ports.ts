@@ -108,12 +108,12 @@ export interface Datagram {
 
 /** Datagrams in flight; `pass` decides what arrives. */
 export class MemoryNetwork {
-  readonly #sockets = new Map<string, MemoryUdp>();
+  readonly #sockets = new Map<string, Pick<MemoryUdp, "arrive">>();
   /** All that was sent, in order, dropped or not. */
   readonly log: Datagram[] = [];
   pass: (datagram: Datagram) => boolean = () => true;
 
-  attach(address: string, socket: MemoryUdp): void {
+  attach(address: string, socket: Pick<MemoryUdp, "arrive">): void {
     this.#sockets.set(address, socket);
   }
   send(datagram: Datagram): void {

@@ -17,6 +17,7 @@ import { MemoryState } from "../../daemon/state_file.ts";
 import type { StateStore } from "../../daemon/state_file.ts";
 import { FakeControl } from "./fake_control.ts";
 import { FakeEngine } from "./fake_engine.ts";
+import { FakeRelays } from "./fake_relay.ts";
 import { FakeScheduler } from "./fake_scheduler.ts";
 import { SeededRandom } from "./random.ts";
 
@@ -81,6 +82,7 @@ export class TestNode implements AsyncDisposable {
   readonly control: FakeControl;
   readonly scheduler = new FakeScheduler();
   readonly routing = new FakeRouting();
+  readonly relays = new FakeRelays();
   readonly store: StateStore;
   readonly engine: FakeEngine;
   readonly backend: Backend;
@@ -116,7 +118,7 @@ export class TestNode implements AsyncDisposable {
         open: () => Promise.reject(new Error("no sockets here")),
         http: () => Promise.resolve(undefined),
       },
-      startPeerRelay: () => Promise.reject(new Error("no workers here")),
+      startPeerRelay: this.relays.start,
       host: HOST,
       scheduler: this.scheduler,
       random: new SeededRandom(options.seed ?? 1).bytes,
