@@ -1,13 +1,14 @@
 /**
- * Times Tailnet Lock beside upstream's on the same chain and netmap, in one run, in memory.
+ * Times Tailnet Lock beside upstream's on the same chain and netmap, in one run.
  *
- * deno run -A tools/bench_tka.ts [--aums 1900] [--peers 10000] [--rounds 5]
+ * deno task bench:lock [--aums 1900] [--peers 10000] [--rounds 5]
  * Each figure is the best of the rounds; the two programs take turns, as other work on the machine slows both.
  */
 import { parseArgs } from "node:util";
 import { toHex } from "../base/bytes.ts";
 import { NodePublic } from "../base/keys.ts";
 import { Aum } from "../tka/aum.ts";
+import { DiskChonk } from "../daemon/lock/disk_chonk.ts";
 import { Authority } from "../tka/authority.ts";
 import { MemChonk } from "../tka/mem_chonk.ts";
 import { encodeNodeKeySignature, nodeKeyBinary, SIG_KIND } from "../tka/node_key_signature.ts";
@@ -33,6 +34,8 @@ interface Times {
   Inform: number;
   Open: number;
   Verify: number;
+  CatchUp: number;
+  OpenDisk: number;
 }
 
 const random = new SeededRandom(1);
@@ -61,7 +64,30 @@ function ours(): Times & { Head: string; Authorized: number } {
   const authority = Authority.open(chonk);
   const Open = lap();
   const Authorized = nodes.filter((node, i) => authority.nodeKeyAuthorized(node, signatures[i]).authorized).length;
-  return { Decode, Inform, Open, Verify: lap(), Head: authority.head, Authorized };
+  const Verify = lap();
+  return { Decode, Inform, Open, Verify, ...onDisk(decoded), Head: authority.head, Authorized };
+}
+
+/** Applies the last 1,000 AUMs to a store on disk that has those before them, and opens the whole. */
+function onDisk(decoded: readonly Aum[]): Pick<Times, "CatchUp" | "OpenDisk"> {
+  const base = Deno.makeTempDirSync({ prefix: "agent-bench-" });
+  try {
+    const directory = `${base}/ab12`;
+    const store = DiskChonk.open(directory);
+    const there = Math.max(1, decoded.length - 1000);
+    let authority = Authority.bootstrap(store, decoded[0], 0);
+    if (there > 1) authority = authority.inform(store, decoded.slice(1, there), 0);
+    // As they come from control: not yet hashed.
+    const coming = decoded.slice(there).map(({ bytes }) => Aum.decode(bytes));
+    const start = performance.now();
+    authority.inform(store, coming, 0);
+    const CatchUp = (performance.now() - start) * 1000;
+    const opening = performance.now();
+    Authority.open(DiskChonk.open(directory));
+    return { CatchUp, OpenDisk: (performance.now() - opening) * 1000 };
+  } finally {
+    Deno.removeSync(base, { recursive: true });
+  }
 }
 
 const built = await buildTkaOracle();
@@ -87,7 +113,9 @@ for (let i = 0; i < rounds; i++) {
 const jobs: readonly (readonly [keyof Times, string])[] = [
   ["Decode", `decode and hash ${count} AUMs`],
   ["Inform", `verify and apply ${count} AUMs`],
-  ["Open", `open a store of ${count} AUMs`],
+  ["Open", `open a store of ${count} AUMs in memory`],
+  ["OpenDisk", `open a store of ${count} AUMs on disk`],
+  ["CatchUp", "catch up 1000 AUMs, onto disk"],
   ["Verify", `verify ${peers} node-key signatures`],
 ];
 const ms = (side: "ours" | "theirs", job: keyof Times) => Math.min(...best.map((round) => round[side][job])) / 1000;

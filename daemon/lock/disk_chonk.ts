@@ -3,66 +3,39 @@
  *
  *   <dir>/<first 2 characters>/<hash>   CBOR {2: AUM, 3: Unix seconds of the commit, 4: Unix seconds of the purge}
  *   <dir>/last_active_ancestor          32 bytes
+ *   <dir>/recent                        ours: what was committed and purged lately (`commit_log.ts`)
  *
  * The directory is read once, when it is opened, into an index in memory; from then on it is only written. Each file is
- * renamed into its place and flushed before. The disk is not trusted (L14): a file whose content is not the AUM of its
- * name is named and nothing of the store is believed. Files with other names are passed over, as upstream does.
+ * renamed into its place and flushed before; of several AUMs at once only `recent` is flushed. The disk is not trusted
+ * (L14): a file whose content is not the AUM of its name is named and nothing of the store is believed, unless it is what a
+ * crash leaves of a file that `recent` still has. Files with other names are passed over, as upstream does.
  *
  * Purging deletes the file, where upstream leaves a tombstone for ever; tombstones of upstream are read as gone.
  * One process at a time writes. Source: tka.FS (tka/tailchonk.go).
  */
-import { Aum, readAum } from "../../tka/aum.ts";
+import type { Aum } from "../../tka/aum.ts";
 import type { AumHash } from "../../tka/aum_hash.ts";
 import { aumHashBytes, aumHashOf, parseAumHash } from "../../tka/aum_hash.ts";
-import { CborWriter } from "../../tka/cbor.ts";
-import { readCbor } from "../../tka/cbor_reader.ts";
 import type { CompactableChonk } from "../../tka/chonk.ts";
 import { MemChonk } from "../../tka/mem_chonk.ts";
-import { concat } from "../../base/bytes.ts";
+import { decodeEntry, encodeEntry, isUnfinished, nameOf } from "./aum_file.ts";
+import type { Entry } from "./aum_file.ts";
+import { decodeRecords, encodeRecords } from "./commit_log.ts";
+import { damaged, entriesOf, put, readWhole, reason, remove, writable } from "./store_files.ts";
 
 const ANCESTOR = "last_active_ancestor";
-const FIELDS = [2, 3, 4];
+const RECENT = "recent";
+const A_DAY_MS = 24 * 3600_000;
 
-/** A file of the store that cannot be believed, or cannot be written; the message names it. */
-export class LockStoreError extends Error {
-  override readonly name = "LockStoreError";
-}
-
-function reason(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
-}
-
-interface Entry {
-  readonly aum: Aum | undefined;
-  readonly createdUnix: number;
-  readonly purged: boolean;
-}
-
-function decodeEntry(bytes: Uint8Array): Entry {
-  return readCbor(bytes, (reader) => {
-    let aum: Aum | undefined;
-    let created = 0n;
-    let purged = 0n;
-    reader.struct(FIELDS, (field) => {
-      if (field === 3) created = reader.uint64() ?? 0n;
-      else if (field === 4) purged = reader.uint64() ?? 0n;
-      else if (!reader.isNil()) aum = readAum(reader);
-    });
-    return { aum, createdUnix: Number(created), purged: purged > 0n };
-  });
-}
-
-/** The record without the AUM's own encoding, which is put behind the key of field 2 as it is. */
-function encodeEntry(aum: Aum, createdUnix: number): Uint8Array<ArrayBuffer> {
-  const head = new CborWriter().map(createdUnix === 0 ? 1 : 2).field(2).finish();
-  const tail = createdUnix === 0 ? new Uint8Array(0) : new CborWriter().field(3).uint(createdUnix).finish();
-  return concat(head, aum.bytes, tail);
-}
+/** What the log has, by hash. */
+type Recent = Map<AumHash, { readonly bytes: Uint8Array; readonly entry: { aum: Aum; createdUnix: number } }>;
 
 /** A store in one directory, which comes to be with the first commit. */
 export class DiskChonk implements CompactableChonk {
   readonly directory: string;
   readonly #index = new MemChonk();
+  /** There is a log. */
+  #logged = false;
 
   private constructor(directory: string) {
     this.directory = directory;
@@ -71,9 +44,15 @@ export class DiskChonk implements CompactableChonk {
   /** Reads the directory; one that is not there is an empty store. @throws LockStoreError naming a damaged file. */
   static open(directory: string): DiskChonk {
     const store = new DiskChonk(directory);
+    const recent = store.#readRecent();
     for (const prefix of entriesOf(directory)) {
-      if (prefix.isDirectory) store.#readPrefix(prefix.name);
+      if (prefix.isDirectory) store.#readPrefix(prefix.name, recent);
     }
+    for (const [hash, { bytes, entry }] of recent) {
+      store.#write(nameOf(hash), bytes, true);
+      store.#index.commit([entry.aum], entry.createdUnix * 1000);
+    }
+    store.#forgetRecent();
     const ancestor = store.#readAncestor();
     if (ancestor !== undefined) store.#index.setLastActiveAncestor(ancestor);
     return store;
@@ -84,13 +63,18 @@ export class DiskChonk implements CompactableChonk {
     remove(directory);
   }
 
-  #readPrefix(prefix: string): void {
+  /** @param recent what the log has; what is found whole is taken out of it. */
+  #readPrefix(prefix: string, recent: Recent): void {
     for (const file of entriesOf(`${this.directory}/${prefix}`)) {
       const hash = parseAumHash(file.name);
       // What was being written when the machine stopped, or what the system put there.
       if (hash === undefined || hash !== file.name) continue;
       const path = `${this.directory}/${prefix}/${file.name}`;
-      const entry = this.#readEntry(path);
+      const bytes = readWhole(path);
+      const wanted = recent.get(hash)?.bytes;
+      if (wanted !== undefined && isUnfinished(bytes, wanted)) continue;
+      const entry = entryOf(path, bytes);
+      recent.delete(hash);
       if (entry.purged || entry.aum === undefined) continue;
       if (entry.aum.hash !== hash || prefix !== hash.slice(0, 2)) {
         throw damaged(path, `it holds AUM ${entry.aum.hash}`);
@@ -100,12 +84,32 @@ export class DiskChonk implements CompactableChonk {
     }
   }
 
-  #readEntry(path: string): Entry {
+  #readRecent(): Recent {
+    const recent: Recent = new Map();
+    let bytes: Uint8Array;
     try {
-      return decodeEntry(Deno.readFileSync(path));
+      bytes = Deno.readFileSync(`${this.directory}/${RECENT}`);
     } catch (cause) {
-      throw damaged(path, reason(cause));
+      if (cause instanceof Deno.errors.NotFound) return recent;
+      throw damaged(`${this.directory}/${RECENT}`, reason(cause));
     }
+    this.#logged = true;
+    for (const { entries, purged } of decodeRecords(bytes)) {
+      for (const written of entries) {
+        const { aum, createdUnix } = decodeEntry(written);
+        if (aum !== undefined) recent.set(aum.hash, { bytes: written, entry: { aum, createdUnix } });
+      }
+      for (const hash of purged) recent.delete(hash);
+    }
+    return recent;
+  }
+
+  /** Once it is a day old, everything in the log has long reached its place. */
+  #forgetRecent(): void {
+    const path = `${this.directory}/${RECENT}`;
+    if (!this.#logged || Date.now() - (Deno.statSync(path).mtime?.getTime() ?? 0) < A_DAY_MS) return;
+    remove(path);
+    this.#logged = false;
   }
 
   #readAncestor(): AumHash | undefined {
@@ -135,10 +139,15 @@ export class DiskChonk implements CompactableChonk {
 
   /** Parents are on disk before their children, so that a crash in between leaves a chain. @throws LockStoreError */
   commit(aums: readonly Aum[], now: number): void {
+    const createdUnix = Math.max(0, Math.floor(now / 1000));
+    const fresh = new Map<AumHash, { aum: Aum; bytes: Uint8Array }>();
     for (const aum of aums) {
-      if (this.#index.aum(aum.hash) !== undefined) continue;
-      const { hash } = aum;
-      this.#write(`${hash.slice(0, 2)}/${hash}`, encodeEntry(aum, Math.max(0, Math.floor(now / 1000))));
+      if (this.#index.aum(aum.hash) === undefined) fresh.set(aum.hash, { aum, bytes: encodeEntry(aum, createdUnix) });
+    }
+    const several = fresh.size > 1;
+    if (several) this.#log([...fresh.values()].map(({ bytes }) => bytes), []);
+    for (const [hash, { aum, bytes }] of fresh) {
+      this.#write(nameOf(hash), bytes, !several);
       this.#index.commit([aum], now);
     }
   }
@@ -150,7 +159,7 @@ export class DiskChonk implements CompactableChonk {
   /** @throws LockStoreError */
   setLastActiveAncestor(hash: AumHash): void {
     if (hash === this.#index.lastActiveAncestor()) return;
-    this.#write(ANCESTOR, aumHashBytes(hash));
+    this.#write(ANCESTOR, aumHashBytes(hash), true);
     this.#index.setLastActiveAncestor(hash);
   }
 
@@ -164,9 +173,10 @@ export class DiskChonk implements CompactableChonk {
 
   /** @throws LockStoreError */
   purge(hashes: readonly AumHash[], now: number): void {
-    for (const hash of hashes) {
-      if (this.#index.aum(hash) === undefined) continue;
-      remove(`${this.directory}/${hash.slice(0, 2)}/${hash}`);
+    const known = hashes.filter((hash) => this.#index.aum(hash) !== undefined);
+    if (this.#logged && known.length > 0) this.#log([], known);
+    for (const hash of known) {
+      remove(`${this.directory}/${nameOf(hash)}`);
       this.#index.purge([hash], now);
     }
   }
@@ -175,45 +185,31 @@ export class DiskChonk implements CompactableChonk {
   removeAll(): void {
     remove(this.directory);
     this.#index.removeAll();
+    this.#logged = false;
   }
 
-  #write(name: string, bytes: Uint8Array): void {
+  #write(name: string, bytes: Uint8Array, flush: boolean): void {
     const path = `${this.directory}/${name}`;
     const temporary = `${path}.tmp${Deno.pid}`;
-    try {
-      Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true, mode: 0o755 });
-      const file = Deno.openSync(temporary, { write: true, create: true, truncate: true, mode: 0o644 });
-      try {
-        for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
-        file.syncDataSync();
-      } finally {
-        file.close();
-      }
+    writable(path, () => {
+      put(temporary, bytes, flush, { create: true, truncate: true });
       Deno.renameSync(temporary, path);
-    } catch (cause) {
-      throw new LockStoreError(`Cannot write ${path}: ${reason(cause)}; free space or fix permissions`, { cause });
-    }
+    });
+  }
+
+  /** Appends to the log, with one flush. */
+  #log(entries: readonly Uint8Array[], purged: readonly AumHash[]): void {
+    const records = encodeRecords(entries, purged);
+    const path = `${this.directory}/${RECENT}`;
+    writable(path, () => put(path, records, true, { create: true, append: true }));
+    this.#logged = true;
   }
 }
 
-function remove(path: string): void {
+function entryOf(path: string, bytes: Uint8Array): Entry {
   try {
-    Deno.removeSync(path, { recursive: true });
+    return decodeEntry(bytes);
   } catch (cause) {
-    if (cause instanceof Deno.errors.NotFound) return;
-    throw new LockStoreError(`Cannot remove ${path}: ${reason(cause)}; fix permissions`, { cause });
+    throw damaged(path, reason(cause));
   }
-}
-
-function entriesOf(directory: string): Deno.DirEntry[] {
-  try {
-    return [...Deno.readDirSync(directory)];
-  } catch (cause) {
-    if (cause instanceof Deno.errors.NotFound) return [];
-    throw damaged(directory, reason(cause));
-  }
-}
-
-function damaged(path: string, seen: string): LockStoreError {
-  return new LockStoreError(`Cannot believe ${path}: ${seen}`);
 }

@@ -20,7 +20,7 @@ import type { Log } from "../log.ts";
 import type { StateStore } from "../state_file.ts";
 import { conditionText, isFine } from "./condition.ts";
 import type { Condition, ConditionName } from "./condition.ts";
-import { LockStoreError } from "./disk_chonk.ts";
+import { LockStoreError } from "./store_files.ts";
 import { PeerJudge } from "./judge.ts";
 import { demandsLock, loadPolicy, pinProblem, savePolicy } from "./policy.ts";
 import type { LockAnchor, LockPolicy } from "./policy.ts";

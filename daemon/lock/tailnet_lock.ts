@@ -32,7 +32,7 @@ import type { StateStore } from "../state_file.ts";
 import { closedBecause, closedText } from "./closed.ts";
 import { conditionText, keysText } from "./condition.ts";
 import type { Condition, ConditionName } from "./condition.ts";
-import { LockStoreError } from "./disk_chonk.ts";
+import { LockStoreError } from "./store_files.ts";
 import { Exchange, goalOf } from "./exchange.ts";
 import { ExchangeLoop } from "./exchange_loop.ts";
 import type { Task } from "./exchange_loop.ts";

@@ -1,5 +1,5 @@
 /** Stores in memory that outlive the daemon, which may die while it writes to them or purges. */
-import { LockStoreError } from "../../daemon/lock/disk_chonk.ts";
+import { LockStoreError } from "../../daemon/lock/store_files.ts";
 import type { LockStores } from "../../daemon/lock/stores.ts";
 import type { Aum } from "../../tka/aum.ts";
 import type { AumHash } from "../../tka/aum_hash.ts";

@@ -1,6 +1,7 @@
 /** The lock's store on disk: the contract of all stores, Tailscale's layout, and what a damaged disk does (L14). */
 import assert from "node:assert/strict";
-import { DiskChonk, LockStoreError } from "../../../daemon/lock/disk_chonk.ts";
+import { DiskChonk } from "../../../daemon/lock/disk_chonk.ts";
+import { LockStoreError } from "../../../daemon/lock/store_files.ts";
 import { aumHashBytes } from "../../../tka/aum_hash.ts";
 import { Authority } from "../../../tka/authority.ts";
 import { CborWriter } from "../../../tka/cbor.ts";
@@ -27,10 +28,12 @@ testChonk("DiskChonk", () => {
 
 const tree = drawChain(`G -> A -> B* -> C`);
 
-function filled(): { directory: string; path: (name: string) => string } {
+/** G to C in a directory. @param recent with what a crash within a day is healed from. */
+function filled(recent = false): { directory: string; path: (name: string) => string } {
   const directory = scratch();
   const chonk = DiskChonk.open(directory);
   Authority.bootstrap(chonk, tree.genesis, 1_700_000_000_000).inform(chonk, tree.to("C"), 1_700_000_000_000);
+  if (!recent) Deno.removeSync(`${directory}/recent`);
   const path = (name: string) => {
     const { hash } = tree.aum(name);
     return `${directory}/${hash.slice(0, 2)}/${hash}`;
@@ -120,6 +123,62 @@ Deno.test("L14: every single flipped bit of a store is found, or changes no AUM"
     }
   }
   assert.ok(found > good.length * 7, `${found} of ${good.length * 8} found`);
+});
+
+Deno.test("L14: AUMs that came together and had not reached their files are written again after a crash", () => {
+  const harms: Readonly<Record<string, (path: string) => void>> = {
+    missing: (path) => Deno.removeSync(path),
+    empty: (path) => Deno.truncateSync(path, 0),
+    cut: (path) => Deno.truncateSync(path, 20),
+    zeros: (path) => Deno.writeFileSync(path, new Uint8Array(Deno.statSync(path).size)),
+  };
+  for (const [harm, damage] of Object.entries(harms)) {
+    const { directory, path } = filled(true);
+    for (const name of ["A", "B", "C"]) damage(path(name));
+    const chonk = DiskChonk.open(directory);
+    assert.equal(Authority.open(chonk).head, tree.aum("C").hash, harm);
+    assert.equal(chonk.commitTime(tree.aum("C").hash), 1_700_000_000_000);
+    Deno.removeSync(`${directory}/recent`);
+    assert.equal(Authority.open(DiskChonk.open(directory)).head, tree.aum("C").hash, `${harm}: now in their files`);
+  }
+});
+
+Deno.test("L14: a log that is cut or altered anywhere harms no store, and what was purged does not come back", () => {
+  const { directory, path } = filled(true);
+  const log = Deno.readFileSync(`${directory}/recent`);
+  for (let length = 0; length < log.length; length += 7) {
+    Deno.writeFileSync(`${directory}/recent`, log.subarray(0, length));
+    assert.equal(Authority.open(DiskChonk.open(directory)).head, tree.aum("C").hash, `cut to ${length}`);
+    const altered = log.slice();
+    altered[length] ^= 0x10;
+    Deno.writeFileSync(`${directory}/recent`, altered);
+    assert.equal(Authority.open(DiskChonk.open(directory)).head, tree.aum("C").hash, `altered at ${length}`);
+  }
+  // What is no crash is named, log or not.
+  Deno.writeFileSync(`${directory}/recent`, log);
+  const good = Deno.readFileSync(path("B"));
+  Deno.writeFileSync(path("B"), good.with(30, good[30] ^ 1));
+  assert.throws(() => DiskChonk.open(directory), LockStoreError);
+  Deno.writeFileSync(path("B"), good);
+  // A record behind one that was cut is not believed either.
+  Deno.writeFileSync(`${directory}/recent`, log.subarray(0, log.length - 1));
+  Deno.truncateSync(path("C"), 0);
+  assert.throws(() => DiskChonk.open(directory), LockStoreError);
+
+  const purged = filled(true);
+  const chonk = DiskChonk.open(purged.directory);
+  chonk.purge([tree.aum("A").hash, tree.genesis.hash], 0);
+  const again = DiskChonk.open(purged.directory);
+  assert.deepEqual([...again.all()].sort(), [tree.aum("B").hash, tree.aum("C").hash].sort());
+});
+
+Deno.test("DiskChonk keeps its log for a day", () => {
+  const { directory } = filled(true);
+  DiskChonk.open(directory);
+  assert.ok(Deno.statSync(`${directory}/recent`).isFile);
+  Deno.utimeSync(`${directory}/recent`, 1, 1);
+  assert.equal(Authority.open(DiskChonk.open(directory)).head, tree.aum("C").hash);
+  assert.throws(() => Deno.statSync(`${directory}/recent`), Deno.errors.NotFound);
 });
 
 Deno.test("L14: a last_active_ancestor of the wrong length is named", () => {
