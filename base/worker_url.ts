@@ -6,6 +6,7 @@
 /** Each worker by the path of its module, without the ending. */
 export const WORKERS = {
   dataplane: "daemon/dataplane_worker",
+  crypto: "daemon/crypto_worker",
   peerRelay: "daemon/peer_relay_worker",
   kdf: "tka/kdf_worker",
 } as const;

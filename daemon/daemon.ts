@@ -90,6 +90,7 @@ async function openEngine(flags: DaemonFlags, inbox: EngineInbox, log: Log): Pro
       port: flags.port,
       events: inbox.events,
       crypto: Deno.env.get("AGENT_CRYPTO"),
+      cryptoWorkers: Deno.env.get("AGENT_CRYPTO_WORKERS"),
     });
     for (const { name, failure } of engine.refusedProviders) {
       log.warn(`crypto provider ${name} cannot be used: ${failure}`);

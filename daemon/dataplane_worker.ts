@@ -13,6 +13,8 @@ import { Plane } from "../engine/dataplane/plane.ts";
 import { Ring } from "../engine/dataplane/ring.ts";
 import type { UdpPort } from "../engine/ports.ts";
 import { createTimestamps } from "../engine/wg/tai64n.ts";
+import { AeadPool } from "../ffi/aead_pool.ts";
+import type { AeadPoolShare } from "../ffi/aead_pool.ts";
 import { createArena } from "../ffi/arena.ts";
 import { selectProvider } from "../ffi/crypto_provider.ts";
 import { attachWake } from "../ffi/eventfd.ts";
@@ -33,11 +35,13 @@ export interface WorkerStart {
   readonly arenaBytes: number;
   /** `AGENT_CRYPTO`. */
   readonly crypto: string | undefined;
+  /** Crypto helpers will join. */
+  readonly helpers: boolean;
 }
 
 /** What the worker says. */
 export type WorkerMessage =
-  | { readonly kind: "ready"; readonly facts: WorkerFacts }
+  | { readonly kind: "ready"; readonly facts: WorkerFacts; readonly pool: AeadPoolShare | undefined }
   | { readonly kind: "failed"; readonly message: string }
   | { readonly kind: "stopped" };
 
@@ -49,7 +53,9 @@ const random: RandomBytes = (length) => new Uint8Array(randomBytes(length));
 function start(options: WorkerStart): void {
   const arena = createArena(options.arenaBytes);
   const addrs = createAddrTable(arena);
-  const { provider, tried } = selectProvider({ arena, force: options.crypto });
+  const { provider: single, tried } = selectProvider({ arena, force: options.crypto });
+  const pool = options.helpers ? new AeadPool(arena, single) : undefined;
+  const provider = pool ?? single;
   const tun = createTun({ arena, name: options.tunName });
   const disco = DiscoPrivate.generate(random);
   let port = options.port;
@@ -97,7 +103,7 @@ function start(options: WorkerStart): void {
     refusedProviders: tried,
     offloads: plane.offloads,
   };
-  say({ kind: "ready", facts });
+  say({ kind: "ready", facts, pool: pool?.share });
   // The message leaves before this thread blocks for good.
   setTimeout(() => {
     try {

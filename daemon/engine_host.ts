@@ -6,6 +6,7 @@ import { EngineHost } from "../engine/dataplane/host.ts";
 import { Ring } from "../engine/dataplane/ring.ts";
 import type { Engine, EngineEvents } from "../engine/engine.ts";
 import { createWake } from "../ffi/eventfd.ts";
+import { CryptoHelpers } from "./crypto_helpers.ts";
 import type { WorkerMessage, WorkerStart } from "./dataplane_worker.ts";
 
 /** Commands and relayed packets towards the worker. */
@@ -30,6 +31,22 @@ export interface StartEngineOptions {
   readonly events: EngineEvents;
   /** `AGENT_CRYPTO`: forces a crypto provider by name. */
   readonly crypto: string | undefined;
+  /** `AGENT_CRYPTO_WORKERS`: threads that seal and open beside the worker; by default as the number of CPUs allows. */
+  readonly cryptoWorkers: string | undefined;
+}
+
+/** Crypto helpers by default: two CPUs are as well used without, and more than two helpers were never measured. */
+function defaultHelpers(cpus: number): number {
+  return Math.max(0, Math.min(2, cpus - 2));
+}
+
+/** @throws Error for what is no small number. */
+function helperCount(text: string | undefined): number {
+  if (text === undefined) return defaultHelpers(navigator.hardwareConcurrency);
+  if (!/^[0-9]{1,2}$/.test(text)) {
+    throw new Error(`Cannot use AGENT_CRYPTO_WORKERS=${text}: want a number from 0 to 99`);
+  }
+  return Number(text);
 }
 
 /** The engine, running. @throws Error with a text for the operator when TUN, sockets or crypto cannot be had. */
@@ -37,6 +54,8 @@ export function startEngine(options: StartEngineOptions): Promise<Engine> {
   const commands = Ring.allocate(COMMAND_RING);
   const events = Ring.allocate(EVENT_RING);
   const wake = createWake();
+  const helpers = helperCount(options.cryptoWorkers);
+  let pool: CryptoHelpers | undefined;
   // Of Node's kind, because Deno's own cannot be told about memory.
   const worker = new Worker(workerUrl("dataplane"), {
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
@@ -45,6 +64,7 @@ export function startEngine(options: StartEngineOptions): Promise<Engine> {
   return new Promise((resolve, reject) => {
     let engine: Engine | undefined;
     const fail = (message: string) => {
+      pool?.close();
       worker.terminate();
       wake.close();
       stopped.resolve();
@@ -54,6 +74,7 @@ export function startEngine(options: StartEngineOptions): Promise<Engine> {
     worker.on("message", (data: WorkerMessage) => {
       switch (data.kind) {
         case "ready":
+          if (data.pool !== undefined) pool = new CryptoHelpers(data.pool, helpers, fail);
           engine = new EngineHost({
             facts: data.facts,
             commands,
@@ -66,6 +87,7 @@ export function startEngine(options: StartEngineOptions): Promise<Engine> {
         case "failed":
           return fail(data.message);
         case "stopped":
+          pool?.close();
           worker.terminate();
           wake.close();
           return stopped.resolve();
@@ -80,6 +102,7 @@ export function startEngine(options: StartEngineOptions): Promise<Engine> {
       events: events.buffer,
       arenaBytes: ARENA,
       crypto: options.crypto,
+      helpers: helpers > 0,
     };
     worker.postMessage(start);
   });

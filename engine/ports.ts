@@ -98,11 +98,25 @@ export interface WakePort {
 /** A keyed AEAD context of a provider. */
 export type AeadKey = number;
 
+/** Other threads that seal and open beside the caller. What they work on must be left alone until `settle`. */
+export interface AeadHelpers {
+  /** As `AeadProvider.seal`, done by `settle` at the latest. */
+  sealLater(key: AeadKey, offset: number, length: number, counterLow: number, counterHigh: number): void;
+  /** As `AeadProvider.open`, done by `settle` at the latest. Returns a ticket that is good for the 512 jobs after it. */
+  openLater(key: AeadKey, offset: number, length: number, counterLow: number, counterHigh: number): number;
+  /** Does what is left and waits for the others. @throws Error when something could not be sealed. */
+  settle(): void;
+  /** What an `openLater` that is settled gave. */
+  opened(ticket: number): boolean;
+}
+
 /**
  * ChaCha20-Poly1305 (RFC 8439) over the arena, in place. The nonce is WireGuard's: 4 zero bytes, then the 64-bit
  * little-endian counter given as two unsigned 32-bit halves.
  */
 export interface AeadProvider {
+  /** Where there are any. */
+  readonly helpers?: AeadHelpers;
   readonly name: "libcrypto-fast" | "libcrypto" | "wasm" | "noble";
   /** @param key 32 bytes, copied. */
   createKey(key: Uint8Array, use: "seal" | "open"): AeadKey;

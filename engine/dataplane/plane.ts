@@ -115,6 +115,7 @@ export class Plane {
       addrs,
       drops,
       paths,
+      helpers: provider.helpers,
       relay: (region, peer, payload) =>
         events.free > EVENT_RESERVE && events.write(RECORD_DERP, encodeDerpHeader(region, peer), payload),
     });
@@ -270,7 +271,7 @@ export class Plane {
       if (more && monotonic() > until) break;
     }
     this.#backlog = more;
-    this.#receive.flushDerp();
+    this.#receive.flushDerp(this.#now);
   }
 
   /** A known peer's key object is reused, so that relayed packets cost no parsing. */

@@ -33,6 +33,9 @@ const EMSGSIZE = 90;
 /** Receives of one turn, so that a flood of small datagrams does not keep the other direction waiting. */
 const MOST_RECEIVES = 256;
 
+/** Packets that helpers open before the worker goes on with them. */
+const MOST_OPENING = 256;
+
 /** What handshakes are rate-limited by: an IPv4 address, or the /64 that one IPv6 subscriber commonly has to itself. */
 function rateKey(ip: Uint8Array): string {
   return toHex(ip.length === 4 ? ip : ip.subarray(0, 8));
@@ -48,6 +51,16 @@ export interface Relay {
 export interface AnswerableSource extends HandshakeSource {
   readonly relay: Relay | undefined;
   readonly vni: number;
+}
+
+/** A data packet that is being opened; reused. */
+class Opening {
+  ticket = 0;
+  at = 0;
+  bytes = 0;
+  keypair: Keypair | undefined;
+  source: AddrId = 0;
+  relay: Relay | undefined;
 }
 
 /** What the receive path works with. */
@@ -72,6 +85,9 @@ export interface ReceiveOptions {
 export class Receive {
   readonly #options: ReceiveOptions;
   readonly #packet = new Packet();
+  /** Packets that helpers open, in order of arrival. */
+  readonly #opening = Array.from({ length: MOST_OPENING }, () => new Opening());
+  #openingCount = 0;
   #derpCursor = 0;
   /** Told last about received data, so that it is told once a batch. */
   #lastKeypair: Keypair | undefined;
@@ -111,6 +127,7 @@ export class Receive {
       }
       at = (at + bytes + 15) & ~15;
     }
+    this.#finishOpening(now);
     coalescer.flush();
     this.#lastKeypair = undefined;
   }
@@ -120,6 +137,7 @@ export class Receive {
     const { arena, layout, coalescer, drops, paths } = this.#options;
     if (payload.length > DATAGRAM_MAX) return drops.count("derp-too-large");
     if (this.#derpCursor + payload.length > DATAGRAM_MAX) {
+      this.#finishOpening(now);
       coalescer.flush();
       this.#derpCursor = 0;
     }
@@ -132,7 +150,8 @@ export class Receive {
   }
 
   /** Writes what relayed datagrams left to write. */
-  flushDerp(): void {
+  flushDerp(now: number): void {
+    this.#finishOpening(now);
     this.#options.coalescer.flush();
     this.#derpCursor = 0;
     this.#lastKeypair = undefined;
@@ -172,6 +191,7 @@ export class Receive {
   }
 
   #disco(message: Uint8Array, from: DiscoSource, now: number): void {
+    this.#finishOpening(now);
     const drop = this.#options.magicsock.handleDisco(message, from, now);
     if (drop !== undefined) this.#options.drops.count(drop);
   }
@@ -198,6 +218,7 @@ export class Receive {
 
   #handshake(message: Uint8Array, source: AddrId, vni: number, relay: Relay | undefined, now: number): void {
     const { addrs, wg, drops, magicsock } = this.#options;
+    this.#finishOpening(now);
     // A handshake may retire the keypair that the batch used so far.
     this.#lastKeypair = undefined;
     const from: AnswerableSource = relay === undefined
@@ -219,7 +240,7 @@ export class Receive {
   }
 
   #data(at: number, bytes: number, source: AddrId, relay: Relay | undefined, now: number): void {
-    const { arena, wg, provider, drops, routes, coalescer } = this.#options;
+    const { arena, wg, provider, drops } = this.#options;
     const { view } = arena;
     const index = view.getUint32(at + 4, true);
     const last = this.#lastKeypair;
@@ -231,8 +252,55 @@ export class Receive {
     if (refused !== undefined) return drops.count(refused);
     const body = at + DATA_HEADER;
     const length = bytes - DATA_OVERHEAD;
+    if (provider.helpers !== undefined) {
+      const opening = this.#opening[this.#openingCount++];
+      opening.ticket = provider.helpers.openLater(keypair.receiveKey, body, length, low, high);
+      opening.at = at;
+      opening.bytes = bytes;
+      opening.keypair = keypair;
+      opening.source = source;
+      opening.relay = relay;
+      if (this.#openingCount === MOST_OPENING) this.#finishOpening(now);
+      return;
+    }
     if (!provider.open(keypair.receiveKey, body, length, low, high)) return drops.count("decrypt");
-    if (!keypair.replay.accept(low, high)) return drops.count("counter-replay");
+    this.#opened(at, bytes, keypair, source, relay, now);
+  }
+
+  /** Goes on, in their order, with the packets that helpers were given to open. */
+  #finishOpening(now: number): void {
+    const count = this.#openingCount;
+    if (count === 0) return;
+    this.#openingCount = 0;
+    const { provider, drops } = this.#options;
+    const helpers = provider.helpers!;
+    helpers.settle();
+    for (let i = 0; i < count; i++) {
+      const opening = this.#opening[i];
+      const { at, bytes, keypair, source, relay } = opening;
+      if (helpers.opened(opening.ticket)) this.#opened(at, bytes, keypair!, source, relay, now);
+      else drops.count("decrypt");
+      opening.keypair = opening.relay = undefined;
+    }
+  }
+
+  /** Takes over the opened packet of the datagram at `at`. */
+  #opened(
+    at: number,
+    bytes: number,
+    keypair: Keypair,
+    source: AddrId,
+    relay: Relay | undefined,
+    now: number,
+  ): void {
+    const { arena, drops, routes, coalescer } = this.#options;
+    const { view } = arena;
+    const body = at + DATA_HEADER;
+    const length = bytes - DATA_OVERHEAD;
+    // Two of one counter may have been opened side by side.
+    if (!keypair.replay.accept(view.getUint32(at + 8, true), view.getUint32(at + 12, true))) {
+      return drops.count("counter-replay");
+    }
     const peer = keypair.peer.data as PlanePeer;
     peer.rxBytes += bytes;
     this.#noteReceived(peer, keypair, source, relay, length > 0, now);

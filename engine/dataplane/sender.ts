@@ -11,7 +11,7 @@
  */
 import type { DropCounters } from "../../base/drops.ts";
 import { GENEVE_LENGTH, writeGeneveData } from "../geneve.ts";
-import type { AddrId, AddrTable, Arena, UdpPort } from "../ports.ts";
+import type { AddrId, AddrTable, AeadHelpers, Arena, UdpPort } from "../ports.ts";
 import type { PathCounters } from "./counters.ts";
 import { GROUP_BYTES, GROUP_SEGMENTS } from "./layout.ts";
 import type { Layout } from "./layout.ts";
@@ -25,6 +25,8 @@ export interface SenderOptions {
   readonly arena: Arena;
   readonly layout: Layout;
   readonly addrs: AddrTable;
+  /** Who may still be sealing what is committed. */
+  readonly helpers: AeadHelpers | undefined;
   readonly relay: RelaySend;
   readonly drops: DropCounters;
   readonly paths: PathCounters;
@@ -34,6 +36,7 @@ export interface SenderOptions {
 export class Sender {
   readonly #arena: Arena;
   readonly #addrs: AddrTable;
+  readonly #helpers: AeadHelpers | undefined;
   readonly #relay: RelaySend;
   readonly #drops: DropCounters;
   readonly #paths: PathCounters;
@@ -53,9 +56,10 @@ export class Sender {
   #groupSegment = 0;
   #groupCount = 0;
 
-  constructor({ arena, layout, addrs, relay, drops, paths }: SenderOptions) {
+  constructor({ arena, layout, addrs, helpers, relay, drops, paths }: SenderOptions) {
     this.#arena = arena;
     this.#addrs = addrs;
+    this.#helpers = helpers;
     this.#relay = relay;
     this.#drops = drops;
     this.#paths = paths;
@@ -159,6 +163,7 @@ export class Sender {
 
   /** @param headroom bytes in front of each packet that DERP does not need */
   #relayGroup(region: number, peer: Uint8Array, headroom: number): void {
+    this.#helpers?.settle();
     const end = this.#groupStart + this.#groupLength;
     for (let at = this.#groupStart; at < end; at += this.#groupSegment) {
       const bytes = Math.min(this.#groupSegment, end - at);
@@ -197,6 +202,7 @@ export class Sender {
   }
 
   #flushSocket(socket: UdpPort): void {
+    this.#helpers?.settle();
     const failed = socket.flush();
     for (let i = 0; i < failed; i++) this.#drops.count("send-failed");
   }

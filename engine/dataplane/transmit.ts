@@ -179,7 +179,10 @@ export class Transmit {
   #sealSlot(peer: PlanePeer, keypair: Keypair, at: number, padded: number): void {
     const { provider, sender } = this.#options;
     const counter = keypair.nextCounter++;
-    provider.seal(keypair.sendKey, at + DATA_HEADER, padded, counter >>> 0, Math.floor(counter / 0x100000000));
+    const low = counter >>> 0;
+    const high = Math.floor(counter / 0x100000000);
+    if (provider.helpers === undefined) provider.seal(keypair.sendKey, at + DATA_HEADER, padded, low, high);
+    else provider.helpers.sealLater(keypair.sendKey, at + DATA_HEADER, padded, low, high);
     sender.commit(peer, at, padded + DATA_OVERHEAD);
   }
 

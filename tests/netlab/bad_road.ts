@@ -27,6 +27,8 @@ const INNER = { 4: "100.64.0.2", 6: "fd7a:115c:a1e0::2" };
 export interface Passage {
   /** `AGENT_CRYPTO`; "" for the fastest. */
   readonly crypto: string;
+  /** `AGENT_CRYPTO_WORKERS`, 0 by default. */
+  readonly helpers?: number;
   readonly outer: 4 | 6;
   /** Inner families, carried at once. */
   readonly inner: readonly (4 | 6)[];
@@ -37,7 +39,8 @@ export interface Passage {
 }
 
 /** Makes the three hosts, whose names begin with `name`, and lets the bytes pass. @throws AssertionError */
-export async function travel(lab: Lab, name: string, { crypto, outer, inner, bytes, timeout }: Passage): Promise<void> {
+export async function travel(lab: Lab, name: string, passage: Passage): Promise<void> {
+  const { crypto, helpers = 0, outer, inner, bytes, timeout } = passage;
   const [a, road, b] = ["a", "road", "b"].map((host) => lab.namespace(`${name}-${host}`));
   lab.link(a, ["10.9.1.2/24", "fd09:1::2/64"], road, ["10.9.1.1/24", "fd09:1::1/64"]);
   lab.link(road, ["10.9.2.1/24", "fd09:2::1/64"], b, ["10.9.2.2/24", "fd09:2::2/64"]);
@@ -45,7 +48,8 @@ export async function travel(lab: Lab, name: string, { crypto, outer, inner, byt
   const argv = denoRun(SHIM, at("left"), at("a"), at("right"), at("b"), ...[LOSS, DOUBLE, LATE].map(String));
   const shim = new AskedProgram(road.spawn(argv, { stdin: "piped", stdout: "piped" }));
   assert.equal(await shim.line(), "ready");
-  const env: Record<string, string> = crypto === "" ? {} : { AGENT_CRYPTO: crypto };
+  const env: Record<string, string> = { AGENT_CRYPTO_WORKERS: String(helpers) };
+  if (crypto !== "") env.AGENT_CRYPTO = crypto;
   const { node: left } = await startEngineNode(a, pairedNode(1, at("left")), env);
   const { node: right } = await startEngineNode(b, pairedNode(2, at("right")), env);
   const server = await serveHashes(b);
@@ -61,9 +65,9 @@ export async function travel(lab: Lab, name: string, { crypto, outer, inner, byt
   const counts = await shim.finish();
   const megabytes = (2 * inner.length * FLOWS * part / 1e6).toFixed(0);
   console.log(
-    `  ${status.cryptoProvider}, outer IPv${outer}, inner IPv${inner.join(" and IPv")}: ${megabytes} MB in ${
-      seconds.toFixed(1)
-    } s; the road: ${counts}`,
+    `  ${status.cryptoProvider}${helpers > 0 ? ` and ${helpers} helpers` : ""}, outer IPv${outer}, inner IPv${
+      inner.join(" and IPv")
+    }: ${megabytes} MB in ${seconds.toFixed(1)} s; the road: ${counts}`,
   );
   const { lost, doubled, late } = JSON.parse(counts);
   assert.ok(lost > 0 && doubled > 0 && late > 0, "the road was not bad");

@@ -39,3 +39,8 @@ for (const crypto of ["", "libcrypto", "wasm", "noble"]) {
     },
   );
 }
+
+privilegedTest("Bytes come whole over a road that loses, doubles and delays, with crypto helpers", async () => {
+  await using lab = await Lab.create();
+  await travel(lab, "h", { crypto: "", helpers: 2, outer: 4, inner: [4, 6], bytes: BYTES, timeout: 120_000 });
+});

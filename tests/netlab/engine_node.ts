@@ -24,6 +24,7 @@ const engine = await startEngine({
   tunName: "agent0",
   port: config.port,
   crypto: Deno.env.get("AGENT_CRYPTO"),
+  cryptoWorkers: Deno.env.get("AGENT_CRYPTO_WORKERS"),
   events: {
     derpSend: () => {},
     stunReceived: () => {},
