@@ -1,18 +1,20 @@
 /**
- * Makes `dist/agent`, one executable file.
+ * Makes `dist/agent`, one executable file, and beside it `agent-<version>.deb` and `agent-<version>.tar.gz` with the
+ * unit, the completions and the manual page.
  *
  *   1. `deno compile`, where its runtime can be had: the form that is released.
  *   2. Else a self-extracting file of the same sources (`build/self_extracting.ts`).
  *
  * The bytes depend on the commit alone, not on where or when it is built.
  *
- * deno task build [--self-extracting] [--zstd] [--output FILE] [--target aarch64-unknown-linux-gnu [--runtime FILE]]
+ * deno task build [--self-extracting] [--zstd] [--no-packages] [--output FILE] [--target aarch64-unknown-linux-gnu [--runtime FILE]]
  *   --runtime FILE   the Deno to put into a self-extracting file for another machine
  */
 import { dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
 import { compile } from "./build/compile.ts";
+import { packages } from "./build/packages.ts";
 import { selfExtracting } from "./build/self_extracting.ts";
 import { revisionOf, stageSources } from "./build/stage.ts";
 
@@ -21,6 +23,7 @@ const { values } = parseArgs({
   options: {
     "self-extracting": { type: "boolean" },
     zstd: { type: "boolean" },
+    "no-packages": { type: "boolean" },
     output: { type: "string", default: `${ROOT}/dist/agent` },
     target: { type: "string", default: Deno.build.target },
     runtime: { type: "string" },
@@ -32,6 +35,14 @@ if (values.target !== Deno.build.target && values["self-extracting"] && values.r
   Deno.exit(2);
 }
 
+/** Puts a file into place whole: who runs the old one goes on with it. */
+async function replace(path: string, bytes: Uint8Array, mode: number): Promise<void> {
+  await Deno.writeFile(`${path}.new`, bytes);
+  await Deno.chmod(`${path}.new`, mode);
+  await Deno.rename(`${path}.new`, path);
+}
+
+const arch = values.target.split("-")[0];
 const revision = await revisionOf(ROOT);
 const work = await Deno.makeTempDir({ prefix: "agent-build-" });
 // The name of the folder gets into a compiled executable.
@@ -49,15 +60,19 @@ try {
     const bytes = await selfExtracting({
       stage,
       runtime: values.runtime ?? Deno.execPath(),
-      arch: values.target.split("-")[0],
+      arch,
       version: revision.version,
       compression: values.zstd ? "zstd" : "gzip",
     });
-    await Deno.writeFile(`${output}.new`, bytes, { mode: 0o755 });
-    await Deno.chmod(`${output}.new`, 0o755);
-    // A running agent is the old file still.
-    await Deno.rename(`${output}.new`, output);
+    await replace(output, bytes, 0o755);
     console.log(`${output}: self-extracting for ${values.target}, ${(bytes.length / 1e6).toFixed(1)} MB`);
+  }
+  if (!values["no-packages"]) {
+    const executable = await Deno.readFile(output);
+    for (const [name, bytes] of await packages({ stage, executable, arch, revision })) {
+      await replace(`${dirname(output)}/${name}`, bytes, 0o644);
+      console.log(`${dirname(output)}/${name}: ${(bytes.length / 1e6).toFixed(1)} MB`);
+    }
   }
 } finally {
   await Deno.remove(work, { recursive: true });

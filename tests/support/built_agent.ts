@@ -18,7 +18,7 @@ async function output(argv: readonly string[], env: Record<string, string> = {})
 /** Paths of all files that are part of the program or of its build. */
 async function sources(): Promise<string[]> {
   const listed = await output(["git", "ls-files", "-co", "--exclude-standard", "-z"]);
-  const files = listed.split("\0").filter((path) => path.endsWith(".sh") || /^[^/]*\.(ts|json|lock)$|\.ts$/.test(path));
+  const files = listed.split("\0").filter((path) => /\.(ts|sh)$|^(deno\.(json|lock)|LICENSE|README\.md)$/.test(path));
   return files.filter((path) => !path.startsWith("tests/")).sort();
 }
 

@@ -70,21 +70,26 @@ function assertOneLine({ code, err }: Ran, what: RegExp): void {
   assert.match(err, what);
 }
 
-privilegedTest("the executable is the same bytes wherever, whenever and by whomever it is built", async () => {
-  const dir = await Deno.makeTempDir({ prefix: "agent-elsewhere-" });
-  try {
-    await copyCheckout(`${dir}/deep/er`);
-    const cache = Deno.env.get("DENO_DIR") ?? `${Deno.env.get("HOME")}/.cache/deno`;
-    await Deno.symlink(cache, `${dir}/npm`);
-    const env = { HOME: `${dir}/home`, DENO_DIR: `${dir}/npm`, TMPDIR: dir, TZ: "Asia/Tokyo" };
-    await build(`${dir}/deep/er`, ["--self-extracting", `--output=${dir}/agent`], env);
-    const hash = async (path: string) =>
-      new Uint8Array(await crypto.subtle.digest("SHA-256", await Deno.readFile(path))).toHex();
-    assert.equal(await hash(`${dir}/agent`), await hash(`${await builtAgent()}/agent`));
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-});
+privilegedTest(
+  "the executable and its packages are the same bytes wherever, whenever and by whomever they are built",
+  async () => {
+    const dir = await Deno.makeTempDir({ prefix: "agent-elsewhere-" });
+    try {
+      await copyCheckout(`${dir}/deep/er`);
+      const cache = Deno.env.get("DENO_DIR") ?? `${Deno.env.get("HOME")}/.cache/deno`;
+      await Deno.symlink(cache, `${dir}/npm`);
+      const env = { HOME: `${dir}/home`, DENO_DIR: `${dir}/npm`, TMPDIR: dir, TZ: "Asia/Tokyo" };
+      await build(`${dir}/deep/er`, ["--self-extracting", `--output=${dir}/agent`], env);
+      const hash = async (path: string) =>
+        new Uint8Array(await crypto.subtle.digest("SHA-256", await Deno.readFile(path))).toHex();
+      for (const file of ["agent", `agent-${VERSION}.deb`, `agent-${VERSION}.tar.gz`]) {
+        assert.equal(await hash(`${dir}/${file}`), await hash(`${await builtAgent()}/${file}`), file);
+      }
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  },
+);
 
 privilegedTest("six first runs at once unpack one copy; no PATH, HOME or working directory is needed", async () => {
   await using ground = await Ground.create();
@@ -228,7 +233,13 @@ privilegedTest("musl, an old glibc and another machine are each told in one line
     const path = `${ground.dir}/${name}`;
     await Deno.writeFile(path, runtime);
     await build(`${ground.dir}/source`, [
-      ...["--self-extracting", `--output=${path}.agent`, `--runtime=${path}`, "--target=x86_64-unknown-linux-gnu"],
+      ...[
+        "--self-extracting",
+        `--output=${path}.agent`,
+        `--runtime=${path}`,
+        "--target=x86_64-unknown-linux-gnu",
+        "--no-packages",
+      ],
     ]);
     assertOneLine(await ground.run([`${path}.agent`, "version"]), said);
     assert.deepEqual(ground.cached(), []);
@@ -300,7 +311,9 @@ Deno.test("a compiled executable has every worker; its runtime is a stand-in her
   try {
     await copyCheckout(`${dir}/source`);
     await Deno.copyFile("/bin/true", `${dir}/runtime`);
-    const printed = await build(`${dir}/source`, [`--output=${dir}/agent`], { DENORT_BIN: `${dir}/runtime` });
+    const printed = await build(`${dir}/source`, [`--output=${dir}/agent`, "--no-packages"], {
+      DENORT_BIN: `${dir}/runtime`,
+    });
     assert.match(printed, /: compiled for /);
     const text = new TextDecoder("latin1").decode(await Deno.readFile(`${dir}/agent`));
     for (const worker of [...Object.values(WORKERS), "engine/dataplane/kernels/kernels_wasm"]) {

@@ -33,7 +33,7 @@ trusted() {
 }
 
 # ready BASE: this version lies there, whole (what is moved into place is).
-ready() { [ -x "$1/$version/deno" ] && trusted "$1" "$1/$version"; }
+ready() { [ -x "$1/$version/agent" ] && trusted "$1" "$1/$version"; }
 
 # own_cache: where a caller who may not write to the shared place keeps a copy.
 own_cache() {
@@ -49,14 +49,14 @@ own_cache() {
 
 # works DIRECTORY: its runtime starts. Ends with a line that says why where it does not.
 works() {
-  why=$(LC_ALL=C "$1/deno" --version 2>&1 >/dev/null) && return
-  [ -x "$1/deno" ] || fail "cannot run programs from ${1%/*}: it is mounted noexec; set AGENT_UNPACK_DIR to a directory elsewhere"
+  why=$(LC_ALL=C "$1/agent" --version 2>&1 >/dev/null) && return
+  [ -x "$1/agent" ] || fail "cannot run programs from ${1%/*}: it is mounted noexec; set AGENT_UNPACK_DIR to a directory elsewhere"
   case $why in
   *GLIBC_*) fail "this system's C library is too old: glibc 2.27 or newer is needed ($why)" ;;
   *"not found"* | *"No such file"*) fail "this system has no glibc (musl?): glibc 2.27 or newer is needed" ;;
   *"Exec format"*) fail "this file is for @ARCH@, and this machine is $(uname -m)" ;;
   esac
-  fail "cannot run $1/deno: $why"
+  fail "cannot run $1/agent: $why"
 }
 
 # forget_old BASE: removes versions that no process holds, and what a killed unpacking left.
@@ -64,7 +64,7 @@ forget_old() (
   find "$1" -maxdepth 1 -name '.new.*' -mmin +60 -exec rm -rf {} + 2>/dev/null
   command -v flock >/dev/null || exit 0
   for old in "$1"/????????????????; do
-    [ "$old" != "$1/$version" ] && [ -x "$old/deno" ] || continue
+    [ "$old" != "$1/$version" ] && [ -x "$old/agent" ] || continue
     { flock -n -x 8 && mv -T "$old" "$1/.new.$$" && rm -rf "$1/.new.$$"; } 8>>"$old.lock" || continue
   done
 ) 2>/dev/null
@@ -110,7 +110,7 @@ for try in 1 2 3; do
   fi
   hold "$base/$version"
   # It may have been removed as old between the look and the lock.
-  [ -x "$base/$version/deno" ] && break
+  [ -x "$base/$version/agent" ] && break
 done
 dir=$base/$version
 case ${1-} in daemon) forget_old "$base" || : ;; esac
@@ -152,5 +152,5 @@ if [ -n "$least" ]; then
   [ "$heap" -ge 48 ] || heap=48
 fi
 
-exec "$dir/deno" run -A --no-prompt --no-config --no-lock --no-remote --no-npm --v8-flags=--max-old-space-size=$heap \
+exec "$dir/agent" run -A --no-prompt --no-config --no-lock --no-remote --no-npm --v8-flags=--max-old-space-size=$heap \
   "$dir/main.js" "$@"

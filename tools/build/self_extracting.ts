@@ -37,8 +37,8 @@ export async function selfExtracting(options: SelfExtractingOptions): Promise<Ui
     [Deno.execPath(), "bundle", "--platform=deno", "--code-splitting", `--outdir=${packed}`, ...entries],
     stage,
   );
-  await Deno.copyFile(runtime, `${packed}/deno`);
-  await Deno.chmod(`${packed}/deno`, 0o755);
+  await Deno.copyFile(runtime, `${packed}/agent`);
+  await Deno.chmod(`${packed}/agent`, 0o755);
   // The date is no part of what a version is: the same program has the same place, whenever it was committed.
   const tar = await tarOf(packed, 0);
   const hash = createHash("sha256").update(tar).digest("hex").slice(0, 16);
