@@ -1,15 +1,19 @@
 /** `debug`: verbs that look into the running daemon. Their output is for people and may change. */
 import { dataplane } from "./debug/dataplane.ts";
+import { peerRelaySessions } from "./debug/peer_relay_sessions.ts";
 import { UsageError } from "./exit_codes.ts";
 import type { Verb } from "./verb.ts";
 
 /** One file of `debug/` each. */
-const VERBS: Readonly<Record<string, Verb & { readonly summary: string }>> = { dataplane };
+const VERBS: Readonly<Record<string, Verb & { readonly summary: string }>> = {
+  dataplane,
+  "peer-relay-sessions": peerRelaySessions,
+};
 
 export const debug: Verb = {
   help: `Usage: {program} debug COMMAND [flags]
 
-${Object.entries(VERBS).map(([name, { summary }]) => `  ${name.padEnd(13)}${summary}`).join("\n")}
+${Object.entries(VERBS).map(([name, { summary }]) => `  ${name.padEnd(21)}${summary}`).join("\n")}
 
 What these print is for people and may change from version to version.
 `,

@@ -289,6 +289,12 @@ export class Backend {
     this.health.set("agent-routing", text !== "", this.now, { error: text });
   }
 
+  /** Why the peer relay server does not run although it should, or "" when all is well again. */
+  peerRelayProblem(text: string): void {
+    this.health.set("agent-peer-relay", text !== "", this.now, { error: text });
+    this.#updateSoon();
+  }
+
   /** Ends everything: routes restored, engine closed, an ephemeral node logged out. */
   async close(): Promise<void> {
     if (this.#closed) return;

@@ -37,6 +37,7 @@ export type WarningCode =
   | "no-tailnet-lock-state-dir"
   | "agent-key-expired"
   | "agent-routing"
+  | "agent-peer-relay"
   | "agent-accept-routes-off"
   | "agent-slow-crypto"
   | "agent-not-implemented";
@@ -135,6 +136,12 @@ const WARNABLES: Readonly<Record<WarningCode, Warnable>> = {
     title: "Routing",
     text: ({ error }) => `Addresses, routes or rules of this machine could not be set: ${error}`,
     impactsConnectivity: true,
+  },
+  "agent-peer-relay": {
+    severity: "low",
+    title: "Peer relay",
+    text: ({ error }) => `The peer relay server of this node does not run: ${error}`,
+    dependsOn: ["wantrunning-false"],
   },
   "agent-accept-routes-off": {
     severity: "low",

@@ -97,6 +97,7 @@ export function buildNode(options: NodeOptions): Backend {
     scheduler,
     random,
     log,
+    problem: (text) => backend.peerRelayProblem(text),
   });
   const lock = new TailnetLock({
     store,

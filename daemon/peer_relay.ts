@@ -25,10 +25,7 @@ import type { StartPeerRelayOptions } from "./peer_relay_host.ts";
 const RETRY_MS = 30_000;
 
 /** A running relay server as it is used here. */
-export type Relay = Pick<
-  RelayHost,
-  "localPorts" | "allocate" | "setAddresses" | "sendStun" | "status" | "rebind" | "close"
->;
+export type Relay = Pick<RelayHost, "localPorts" | "allocate" | "setAddresses" | "sendStun" | "status" | "close">;
 
 /** What is wanted of it. */
 export interface PeerRelaySettings {
@@ -49,6 +46,8 @@ export interface PeerRelayOptions {
   readonly scheduler: Scheduler;
   readonly random: RandomBytes;
   readonly log: Log;
+  /** Why it does not run although it should, or "" when all is well again. */
+  readonly problem: (text: string) => void;
 }
 
 interface Running {
@@ -88,6 +87,7 @@ export class PeerRelay {
     const running = this.#running;
     this.#wanted = wanted;
     if (wanted !== undefined && wanted.port === this.#failedPort) return;
+    if (wanted === undefined) this.#options.problem("");
     if (running?.port !== wanted?.port) this.#change();
     else if (running !== undefined && wanted !== undefined) this.#tell(running, wanted);
   }
@@ -102,9 +102,8 @@ export class PeerRelay {
     return await this.#running?.relay.status();
   }
 
-  /** Links or addresses of the machine changed. */
+  /** Links or addresses of the machine changed. The sockets are bound to none of them, and stay. */
   networkChanged(): void {
-    this.#running?.relay.rebind();
     this.#running?.tracker.refresh();
   }
 
@@ -148,26 +147,28 @@ export class PeerRelay {
           log.error(`the peer relay server failed: ${message}`);
           this.#running?.tracker.close();
           this.#running = undefined;
-          this.#retryLater(settings.port);
+          this.#retryLater(settings.port, message);
         },
       });
       const { udp4, udp6 } = relay.localPorts;
       log.info(`peer relay server on UDP ports ${udp4} (IPv4) and ${udp6} (IPv6)`);
       const tracker = this.#tracker(relay, handlers);
       const running = { port: settings.port, relay, tracker };
+      this.#options.problem("");
       this.#running = running;
       this.#tell(running, this.#wanted ?? settings);
       return true;
     } catch (cause) {
       const text = cause instanceof Error ? cause.message : String(cause);
       log.error(`Cannot start the peer relay server: ${text}; trying again in ${RETRY_MS / 1000} s`);
-      this.#retryLater(settings.port);
+      this.#retryLater(settings.port, text);
       return false;
     }
   }
 
-  #retryLater(port: number): void {
+  #retryLater(port: number, problem: string): void {
     if (this.#closed) return;
+    this.#options.problem(problem);
     this.#failedPort = port;
     this.#retry?.cancel();
     this.#retry = this.#options.scheduler.after(RETRY_MS, () => this.#change());

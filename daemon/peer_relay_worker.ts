@@ -33,7 +33,6 @@ export type RelayWorkerMessage =
 const scope = self as unknown as {
   onmessage: ((event: MessageEvent<RelayWorkerStart>) => void) | null;
   postMessage(message: RelayWorkerMessage): void;
-  close(): void;
 };
 
 const random: RandomBytes = (length) => new Uint8Array(randomBytes(length));
@@ -43,25 +42,20 @@ const PORTS_BYTES = 16 << 20;
 function start({ port, wakeFd, commands, events }: RelayWorkerStart): void {
   const arena = createArena(FORWARDER_BYTES + PORTS_BYTES);
   const addrs = createAddrTable(arena);
-  let wanted = port;
-  const openSockets = () => {
-    const udp4 = createUdp({ arena, addrs, family: 4, port: wanted });
-    // The same port each time, and in both families: firewalls are opened for one.
-    wanted = udp4.port;
-    let udp6: UdpPort | undefined;
-    for (const port6 of [wanted, 0]) {
-      try {
-        udp6 ??= createUdp({ arena, addrs, family: 6, port: port6 });
-      } catch {
-        // A port that is taken gives way to any; a family the host does not have is left out.
-      }
+  const udp4 = createUdp({ arena, addrs, family: 4, port });
+  let udp6: UdpPort | undefined;
+  // One port in both families, as firewalls are opened for.
+  for (const port6 of [udp4.port, 0]) {
+    try {
+      udp6 ??= createUdp({ arena, addrs, family: 6, port: port6 });
+    } catch {
+      // A port that is taken gives way to any; a family the host does not have is left out.
     }
-    return { udp4, udp6 };
-  };
+  }
   const forwarder = new Forwarder({
     arena,
     addrs,
-    openSockets,
+    sockets: { udp4, udp6 },
     poll: createPoll(arena),
     wake: attachWake(wakeFd),
     commands: new Ring(commands),
@@ -81,7 +75,6 @@ function start({ port, wakeFd, commands, events }: RelayWorkerStart): void {
     } catch (error) {
       fail(error);
     }
-    scope.close();
   }, 0);
 }
 
@@ -94,6 +87,5 @@ scope.onmessage = ({ data }) => {
     start(data);
   } catch (error) {
     fail(error);
-    scope.close();
   }
 };

@@ -14,7 +14,6 @@ const WITHOUT_EFFECT: readonly (readonly [flag: string, isSet: (prefs: PrefValue
   ["--advertise-connector", (prefs) => prefs.AppConnector.Advertise],
   ["--report-posture", (prefs) => prefs.PostureChecking],
   ["--remote-config", (prefs) => prefs.RemoteConfig],
-  ["--relay-server-port", (prefs) => prefs.RelayServerPort !== null],
   ["advertised services", (prefs) => (prefs.AdvertiseServices ?? []).length > 0],
   ["shared drives", (prefs) => (prefs.DriveShares ?? []).length > 0],
 ];

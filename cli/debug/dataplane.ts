@@ -41,7 +41,8 @@ function text({ TUN, CryptoProvider, Offloads, Drops, Paths, Turns }: AgentStatu
     ...Object.entries(Drops).filter(([, count]) => count > 0)
       .map(([reason, count]): [string, string] => [`drop`, `${reason} ${count}`]),
   ];
-  return rows.map(([name, value]) => `${name.padEnd(13)}${value}\n`).join("");
+  const width = Math.max(...rows.map(([name]) => name.length)) + 2;
+  return rows.map(([name, value]) => `${name.padEnd(width)}${value}\n`).join("");
 }
 
 export const dataplane: Verb & { readonly summary: string } = {

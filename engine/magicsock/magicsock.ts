@@ -278,6 +278,7 @@ export class Magicsock {
   rebind(now: number): void {
     this.#localAt = this.#askedAt = -Infinity;
     for (const endpoint of this.#byKey.values()) endpoint.forgetPaths();
+    this.#relays.networkChanged();
     if (this.#self !== undefined) this.#ask("rebind", now);
   }
 

@@ -94,7 +94,7 @@ export class RelayClient {
   readonly #allocations = new Map<Server, Map<Endpoint, Allocation>>();
   /** By server's disco key and VNI. */
   readonly #handshakes = new Map<string, Handshake>();
-  readonly #lastSearch = new WeakMap<Endpoint, number>();
+  #lastSearch = new WeakMap<Endpoint, number>();
   #enabled = true;
   #generation: number;
 
@@ -124,6 +124,13 @@ export class RelayClient {
   stop(endpoint: Endpoint): void {
     for (const byPeer of this.#allocations.values()) byPeer.delete(endpoint);
     for (const [id, handshake] of this.#handshakes) if (handshake.endpoint === endpoint) this.#handshakes.delete(id);
+  }
+
+  /** Sockets or links changed: what was bound was bound to the old ones, and what is searched for is searched for anew. */
+  networkChanged(): void {
+    this.#allocations.clear();
+    this.#handshakes.clear();
+    this.#lastSearch = new WeakMap();
   }
 
   /** The peer is gone for good. */

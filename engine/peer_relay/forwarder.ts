@@ -16,7 +16,6 @@ import type { DropCounters } from "../../base/drops.ts";
 import { type AddrPort, parseAddrPort } from "../../base/ip.ts";
 import type { DiscoPrivate, RandomBytes } from "../../base/keys.ts";
 import { DATAGRAM_MAX, GROUP_BYTES, GROUP_SEGMENTS } from "../dataplane/layout.ts";
-import type { OpenSockets } from "../dataplane/plane.ts";
 import { keyBytes } from "../dataplane/records.ts";
 import { relaySessionConfig } from "../dataplane/relay_records.ts";
 import type { Ring } from "../dataplane/ring.ts";
@@ -43,7 +42,8 @@ const STATUS_SESSIONS = 1_000;
 export interface ForwarderOptions {
   readonly arena: Arena;
   readonly addrs: AddrTable;
-  readonly openSockets: OpenSockets;
+  /** Bound to no address of the machine, so that they outlive a change of network. */
+  readonly sockets: { readonly udp4: UdpPort; readonly udp6: UdpPort | undefined };
   readonly poll: PollPort;
   readonly wake: WakePort;
   readonly commands: Ring;
@@ -66,8 +66,8 @@ export class Forwarder {
     ([4, 6] as const).map((to) => ({ in: from, out: to, packets: 0, bytes: 0 }))
   );
   readonly #stun = new TokenBucket(STUN_BURST, STUN_INTERVAL_MS);
-  #udp4: UdpPort | undefined;
-  #udp6: UdpPort | undefined;
+  readonly #udp4: UdpPort;
+  readonly #udp6: UdpPort | undefined;
   #reachableAt: readonly AddrPort[] = [];
   #now: number;
   #sweepAt: number;
@@ -80,12 +80,16 @@ export class Forwarder {
     this.#scratch = options.arena.reserve(2048);
     this.#now = options.monotonic();
     this.#sweepAt = this.#now + SWEEP_MS;
-    this.#bind();
+    const { udp4, udp6 } = options.sockets;
+    const sockets = [udp4, udp6].filter((socket) => socket !== undefined);
+    options.poll.watch([options.wake.fd, ...sockets.map((socket) => socket.fd)]);
+    this.#udp4 = udp4;
+    this.#udp6 = udp6;
   }
 
   /** Ports bound, 0 for a family that is absent. */
   get localPorts(): { udp4: number; udp6: number } {
-    return { udp4: this.#udp4?.port ?? 0, udp6: this.#udp6?.port ?? 0 };
+    return { udp4: this.#udp4.port, udp6: this.#udp6?.port ?? 0 };
   }
 
   /** Forwards until it is told to stop. */
@@ -106,7 +110,7 @@ export class Forwarder {
       while (!this.#stopped && commands.read((_type, payload) => this.#command(decodeRelayRecord(payload))));
     }
     if (this.#stopped) return;
-    if ((ready & 2) !== 0) this.#drain(this.#udp4 ?? this.#udp6!);
+    if ((ready & 2) !== 0) this.#drain(this.#udp4);
     if ((ready & 4) !== 0) this.#drain(this.#udp6!);
     this.#sessions.advance(this.#now);
     if (this.#sweepAt <= this.#now) {
@@ -116,16 +120,8 @@ export class Forwarder {
   }
 
   close(): void {
-    this.#udp4?.close();
+    this.#udp4.close();
     this.#udp6?.close();
-  }
-
-  #bind(): void {
-    const { udp4, udp6 } = this.#options.openSockets();
-    this.#udp4 = udp4;
-    this.#udp6 = udp6;
-    const sockets = [udp4, udp6].filter((socket) => socket !== undefined);
-    this.#options.poll.watch([this.#options.wake.fd, ...sockets.map((socket) => socket.fd)]);
   }
 
   #emit(event: RelayEvent): void {
@@ -162,10 +158,6 @@ export class Forwarder {
             drops: this.#options.drops.snapshot() as Record<string, number>,
           },
         });
-      case "rebind":
-        this.close();
-        this.#bind();
-        return this.#emit({ kind: "bound", ...this.localPorts });
       case "stop":
         this.#stopped = true;
     }

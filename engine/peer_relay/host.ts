@@ -23,7 +23,6 @@ export class RelayHost {
   readonly #options: RelayHostOptions;
   readonly #allocations = new Map<number, (session: RelaySessionConfig | undefined) => void>();
   readonly #statuses = new Map<number, (status: RelayStatus | undefined) => void>();
-  #localPorts: { readonly udp4: number; readonly udp6: number };
   #nextId = 1;
   #closed = false;
   /** `Atomics.waitAsync` alone does not keep the event loop alive, and the answer to a call would be lost with it. */
@@ -32,14 +31,13 @@ export class RelayHost {
 
   constructor(options: RelayHostOptions) {
     this.#options = options;
-    this.#localPorts = options.localPorts;
     this.#reading = this.#readEvents().finally(() => clearInterval(this.#alive));
     void options.stopped.then(() => this.#end());
   }
 
   /** UDP ports bound, 0 where a family is absent. */
   get localPorts(): { readonly udp4: number; readonly udp6: number } {
-    return this.#localPorts;
+    return this.#options.localPorts;
   }
 
   /** A session for who asks; undefined when there can be none now. */
@@ -59,11 +57,6 @@ export class RelayHost {
 
   sendStun(to: string, payload: Uint8Array): void {
     this.#send({ kind: "stun", to, payload: toHex(payload) });
-  }
-
-  /** Sockets are opened anew after links or addresses changed. */
-  rebind(): void {
-    this.#send({ kind: "rebind" });
   }
 
   async close(): Promise<void> {
@@ -122,8 +115,6 @@ export class RelayHost {
         return;
       case "stun":
         return this.#options.stunReceived(fromHex(event.payload)!, event.from);
-      case "bound":
-        this.#localPorts = { udp4: event.udp4, udp6: event.udp6 };
     }
   }
 }

@@ -10,7 +10,6 @@ export type RelayCommand =
   | { readonly kind: "addresses"; readonly addrs: readonly string[] }
   | { readonly kind: "stun"; readonly to: string; readonly payload: string }
   | { readonly kind: "status"; readonly id: number }
-  | { readonly kind: "rebind" }
   | { readonly kind: "stop" };
 
 /** Packets and bytes forwarded, by the families they came and went by. */
@@ -34,8 +33,7 @@ export interface RelayStatus {
 export type RelayEvent =
   | { readonly kind: "allocated"; readonly id: number; readonly session?: RelaySessionConfig }
   | { readonly kind: "stun"; readonly from: string; readonly payload: string }
-  | { readonly kind: "status"; readonly id: number; readonly status: RelayStatus }
-  | { readonly kind: "bound"; readonly udp4: number; readonly udp6: number };
+  | { readonly kind: "status"; readonly id: number; readonly status: RelayStatus };
 
 export const RECORD_RELAY = 1;
 

@@ -275,3 +275,23 @@ drop         decrypt 3
   assert.deepEqual([none.code, unknown.code], [2, 2]);
   assert.match(unknown.err, /^unknown debug command "nothing"/);
 });
+
+Deno.test("debug peer-relay-sessions prints what Tailscale's command does", async () => {
+  const one = { Endpoint: "192.0.2.1:1", ShortDisco: "d:0a0a0a0a0a0a0a0a", PacketsTx: 3, BytesTx: 300 };
+  const two = { Endpoint: "", ShortDisco: "d:0b0b0b0b0b0b0b0b", PacketsTx: 0, BytesTx: 0 };
+  const answers = (body: unknown) => ({ "GET debug-peer-relay-sessions": () => answer(body) });
+  const sessions = { UDPPort: 7777, Sessions: [{ VNI: 5, Client1: one, Client2: two }] };
+  const { ran: [some] } = await runAll(["debug peer-relay-sessions"], answers(sessions));
+  assert.equal(
+    some.out,
+    `Server port: 7777
+Sessions count: 1
+
+VNI: 5
+  192.0.2.1:1(d:0a0a0a0a0a0a0a0a) --> <no handshake>(d:0b0b0b0b0b0b0b0b), Packets: 3 Bytes: 300
+  <no handshake>(d:0b0b0b0b0b0b0b0b) --> 192.0.2.1:1(d:0a0a0a0a0a0a0a0a), Packets: 0 Bytes: 0
+`,
+  );
+  const { ran: [none] } = await runAll(["debug peer-relay-sessions"], answers({ UDPPort: null, Sessions: null }));
+  assert.match(none.out, /^Server port: not configured .*--relay-server-port=<PORT>'\)\nSessions count: 0\n$/);
+});

@@ -91,11 +91,6 @@ Deno.test("startPeerRelay() forwards between its families, answers while it does
     const out = udp6 > 0 ? 6 : 4;
     const there = status!.forwarded.find((each) => each.in === 4 && each.out === out);
     assert.equal(there?.packets, out === 6 ? 50 : 100);
-    relay.rebind();
-    for (let tries = 0; tries < 3; tries++) await relay.status();
-    assert.equal(relay.localPorts.udp4, udp4, "the port stays the same");
-    a.send(encapsulate({ protocol: GENEVE_WIREGUARD, control: false, vni }, Uint8Array.of(1, 2, 3)));
-    assert.equal((await b.next()).length, 11, "and the session too");
   } finally {
     await relay.close();
   }

@@ -52,7 +52,6 @@ export class FakeRelay implements Relay {
   readonly localPorts: { readonly udp4: number; readonly udp6: number };
   readonly asked: RelayRequest[] = [];
   addresses: readonly string[] = [];
-  rebinds = 0;
   closed = false;
 
   constructor(options: StartPeerRelayOptions) {
@@ -70,9 +69,6 @@ export class FakeRelay implements Relay {
   sendStun(): void {}
   status(): Promise<RelayStatus | undefined> {
     return Promise.resolve(RELAY_STATUS);
-  }
-  rebind(): void {
-    this.rebinds++;
   }
   close(): Promise<void> {
     this.closed = true;

@@ -100,7 +100,7 @@ class Bench {
     this.forwarder = new Forwarder({
       arena,
       addrs: this.addrs,
-      openSockets: () => ({ udp4: this.udp4, udp6: this.udp6 }),
+      sockets: { udp4: this.udp4, udp6: this.udp6 },
       poll: memoryPoll(() =>
         (this.#wake.pending ? 1 : 0) | (this.udp4.inbox.length > 0 ? 2 : 0) | (this.udp6.inbox.length > 0 ? 4 : 0)
       ),
