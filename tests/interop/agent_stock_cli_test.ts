@@ -1,7 +1,7 @@
 // Tailscale's own command line, unchanged, runs our daemon through a day: up, looking around, settings, down, logout.
 
 import assert from "node:assert/strict";
-import type { AgentNode } from "./support/agent.ts";
+import { type AgentNode, until } from "./support/agent.ts";
 import { buildTailscaleCli } from "./support/build.ts";
 import { CoordinatorProcess } from "./support/coordinator_process.ts";
 import { AUTH_KEY, DOMAIN, sceneTest } from "./support/scene.ts";
@@ -52,6 +52,13 @@ sceneTest("agent: Tailscale's own command line drives the daemon", async (scene)
   assert.match(await ok("get"), /^hostname +renamed$/m);
   assert.equal(JSON.parse(await ok("debug", "prefs")).ShieldsUp, true);
   assert.equal((await agent.local("prefs")).Hostname, "renamed");
+  assert.match(await ok("debug", "peer-relay-sessions"), /^Server port: not configured/);
+  await ok("set", "--relay-server-port=40001");
+  assert.match(await ok("get", "relay-server-port"), /^40001$/m);
+  await until("the relay server runs", 20_000, async () => {
+    return /^Server port: 40001\nSessions count: 0$/m.test(await ok("debug", "peer-relay-sessions"));
+  });
+  await ok("set", "--relay-server-port=");
   await ok("down");
   assert.deepEqual(await run("status"), { code: 1, stdout: "Tailscale is stopped.\n", stderr: "" });
   // What was set has to be named again, or `up` refuses: it reads the daemon's preferences for that.
