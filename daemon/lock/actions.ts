@@ -204,9 +204,15 @@ export class LockActions {
     return cosign(aum, lockSigner(this.#lockKey()));
   }
 
+  /** @throws LockError when control has taken it and follows another branch all the same. */
   async submitRecovery(aum: Aum): Promise<void> {
     this.#authority();
-    await this.#ports.lock.rpc().send(aum.hash, [aum.bytes], false);
+    const head = await this.#ports.lock.rpc().send(aum.hash, [aum.bytes], false);
+    if (head === aum.hash) return;
+    throw new LockError(
+      `the recovery does not win: control has it, and follows ${head}. Its signers need more votes than those of the ` +
+        "change it is against: have it co-signed on another signing node",
+    );
   }
 
   /** @param signer whose public key is then to be added to the trusted keys. */
