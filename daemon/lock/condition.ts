@@ -60,8 +60,9 @@ const REMEDIES: Readonly<Partial<Record<ConditionName, string>>> = {
   "unreachable": "none needed: it is tried again by itself",
   "bad-updates": "compare `agent lock log` with a signing node; the control server sends what no trusted key signed. " +
     "Once that is mended, `agent lock doctor --retry`",
-  "diverged": "on a signing node run `agent lock log` and compare the heads; submit again what was lost there, then " +
-    "`agent lock doctor --retry`",
+  "diverged":
+    "control follows another branch: on a signing node compare `agent lock log` with that of this node, and do " +
+    "again with `agent lock add`, `remove` or `sign` what is lost of it, then `agent lock doctor --retry`",
   "no-common-history": "if the lock was made anew since, run `agent lock local-disable`, and this node takes the new " +
     "one; if the control server lost what this node has, and you believe it nevertheless, `agent lock doctor --refetch`",
   "store-damaged": "restore the named file from a copy, or move the directory away and restart: the AUMs are then " +

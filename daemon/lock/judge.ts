@@ -47,7 +47,9 @@ export function judgeNode(authority: Authority, node: Pick<Node, "Key" | "KeySig
   const signature = fromBase64(node.KeySignature);
   if (key === undefined || signature === undefined) return untrusted("its key or signature cannot be read");
   const verdict = authority.nodeKeyAuthorized(key, signature);
-  return verdict.authorized ? { ok: true, rotation: verdict.rotation } : untrusted(verdict.error.message);
+  if (verdict.authorized) return { ok: true, rotation: verdict.rotation };
+  const { code, message } = verdict.error;
+  return untrusted(code === "unknown-key" ? "its signer is not trusted" : message);
 }
 
 interface Rotated {

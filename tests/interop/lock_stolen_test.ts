@@ -78,8 +78,8 @@ sceneTest(
     const oneOff = await coordinator.createKey("--expiry", "1h");
     const tsnet = (name: string, authkey = key) => tsnetMember(scene, name, coordinator.url, authkey, built.path);
     const [agent, secondAgent, theirs, thief] = await Promise.all([
-      scene.agent("left", "ours"),
-      scene.agent("right", "second"),
+      scene.agent("left", "ours", { args: ["--verbose", "2"] }),
+      scene.agent("right", "second", { args: ["--verbose", "2"] }),
       tsnet("theirs"),
       tsnet("thief"),
     ]);
@@ -168,7 +168,7 @@ sceneTest(
     const drawn = await ours.lock("log", "--graph");
     assert.match(drawn, /^● update [A-Z2-7]{52} \(checkpoint\)\n/);
     assert.match(drawn, /│ ○ update [A-Z2-7]{52} \(add-key\), \d more behind it\n[^]*├─╯ lost: 2 votes against 3\n/);
-  
+
     // A key on no network, trusted by tsnet's word, signs an honest node; a node that is no signer hands it in.
     const offline = (await agent.command("lock", "keygen", `${scene.dir}/offline.key`)).stdout.trim();
     await theirs.lock("add", offline);

@@ -1,6 +1,7 @@
 /** A coordinator's tailnet in memory with its lock, and nodes that call it as their clients would. */
 import { fromBase64, toBase64 } from "../../base/bytes.ts";
 import { NodePublic } from "../../base/keys.ts";
+import type { InitPolicy } from "../../control/server/lock/init_policy.ts";
 import { LockServer } from "../../control/server/lock/lock_server.ts";
 import { TailnetLock } from "../../control/server/lock/tailnet_lock.ts";
 import { openSqliteStore } from "../../control/server/sqlite_store.ts";
@@ -29,6 +30,7 @@ export const SECRET = new Uint8Array(32).fill(0x5e);
 export interface LockWorldOptions {
   readonly store?: Store;
   readonly page?: number;
+  readonly init?: InitPolicy;
   readonly derive?: (secret: Uint8Array) => Promise<Uint8Array>;
 }
 
@@ -54,7 +56,9 @@ export class LockWorld {
     server.onPush((nodeId) => this.pushes.push(nodeId));
   }
 
-  static async make({ store = openSqliteStore(":memory:"), page, derive }: LockWorldOptions = {}): Promise<LockWorld> {
+  static async make(
+    { store = openSqliteStore(":memory:"), page, init, derive }: LockWorldOptions = {},
+  ): Promise<LockWorld> {
     const log: string[] = [];
     const later: { lock?: TailnetLock } = {};
     const check = { authorizes: (key: string, signature: string) => later.lock!.authorizes(key, signature) };
@@ -62,7 +66,7 @@ export class LockWorld {
     const { tailnet, scheduler } = world;
     const lock = later.lock = await TailnetLock.load(tailnet, (line) => log.push(line));
     derive ??= (secret) => Promise.resolve(fakeKdf(secret));
-    const server = new LockServer({ tailnet, lock, scheduler, derive, log: (line) => log.push(line), page });
+    const server = new LockServer({ tailnet, lock, scheduler, derive, log: (line) => log.push(line), page, init });
     return new LockWorld(world, lock, server, log);
   }
 
