@@ -63,6 +63,14 @@ export async function requireEnabled(client: LocalClient): Promise<LockStatus> {
   return seen;
 }
 
+/** @throws CliError unless this node's key is trusted. */
+export function requireSigner({ TrustedKeys, PublicKey }: LockStatus): void {
+  if ((TrustedKeys ?? []).some(({ Key }) => Key === PublicKey)) return;
+  throw new CliError(
+    "this node is not trusted by Tailnet Lock: run it on a signing node, `lock status` names their keys",
+  );
+}
+
 /**
  * Asks before something that is not easily undone. True when it is to be done: because of the flag, or by the answer.
  * @throws CliError when nobody can answer.

@@ -14,7 +14,7 @@ import { LocalApiError } from "../local_client.ts";
 import type { LocalClient } from "../local_client.ts";
 import { columns, print, printError } from "../terminal.ts";
 import { keyJson } from "./args.ts";
-import { refusedAs, requireEnabled } from "./command.ts";
+import { refusedAs, requireEnabled, requireSigner } from "./command.ts";
 import type { Run } from "./command.ts";
 import { hangingOn, signAgain } from "./resign.ts";
 import type { TrustedKeyJson } from "./types.ts";
@@ -81,8 +81,8 @@ async function statesOf(client: LocalClient, ids: readonly string[]): Promise<Re
 export const prune: Run = async (args, { client, program }) => {
   const { values, rest } = parseFlags(PRUNE_FLAGS, args);
   if (rest.length > 0) throw new UsageError(`${program} lock prune: unexpected argument`);
-  const { TrustedKeys, PublicKey } = await requireEnabled(client);
-  const keys = TrustedKeys ?? [];
+  const status = await requireEnabled(client);
+  const keys = status.TrustedKeys ?? [];
   const ids = keys.flatMap(({ Metadata }) => Metadata?.authkey_stableid ?? []);
   const old = prunable(keys, await statesOf(client, ids), parseLife("older-than", values["older-than"]), Date.now());
   const total = `${keys.length} of ${MAX_KEYS} keys are trusted`;
@@ -107,9 +107,7 @@ export const prune: Run = async (args, { client, program }) => {
       return EXIT_FAILED;
     }
   }
-  if (!keys.some(({ Key }) => Key === PublicKey)) {
-    throw new CliError("this node cannot sign: its key is not trusted; run it on a signing node");
-  }
+  requireSigner(status);
   for (const { key } of old) await signAgain(client, key.bytes);
   // A node may have joined by one of the auth keys meanwhile.
   for (const { key } of old) {

@@ -7,7 +7,7 @@
 import { EXIT_FAILED, EXIT_OK, UsageError } from "../exit_codes.ts";
 import { columns, print, printError } from "../terminal.ts";
 import type { VerbContext } from "../verb.ts";
-import { agreed, refusedAs, requireEnabled } from "./command.ts";
+import { agreed, refusedAs, requireEnabled, requireSigner } from "./command.ts";
 import { select } from "./node_filter.ts";
 import type { NodeFilter } from "./node_filter.ts";
 import { lockNodes, ownerText, shortName } from "./nodes.ts";
@@ -48,6 +48,7 @@ export async function signAll(
   context: VerbContext,
 ): Promise<number> {
   if (rest.length > 0) throw new UsageError(`unexpected argument "${rest[0]}" beside --all-unsigned`);
+  requireSigner(await requireEnabled(context.client));
   const chosen = await chooseNodes(flags, context);
   if (chosen.length === 0) return EXIT_OK;
   print(nodeTable(chosen));

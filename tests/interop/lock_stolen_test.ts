@@ -193,6 +193,11 @@ sceneTest(
     const all = await ours.lock("status", "--all");
     assert.match(all, /mole\S* +100\.\S+ +LOCKED OUT: /);
     console.log(`  ${all.split("\n\n").at(-1)!.trim().replaceAll("\n", "\n  ")}`);
+    // The tsnet node takes the offline key away again, and signs anew what hangs on it.
+    await theirs.lock("remove", offline);
+    await lockIs("trusts the offline key no longer", [ours, second, late], (status) => !trusts(offline)(status));
+    await lockIs("is signed by tsnet", [late], ({ NodeKeySigned }) => NodeKeySigned);
+    await reach(late, second);
     // The honest signer takes the mole in after all, by a list that it confirms.
     assert.match(await ours.lock("sign", "--all-unsigned", "--yes"), /^No unsigned node is there\.\n$/);
     assert.match(await ours.lock("sign", "--all-unsigned", "--distrusted", "--name=mole", "--yes"), /^signed {2}mole/m);
