@@ -29,6 +29,7 @@ import { checkPrefs } from "./check_prefs.ts";
 import { ControlClock } from "./control_clock.ts";
 import { ControlSession } from "./control_session.ts";
 import type { Datapath } from "./datapath.ts";
+import { wantedExitNode } from "./exit_node.ts";
 import { ExpiryTimer } from "./expiry_timer.ts";
 import { Health } from "./health.ts";
 import { buildHostinfo } from "./hostinfo.ts";
@@ -53,6 +54,11 @@ const HEALTH_INTERVAL_MS = 5_000;
 const DATAPATH_PREFS: ReadonlySet<string> = new Set([
   "RouteAll",
   "ShieldsUp",
+  "ExitNodeID",
+  "ExitNodeIP",
+  "AutoExitNode",
+  "ExitNodeAllowLANAccess",
+  "AdvertiseRoutes",
   "RelayServerPort",
   "RelayServerStaticEndpoints",
 ]);
@@ -70,6 +76,7 @@ export class Backend {
   #state: BackendState = "NoState";
   #session: ControlSession | undefined;
   #netmap: Netmap | undefined;
+  #exitNode: string | undefined;
   #view: NodeView | undefined;
   readonly #awaited = new AwaitedLogin();
   #blocked = false;
@@ -135,6 +142,10 @@ export class Backend {
   get controlNow(): number {
     return this.#controlClock.now();
   }
+  /** Stable ID of the exit node in use, "" while the one that is set is not there, undefined while none is set. */
+  get exitNode(): string | undefined {
+    return this.#exitNode;
+  }
   get endpoints(): readonly LocalEndpoint[] {
     return this.datapath.endpoints;
   }
@@ -188,6 +199,7 @@ export class Backend {
     this.#saved.set(next);
     this.#session?.update({ hostinfo: this.#hostinfo() });
     if (!old.WantRunning && next.WantRunning && this.#session?.loggedIn === false) this.#session.login(false);
+    this.datapath.hold(this.#holdsExit());
     if (changed.some((name) => DATAPATH_PREFS.has(name))) this.#reconfigure();
     this.bus.send({ Prefs: publicPrefs(this.prefs) });
     this.#update();
@@ -295,8 +307,11 @@ export class Backend {
     this.#updateSoon();
   }
 
-  /** Ends everything: routes restored, engine closed, an ephemeral node logged out. */
-  async close(): Promise<void> {
+  /**
+   * Ends everything: routes restored, engine closed, an ephemeral node logged out. @param faulty after a fault: what keeps
+   * packets on the way to an exit node that is set stays.
+   */
+  async close(faulty = false): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     this.#expiry.cancel();
@@ -310,7 +325,7 @@ export class Backend {
         this.#options.log.warn(`could not log out: ${error instanceof Error ? error.message : error}`)
       );
     }
-    await Promise.all([session?.close(), this.datapath.close()]);
+    await Promise.all([session?.close(), this.datapath.close(faulty && this.#holdsExit())]);
     this.bus.close();
   }
 
@@ -356,6 +371,7 @@ export class Backend {
   #openSession(authKey: Secret | undefined): void {
     const { scheduler, random, log, ephemeral, connect } = this.#options;
     const prefs = this.prefs;
+    this.datapath.hold(this.#holdsExit());
     let api: ControlApi;
     try {
       api = connect(controlUrl(prefs));
@@ -411,7 +427,7 @@ export class Backend {
     this.#options.log.info(`to log in, open ${url}`);
     if (this.#keyExpired) {
       this.#blocked = true;
-      this.datapath.down();
+      this.datapath.down(this.#holdsExit());
     }
     this.#update();
     this.bus.send({ BrowseToURL: url });
@@ -512,7 +528,7 @@ export class Backend {
     this.#view = undefined;
     this.#keyExpired = false;
     this.health.setControlMessages({});
-    this.datapath.down();
+    this.datapath.down(this.#holdsExit());
   }
 
   /** Gives the data path what follows from netmap and preferences, unless it is to be down. */
@@ -520,10 +536,14 @@ export class Backend {
     const netmap = this.#netmap;
     const privateKey = this.prefs.persist?.nodeKey;
     if (netmap === undefined || privateKey === undefined || this.#blocked || isDown(this.#state)) return;
+    const wanted = wantedExitNode(this.prefs);
     const routed = this.datapath.configure(netmap, {
       privateKey,
       routeAll: this.prefs.RouteAll,
       shieldsUp: this.prefs.ShieldsUp,
+      ...(wanted !== undefined && { exitNode: wanted }),
+      allowLan: this.prefs.ExitNodeAllowLANAccess,
+      advertised: this.prefs.AdvertiseRoutes ?? [],
       ...(this.prefs.RelayServerPort !== null && {
         relayServer: {
           port: this.prefs.RelayServerPort,
@@ -533,8 +553,15 @@ export class Backend {
       controlNow: this.controlNow,
     });
     this.#view = new NodeView(netmap, routed.visible);
+    this.#exitNode = routed.exitNode;
     this.health.set("agent-accept-routes-off", routed.routesOffered && !this.prefs.RouteAll, this.now);
     this.#expiry.arm(routed.nextExpiry === undefined ? undefined : routed.nextExpiry - this.controlNow);
+  }
+
+  /** An exit node is set and the user has not disconnected: nothing may leave by another way, whatever else is wrong. */
+  #holdsExit(): boolean {
+    const { WantRunning, LoggedOut, persist } = this.prefs;
+    return wantedExitNode(this.prefs) !== undefined && WantRunning && !LoggedOut && persist?.nodeKey !== undefined;
   }
 
   /** The lock's head, verdicts or condition are others now. */
@@ -600,7 +627,7 @@ export class Backend {
       if (next === "NeedsLogin") this.#blocked = true;
       this.#sawLive = false;
       this.#expiry.cancel();
-      this.datapath.down();
+      this.datapath.down(this.#holdsExit());
       return;
     }
     if (next === "Running") this.#awaited.end();

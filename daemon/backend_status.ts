@@ -41,21 +41,22 @@ export async function backendStatus(backend: Backend, peers: boolean): Promise<R
     controlNow: backend.controlNow,
     tunName: backend.datapath.engine.tunName,
     controlUrl: controlUrl(backend.prefs),
+    ...(backend.exitNode !== undefined && { exitNode: backend.exitNode }),
   }, peers);
 }
 
 /** What metrics are made of. */
 export async function metricsInput(backend: Backend): Promise<MetricsInput> {
   const [engine, peerRelay] = await Promise.all([engineStatus(backend), backend.datapath.peerRelay()]);
+  const advertised = backend.prefs.AdvertiseRoutes ?? [];
   return {
     version: backend.version,
     engine,
     ...(peerRelay !== undefined && { peerRelay: peerRelay.status }),
     healthMessages: backend.healthStrings().length,
     homeDerp: backend.datapath.homeDerp,
-    // Routes are not offered to control in this version.
-    advertisedRoutes: 0,
-    approvedRoutes: 0,
+    advertisedRoutes: advertised.length,
+    approvedRoutes: advertised.filter((route) => backend.view?.netmap.self.AllowedIPs?.includes(route)).length,
     peers: engine?.peers.length ?? 0,
     watchers: backend.bus.size,
     lock: lockMetricsInput(backend),

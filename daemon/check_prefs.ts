@@ -1,10 +1,7 @@
 /** Whether preferences can be taken as they are. Source: LocalBackend.checkPrefsLocked; the texts are Tailscale's. */
 import { formatPrefix, isMasked, masked, parsePrefix } from "../base/ip.ts";
+import { isExitRoute } from "./exit_node.ts";
 import type { PrefValues } from "./pref_fields.ts";
-
-function isExitRoute(route: string): boolean {
-  return route === "0.0.0.0/0" || route === "::/0";
-}
 
 /** A tag is `tag:` and a DNS label that begins with a letter. Source: tailcfg.CheckTag. */
 function tagError(tag: string): string | undefined {

@@ -26,21 +26,23 @@ import { EXIT } from "./exit_codes.ts";
 import { parseDaemonFlags } from "./flags.ts";
 import type { DaemonFlags, InvokedAs } from "./flags.ts";
 import { readHostFacts } from "./hostinfo.ts";
+import type { Instance } from "./instance.ts";
 import { localApiRoutes } from "./localapi/routes.ts";
 import { LocalApiServer } from "./localapi/server.ts";
 import { claimSocket, SocketError } from "./localapi/socket_file.ts";
 import { limitedKdf } from "./lock/kdf_limit.ts";
 import { stderrLog } from "./log.ts";
 import type { Log } from "./log.ts";
+import { markedTcp } from "./marked_tcp.ts";
 import { cleanUp, netlinkRouting } from "./netlink_routing.ts";
 import { buildNode } from "./node.ts";
-import { ROUTE_TABLE, RULES } from "./os_router.ts";
+import { rulesOf } from "./os_router.ts";
 import { startPeerRelay } from "./peer_relay_host.ts";
 import { systemPortmap } from "./portmap_io.ts";
 import { serverKeyStore } from "./server_keys.ts";
 import { followStatus, ServiceStatus, takeServiceEnvironment } from "./service_status.ts";
 import { MemoryState, StateFile, StateFileError } from "./state_file.ts";
-import { interfaceAddresses, trustedRoots } from "./system.ts";
+import { interfaceAddresses, localNetworks, trustedRoots } from "./system.ts";
 import { systemRandom, systemScheduler } from "../base/system.ts";
 import { deriveInWorker } from "../tka/kdf.ts";
 
@@ -66,7 +68,7 @@ async function run(flags: DaemonFlags): Promise<number> {
   const log = stderrLog(flags.verbose);
   try {
     if (flags.cleanup) {
-      for (const line of cleanUp(flags.tun)) log.info(`cleanup: ${line}`);
+      for (const line of cleanUp(flags.tun, flags.instance)) log.info(`cleanup: ${line}`);
       return EXIT.ok;
     }
     return await serve(flags, log);
@@ -88,6 +90,7 @@ async function openEngine(flags: DaemonFlags, inbox: EngineInbox, log: Log): Pro
     const engine = await startEngine({
       tunName: flags.tun,
       port: flags.port,
+      mark: flags.instance.bypassMark,
       events: inbox.events,
       crypto: Deno.env.get("AGENT_CRYPTO"),
       cryptoWorkers: Deno.env.get("AGENT_CRYPTO_WORKERS"),
@@ -127,9 +130,11 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
   const engine = await openEngine(flags, inbox, log);
   // Closing twice is no harm; this one is for a failure between here and the node.
   stack.defer(() => engine.close());
-  const routing = stack.use(netlinkRouting(engine.tunName));
+  const routing = stack.use(netlinkRouting(engine.tunName, flags.instance));
 
   const capability = capabilityVersion();
+  const tcp = markedTcp(flags.instance.bypassMark);
+  let faulty = false;
   const backend = buildNode({
     version: LONG_VERSION,
     store,
@@ -148,6 +153,7 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
         serverKeys: serverKeyStore(store),
         acceptNewServerKey: flags.acceptNewServerKey,
         capabilityVersion: capability,
+        network: { tcp },
       }),
     // Tailscale's own variable: a test's headscale without TLS serves its relay by plain HTTP.
     dialDerp: createDerpDial({
@@ -155,27 +161,31 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
       ca: roots,
       proxyFor,
       controlNow: () => backend.controlNow,
+      connect: tcp,
       plainHttp: Deno.env.get("TS_DEBUG_USE_DERP_HTTP") === "1",
     }),
     lockDirectory: flags.stateDir === undefined ? undefined : `${flags.stateDir}/tka-profiles`,
     deriveDisablement: limitedKdf(systemScheduler, deriveInWorker),
     capabilityVersion: capability,
     interfaces: interfaceAddresses,
+    networks: localNetworks,
+    instance: flags.instance,
     icmpEcho: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs }),
     portmap: systemPortmap(interfaceAddresses),
-    startPeerRelay,
+    startPeerRelay: (options) => startPeerRelay(options, flags.instance.bypassMark),
     host: readHostFacts(),
     scheduler: systemScheduler,
     random: systemRandom,
     log,
     failed: (error) => {
       log.error(`the data plane failed: ${error.message}`);
+      faulty = true;
       ending.resolve(EXIT.failed);
     },
   });
-  stack.defer(() => backend.close());
+  stack.defer(() => backend.close(faulty));
 
-  const watch = watchLinks(backend, engine.tunName, log);
+  const watch = watchLinks(backend, engine.tunName, flags.instance, log);
   stack.defer(() => watch.stop());
   const api = await LocalApiServer.listen({
     path: flags.socket,
@@ -272,7 +282,7 @@ function onStrayErrors(stack: AsyncDisposableStack, log: Log, ending: PromiseWit
 }
 
 /** What the kernel says of links, addresses, routes and rules becomes at most one call a second. */
-function watchLinks(backend: Backend, tunName: string, log: Log): NetworkWatch {
+function watchLinks(backend: Backend, tunName: string, instance: Instance, log: Log): NetworkWatch {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let addresses = snapshot(tunName);
   let rerouted = false;
@@ -286,7 +296,9 @@ function watchLinks(backend: Backend, tunName: string, log: Log): NetworkWatch {
   };
   const watch = watchNetwork((changes) => {
     rerouted ||= changes.some((change) => change.kind === "route" && change.route.destination.bits === 0);
-    if (timer === undefined && changes.some(isRelevant)) timer = setTimeout(settle, SETTLE_MS);
+    if (timer === undefined && changes.some((change) => isRelevant(change, instance))) {
+      timer = setTimeout(settle, SETTLE_MS);
+    }
   });
   return {
     stop: async () => {
@@ -305,15 +317,16 @@ function snapshot(tunName: string): string {
 }
 
 /** Links, addresses, default routes; and what somebody took from us: our rules and routes. */
-function isRelevant(change: NetworkChange): boolean {
+function isRelevant(change: NetworkChange, instance: Instance): boolean {
   switch (change.kind) {
     case "link":
     case "address":
     case "overflow":
       return true;
     case "route":
-      return change.route.table === ROUTE_TABLE ? change.gone : change.route.destination.bits === 0;
+      return change.route.table === instance.table ? change.gone : change.route.destination.bits === 0;
     case "rule":
-      return change.gone && RULES.some((rule) => rule.priority === change.rule.priority);
+      return change.gone && (change.rule.table === instance.table ||
+        rulesOf(instance).some((rule) => rule.priority === change.rule.priority));
   }
 }

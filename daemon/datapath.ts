@@ -25,10 +25,12 @@ import { EndpointTracker } from "./endpoint_tracker.ts";
 import type { NetcheckRunner } from "./endpoint_tracker.ts";
 import { netInfoOf, sameNetInfo } from "./endpoints.ts";
 import type { InterfaceAddress } from "./endpoints.ts";
+import { localRoutes, offeredAddresses } from "./local_networks.ts";
+import type { LocalNetwork } from "./local_networks.ts";
 import type { LockFilter } from "./lock_filter.ts";
 import { hasCapability } from "./node_view.ts";
 import type { Log } from "./log.ts";
-import { NO_ROUTING } from "./os_router.ts";
+import { HELD_ROUTES, NO_ROUTING } from "./os_router.ts";
 import type { OsRouter } from "./os_router.ts";
 import type { PeerRelay, PeerRelaySettings } from "./peer_relay.ts";
 import { DOWN, Router } from "./router.ts";
@@ -63,6 +65,7 @@ export interface DatapathOptions {
   readonly peerRelay: Pick<PeerRelay, "configure" | "allocate" | "status" | "port" | "networkChanged" | "close">;
   readonly lock: LockFilter;
   readonly interfaces: () => readonly InterfaceAddress[];
+  readonly networks: () => readonly LocalNetwork[];
   readonly scheduler: Scheduler;
   readonly random: RandomBytes;
   readonly log: Log;
@@ -70,9 +73,13 @@ export interface DatapathOptions {
 }
 
 /** What the router's policy has besides what the data path itself knows. */
-export interface DatapathPolicy extends Omit<RouterPolicy, "homeDerp" | "relayServer"> {
+export interface DatapathPolicy extends Omit<RouterPolicy, "homeDerp" | "relayServer" | "offered" | "latency"> {
   /** The peer relay server wanted here, undefined for none. */
   readonly relayServer?: Pick<PeerRelaySettings, "port" | "staticEndpoints">;
+  /** Reach the local network while an exit node is used. */
+  readonly allowLan: boolean;
+  /** Routes this node offers. */
+  readonly advertised: readonly string[];
 }
 
 /** The data path; down until configured. Its `engineEvents` are to be given to the engine. */
@@ -171,11 +178,14 @@ export class Datapath {
     return this.#options.lock.filter(netmap).accepted;
   }
 
-  /** No addresses, no routes, no peers, no relays. Sockets and TUN device stay. */
-  down(): void {
+  /**
+   * No addresses, no routes, no peers, no relays. Sockets and TUN device stay. @param held an exit node is set, and the
+   * user did not disconnect: nothing leaves by another way meanwhile.
+   */
+  down(held: boolean): void {
     this.#last = undefined;
     this.#options.engine.configure(DOWN);
-    this.#options.routing.set(NO_ROUTING);
+    this.hold(held);
     this.#tracker.setMap(undefined);
     this.#options.peerRelay.configure(undefined);
     void this.#options.portmap.release();
@@ -183,6 +193,12 @@ export class Datapath {
     this.#relays.setHome(0);
     this.#relays.setMap(EMPTY_DERP_MAP);
     this.#map = EMPTY_DERP_MAP;
+  }
+
+  /** Before there is anything to configure: whether an exit node is set. @param held as of `down` */
+  hold(held: boolean): void {
+    if (this.#last !== undefined) return;
+    this.#options.routing.set(held ? { addresses: [], routes: this.#heldRoutes(false) } : NO_ROUTING);
   }
 
   /** The map poll came up or broke: without control a home region is not given up for another. */
@@ -194,6 +210,8 @@ export class Datapath {
   networkChanged(addressesChanged: boolean): void {
     this.#options.routing.repair();
     if (!addressesChanged) return;
+    // Networks this machine is in are other ones now.
+    if (this.#last !== undefined) this.#apply(this.#last.netmap, this.#last.policy);
     this.#options.log.info("the machine's addresses changed");
     this.#options.engine.rebind();
     this.#options.portmap.networkChanged();
@@ -243,28 +261,39 @@ export class Datapath {
     };
   }
 
-  /** Takes everything down for good and closes the engine. */
-  async close(): Promise<void> {
+  /** Takes everything down for good and closes the engine. @param held as of `OsRouter.down`. */
+  async close(held = false): Promise<void> {
     this.#tracker.close();
     this.#relays.close();
-    this.#options.routing.down();
+    this.#options.routing.down(held);
     await Promise.all([this.#options.portmap.close(), this.#options.peerRelay.close()]);
     await this.#options.engine.close();
   }
 
   #apply(netmap: Netmap, policy: DatapathPolicy): Routed {
     const relayServer = relayServerOf(netmap, policy, this.#map) !== undefined;
-    const routed = this.#router.route(netmap, { ...policy, homeDerp: this.#home, relayServer });
+    const routed = this.#router.route(netmap, {
+      ...policy,
+      offered: offeredAddresses(policy.advertised, this.#options.networks()),
+      latency: (region) => this.#tracker.report?.regionLatency.get(region),
+      homeDerp: this.#home,
+      relayServer,
+    });
     this.#options.engine.configure(routed.config);
     const { addresses } = routed.config;
     this.#options.routing.set({
       addresses: addresses.map((address) => `${address}/${address.includes(":") ? 128 : 32}`),
-      routes: routed.routes,
+      routes: routed.exitNode === undefined ? routed.routes : [...this.#heldRoutes(policy.allowLan), ...routed.routes],
     });
     const problems = routed.problems.join("; ");
     if (problems !== "" && problems !== this.#problems) this.#options.log.warn(`netmap: ${problems}`);
     this.#problems = problems;
     return routed;
+  }
+
+  /** What stands in our table, besides the ways into the tunnel, while an exit node is set. */
+  #heldRoutes(allowLan: boolean): string[] {
+    return [...HELD_ROUTES, ...localRoutes(this.#options.networks(), allowLan)];
   }
 
   async #answerRelayRequest(request: RelayRequest): Promise<void> {

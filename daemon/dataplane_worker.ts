@@ -29,6 +29,8 @@ export interface WorkerStart {
   readonly tunName: string;
   /** Wanted UDP port; 0, or a port that is taken, lets the kernel choose. */
   readonly port: number;
+  /** SO_MARK of its sockets. */
+  readonly mark: number;
   readonly wakeFd: number;
   readonly commands: SharedArrayBuffer;
   readonly events: SharedArrayBuffer;
@@ -62,7 +64,7 @@ function start(options: WorkerStart): void {
   const open = (family: 4 | 6): UdpPort | undefined => {
     for (const wanted of port === 0 ? [0] : [port, 0]) {
       try {
-        return createUdp({ arena, addrs, family, port: wanted });
+        return createUdp({ arena, addrs, family, port: wanted, mark: options.mark });
       } catch {
         // A port that is taken gives way to any; a family the host does not have is left out.
       }

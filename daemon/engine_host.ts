@@ -28,6 +28,8 @@ export interface StartEngineOptions {
   readonly tunName: string;
   /** Wanted UDP port, 0 for any. */
   readonly port: number;
+  /** SO_MARK of its sockets, which routing rules know. */
+  readonly mark: number;
   readonly events: EngineEvents;
   /** `AGENT_CRYPTO`: forces a crypto provider by name. */
   readonly crypto: string | undefined;
@@ -97,6 +99,7 @@ export function startEngine(options: StartEngineOptions): Promise<Engine> {
     const start: WorkerStart = {
       tunName: options.tunName,
       port: options.port,
+      mark: options.mark,
       wakeFd: wake.fd,
       commands: commands.buffer,
       events: events.buffer,

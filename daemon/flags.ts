@@ -6,6 +6,8 @@
  */
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
+import { instanceOf } from "./instance.ts";
+import type { Instance } from "./instance.ts";
 
 /** The name the program was called by; it decides the default paths. */
 export type InvokedAs = "agent" | "tailscaled";
@@ -24,6 +26,8 @@ export interface DaemonFlags {
   readonly port: number;
   /** Name of the TUN device. */
   readonly tun: string;
+  /** Numbers and names that other nodes on this machine do not have. */
+  readonly instance: Instance;
   /** 0 quiet, 1 with debug lines. */
   readonly verbose: number;
   /** Undo routes and rules of an earlier run, then exit. */
@@ -41,10 +45,16 @@ export type ParsedFlags =
   | { readonly kind: "version" }
   | { readonly kind: "error"; readonly message: string };
 
-interface Defaults {
+/** Paths and device where no flag names others. */
+export interface Defaults {
   readonly state: string;
   readonly socket: string;
   readonly tun: string;
+}
+
+/** Default paths of `agent --instance NAME`. */
+export function instanceDefaults(name: string): Defaults {
+  return { state: `/var/lib/agent-${name}/agent.state`, socket: `/run/agent-${name}/agent.sock`, tun: `agent-${name}` };
 }
 
 /** Default paths by the name called. Source: paths/paths_unix.go for `tailscaled`. */
@@ -63,6 +73,7 @@ const OPTIONS = {
   socket: { type: "string" },
   port: { type: "string" },
   tun: { type: "string" },
+  instance: { type: "string" },
   verbose: { type: "string" },
   cleanup: { type: "boolean" },
   "ca-file": { type: "string" },
@@ -85,6 +96,7 @@ Runs the node: keeps the tailnet's network map and moves its packets. Needs root
   --socket PATH      unix socket of the LocalAPI (default ${socket})
   --port N           UDP port for peers, 0 picks one (default 0)
   --tun NAME         name of the TUN device (default ${tun})
+  --instance NAME    run beside other nodes on this machine: device, tables, marks and paths of its own
   --verbose N        0 quiet, 1 with debug lines (default 0)
   --cleanup          remove routes and rules an earlier run left, then exit
   --ca-file PATH     PEM file of more certificate authorities to trust
@@ -139,7 +151,11 @@ export function parseDaemonFlags(args: readonly string[], invokedAs: InvokedAs =
   if (values.help) return { kind: "help", text: usage(invokedAs) };
   if (values.version) return { kind: "version" };
 
-  const defaults = DEFAULTS[invokedAs];
+  const instance = instanceOf(values.instance ?? "");
+  if (instance === undefined) {
+    return error(`Cannot use --instance ${values.instance}: want 1 to 9 small letters, digits and inner hyphens`);
+  }
+  const defaults = instance.name === "" ? DEFAULTS[invokedAs] : instanceDefaults(instance.name);
   const port = parseCount(values.port ?? "0", 65535);
   if (port === undefined) return error(`Cannot use --port ${values.port}: want 0 to 65535`);
   const verbose = parseCount(values.verbose ?? "0", 99);
@@ -164,6 +180,7 @@ export function parseDaemonFlags(args: readonly string[], invokedAs: InvokedAs =
       socket: values.socket || defaults.socket,
       port,
       tun,
+      instance,
       verbose,
       cleanup: values.cleanup ?? false,
       caFile: values["ca-file"] || undefined,

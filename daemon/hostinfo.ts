@@ -59,7 +59,7 @@ export interface HostinfoInput {
   readonly netInfo: NetInfo | undefined;
 }
 
-/** The description of the host. Routes are not offered in this version, so none are named. */
+/** The description of the host. */
 export function buildHostinfo(facts: HostFacts, input: HostinfoInput): Hostinfo {
   const { prefs, netInfo } = input;
   const tags = [...new Set(prefs.AdvertiseTags ?? [])].sort();
@@ -77,6 +77,7 @@ export function buildHostinfo(facts: HostFacts, input: HostinfoInput): Hostinfo 
     GoArch: GO_ARCH[facts.machine] ?? facts.machine,
     // Our coordinator sends a lock of any length to nodes that say so; a stock node's store has a limit.
     App: "agent",
+    ...(prefs.AdvertiseRoutes?.length && { RoutableIPs: prefs.AdvertiseRoutes }),
     ...(tags.length > 0 && { RequestTags: tags }),
     ...(prefs.ShieldsUp && { ShieldsUp: true }),
     ...(prefs.RelayServerPort !== null && { PeerRelay: true }),

@@ -1,29 +1,57 @@
 /** The routing port over netlink, and the clean-up of what a killed daemon left behind. */
 import { formatPrefix, parsePrefix } from "../base/ip.ts";
+import type { Prefix } from "../base/ip.ts";
 import { FfiError } from "../ffi/libc.ts";
 import { Netlink } from "../ffi/netlink.ts";
 import { addAddress, deleteAddress } from "../ffi/rt_addr.ts";
 import { linkByName, setLink } from "../ffi/rt_link.ts";
 import { deleteRoute, listRoutes, replaceRoute } from "../ffi/rt_route.ts";
 import type { Route } from "../ffi/rt_route.ts";
-import { addRule, deleteRule } from "../ffi/rt_rule.ts";
+import { addRule, deleteRule, listRules } from "../ffi/rt_rule.ts";
 import type { Rule } from "../ffi/rt_rule.ts";
-import { BYPASS_MARK, MARK_MASK, ROUTE_TABLE, RULES } from "./os_router.ts";
+import { MARK_MASK } from "./instance.ts";
+import type { Instance } from "./instance.ts";
+import { rulesOf } from "./os_router.ts";
 import type { PolicyRule, RoutingPort } from "./os_router.ts";
 
-function prefixOf(text: string) {
+/** Metric of the end of the road: any other route is preferred. */
+const LAST_METRIC = 0xffffffff;
+
+function toPrefix(text: string): Prefix {
   const prefix = parsePrefix(text);
   if (prefix === undefined) throw new RangeError(`Cannot route ${JSON.stringify(text)}: it is not a prefix`);
   return prefix;
 }
 
-function toRule(family: 4 | 6, rule: PolicyRule): Rule {
+function toRule(instance: Instance, family: 4 | 6, rule: PolicyRule): Rule {
   return {
     family,
     priority: rule.priority,
+    ...(rule.from !== undefined && { source: toPrefix(rule.from) }),
     ...(rule.table === "unreachable" ? { action: "unreachable" as const } : { table: rule.table }),
-    ...(rule.marked && { mark: BYPASS_MARK, mask: MARK_MASK }),
+    ...(rule.marked && { mark: instance.bypassMark, mask: MARK_MASK }),
   };
+}
+
+/** A route of `RoutingConfig` for the kernel. */
+function toRoute(text: string, table: number, device: number): Route {
+  const [type, prefix] = text.includes(" ") ? text.split(" ") : ["unicast", text];
+  const destination = toPrefix(prefix);
+  if (type === "throw") return { destination, table, type };
+  if (type === "unreachable") return { destination, table, type, metric: LAST_METRIC };
+  return { destination, table, device };
+}
+
+/** The route as `RoutingConfig` has it; undefined for one to another device. */
+function fromRoute(route: Route, device: number): string | undefined {
+  const prefix = formatPrefix(route.destination);
+  if (route.type === "throw" || route.type === "unreachable") return `${route.type} ${prefix}`;
+  return route.device === device ? prefix : undefined;
+}
+
+/** Leads to some device. IPv6 notes the loopback device at routes that lead nowhere. */
+function hasDevice(route: Route): boolean {
+  return route.device !== undefined && route.type !== "throw" && route.type !== "unreachable";
 }
 
 /** Whether this machine has the family, and IPv6 is not switched off for the device. */
@@ -37,7 +65,7 @@ function hasFamily(family: 4 | 6, device: string): boolean {
 }
 
 /** The port of one device. @throws Error when the device is not there; FfiError from its calls. */
-export function netlinkRouting(device: string): RoutingPort & Disposable {
+export function netlinkRouting(device: string, instance: Instance): RoutingPort & Disposable {
   const netlink = new Netlink();
   const link = linkByName(netlink, device);
   if (link === undefined) {
@@ -45,38 +73,45 @@ export function netlinkRouting(device: string): RoutingPort & Disposable {
     throw new Error(`Cannot configure ${device}: there is no such network interface`);
   }
   const { index } = link;
+  const { table } = instance;
   const ipv6 = hasFamily(6, device);
   return {
     linkUp: (mtu) => setLink(netlink, index, { mtu, up: true }),
-    addAddress: (prefix) => void addAddress(netlink, index, prefixOf(prefix), { noPrefixRoute: true }),
-    deleteAddress: (prefix) => void deleteAddress(netlink, index, prefixOf(prefix)),
-    addRoute: (prefix) => replaceRoute(netlink, { destination: prefixOf(prefix), table: ROUTE_TABLE, device: index }),
-    deleteRoute: (prefix) =>
-      void deleteRoute(netlink, { destination: prefixOf(prefix), table: ROUTE_TABLE, device: index }),
+    addAddress: (prefix) => void addAddress(netlink, index, toPrefix(prefix), { noPrefixRoute: true }),
+    deleteAddress: (prefix) => void deleteAddress(netlink, index, toPrefix(prefix)),
+    addRoute: (route) => replaceRoute(netlink, toRoute(route, table, index)),
+    deleteRoute: (route) => void deleteRoute(netlink, toRoute(route, table, index)),
     hasFamily: (family) => family === 4 || ipv6,
-    addRule: (family, rule) => void addRule(netlink, toRule(family, rule)),
-    deleteRule: (family, rule) => void deleteRule(netlink, toRule(family, rule)),
-    presentRoutes: () => {
-      const ours = tableRoutes(netlink, ipv6).filter((route) => route.device === index);
-      return new Set(ours.map((route) => formatPrefix(route.destination)));
-    },
+    addRule: (family, rule) => void addRule(netlink, toRule(instance, family, rule)),
+    deleteRule: (family, rule) => void deleteRule(netlink, toRule(instance, family, rule)),
+    presentRoutes: () => new Set(tableRoutes(netlink, table, ipv6).flatMap((route) => fromRoute(route, index) ?? [])),
     foreignRoutes: () =>
-      tableRoutes(netlink, ipv6).filter((route) => route.device !== undefined && route.device !== index).length,
+      tableRoutes(netlink, table, ipv6).filter((route) => hasDevice(route) && route.device !== index).length,
     [Symbol.dispose]: () => netlink.close(),
   };
 }
 
 /** All routes of our table. */
-function tableRoutes(netlink: Netlink, ipv6: boolean): Route[] {
+function tableRoutes(netlink: Netlink, table: number, ipv6: boolean): Route[] {
   const families: (4 | 6)[] = ipv6 ? [4, 6] : [4];
-  return families.flatMap((family) => listRoutes(netlink, family, ROUTE_TABLE));
+  return families.flatMap((family) => listRoutes(netlink, family, table));
+}
+
+/** Whether the rule is one of the instance's, those for its addresses included, which nobody remembers. */
+function isOurs(instance: Instance, rule: Rule): boolean {
+  if (rule.source !== undefined) return rule.table === instance.table;
+  return rulesOf(instance).some((ours) => {
+    const { priority, action = "table", table, mark, mask } = toRule(instance, rule.family, ours);
+    return rule.priority === priority && (rule.action ?? "table") === action && rule.table === table &&
+      rule.mark === mark && (mark === undefined || rule.mask === mask);
+  });
 }
 
 /**
  * Removes rules, and routes of our table, that a daemon left which could not stop by itself (`--cleanup`). A device that
  * still stands belongs to a running daemon, and then nothing is removed. Returns what was done, one line each.
  */
-export function cleanUp(device: string): string[] {
+export function cleanUp(device: string, instance: Instance): string[] {
   using netlink = new Netlink();
   if (linkByName(netlink, device) !== undefined) {
     return [`${device} is in use by a running daemon; nothing was removed`];
@@ -84,13 +119,14 @@ export function cleanUp(device: string): string[] {
   const done: string[] = [];
   for (const family of [4, 6] as const) {
     try {
-      const routes = listRoutes(netlink, family, ROUTE_TABLE);
-      if (routes.some((route) => route.device !== undefined)) {
-        done.push(`IPv${family}: table ${ROUTE_TABLE} is in use by another program; its rules were left`);
+      const routes = listRoutes(netlink, family, instance.table);
+      if (routes.some(hasDevice)) {
+        done.push(`IPv${family}: table ${instance.table} is in use by another program; its rules were left`);
         continue;
       }
+      const rules = listRules(netlink, family).filter((rule) => isOurs(instance, rule) && deleteRule(netlink, rule));
       for (const route of routes) deleteRoute(netlink, route);
-      const rules = RULES.filter((rule) => deleteRule(netlink, toRule(family, rule)));
+      if (routes.length > 0) done.push(`IPv${family}: removed ${routes.length} routes`);
       if (rules.length > 0) done.push(`IPv${family}: removed ${rules.length} rules`);
     } catch (cause) {
       if (!(cause instanceof FfiError)) throw cause;

@@ -20,6 +20,8 @@ import { usableAddresses } from "./endpoints.ts";
 import type { InterfaceAddress } from "./endpoints.ts";
 import type { HostFacts } from "./hostinfo.ts";
 import { httpsLatency } from "./https_latency.ts";
+import type { Instance } from "./instance.ts";
+import type { LocalNetwork } from "./local_networks.ts";
 import { diskStores, memoryStores } from "./lock/stores.ts";
 import { TailnetLock } from "./lock/tailnet_lock.ts";
 import type { Log } from "./log.ts";
@@ -47,6 +49,8 @@ export interface NodeOptions {
   readonly capabilityVersion: number;
   readonly dialDerp: DerpDial;
   readonly interfaces: () => readonly InterfaceAddress[];
+  readonly networks: () => readonly LocalNetwork[];
+  readonly instance: Instance;
   readonly icmpEcho: PingPorts["icmpEcho"];
   readonly portmap: PortmapIo;
   readonly startPeerRelay: PeerRelayOptions["start"];
@@ -113,7 +117,7 @@ export function buildNode(options: NodeOptions): Backend {
   const routing = new OsRouter(options.routing, (text) => {
     log.error(text);
     backend.routingProblem(text);
-  });
+  }, options.instance);
   const backend: Backend = new Backend({
     version: options.version,
     profiles,
@@ -144,6 +148,7 @@ export function buildNode(options: NodeOptions): Backend {
         peerRelay,
         lock,
         interfaces,
+        networks: options.networks,
         scheduler,
         random,
         log,

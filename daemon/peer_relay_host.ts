@@ -17,8 +17,8 @@ export interface StartPeerRelayOptions {
   failed(message: string): void;
 }
 
-/** The relay server, running. @throws Error with a text for the operator when the port cannot be had. */
-export function startPeerRelay(options: StartPeerRelayOptions): Promise<RelayHost> {
+/** The relay server, running. @param mark SO_MARK of its sockets. @throws Error with a text for the operator when the port cannot be had. */
+export function startPeerRelay(options: StartPeerRelayOptions, mark: number): Promise<RelayHost> {
   const commands = Ring.allocate(RING);
   const events = Ring.allocate(RING);
   const wake = createWake();
@@ -62,6 +62,7 @@ export function startPeerRelay(options: StartPeerRelayOptions): Promise<RelayHos
     };
     const start: RelayWorkerStart = {
       port: options.port,
+      mark,
       wakeFd: wake.fd,
       commands: commands.buffer,
       events: events.buffer,

@@ -19,6 +19,8 @@ import { createUdp } from "../ffi/udp.ts";
 export interface RelayWorkerStart {
   /** Wanted UDP port, 0 lets the kernel choose. */
   readonly port: number;
+  /** SO_MARK of its sockets. */
+  readonly mark: number;
   readonly wakeFd: number;
   readonly commands: SharedArrayBuffer;
   readonly events: SharedArrayBuffer;
@@ -39,10 +41,10 @@ const random: RandomBytes = (length) => new Uint8Array(randomBytes(length));
 /** The address table and message headers beside the buffers. */
 const PORTS_BYTES = 16 << 20;
 
-function start({ port, wakeFd, commands, events }: RelayWorkerStart): void {
+function start({ port, mark, wakeFd, commands, events }: RelayWorkerStart): void {
   const arena = createArena(FORWARDER_BYTES + PORTS_BYTES);
   const addrs = createAddrTable(arena);
-  const udp4 = createUdp({ arena, addrs, family: 4, port });
+  const udp4 = createUdp({ arena, addrs, family: 4, port, mark });
   let udp6: UdpPort | undefined;
   // One port in both families, as firewalls are opened for.
   for (const port6 of [udp4.port, 0]) {

@@ -18,6 +18,8 @@ import type { Netmap } from "../control/client/netmap.ts";
 import { fromGoTime } from "../control/wire/tailcfg.ts";
 import type { FilterRule, Node } from "../control/wire/tailcfg.ts";
 import type { EngineConfig, PeerConfig, PeerRelayGrants } from "../engine/config.ts";
+import { chooseExitNode, isExitRoute } from "./exit_node.ts";
+import type { RegionLatency, WantedExitNode } from "./exit_node.ts";
 import { compileRules } from "./filter_rules.ts";
 import type { LockFilter } from "./lock_filter.ts";
 import { hasCapability } from "./node_view.ts";
@@ -33,6 +35,12 @@ export interface RouterPolicy {
   readonly shieldsUp: boolean;
   /** Own home DERP region, 0 until known. */
   readonly homeDerp: number;
+  /** Exit node asked for; undefined for none. */
+  readonly exitNode?: WantedExitNode;
+  /** Addresses behind this node that peers may send to. */
+  readonly offered?: readonly string[];
+  /** Of relay regions, to choose an exit node by. */
+  readonly latency?: RegionLatency;
   /** A peer relay server runs here. */
   readonly relayServer?: boolean;
   /** Unix milliseconds by control's clock. */
@@ -52,6 +60,8 @@ export interface Routed {
   readonly rejected: readonly Node[];
   /** For health. */
   readonly lockProblem: string | undefined;
+  /** Stable ID of the exit node in use, "" when the one asked for is not there, undefined when none is. */
+  readonly exitNode: string | undefined;
   /** Some peer offers subnet routes that were not asked for. */
   readonly routesOffered: boolean;
   /** What could not be used, for the log. */
@@ -77,14 +87,14 @@ interface Converted {
   readonly withRoutes: RoutedPeer;
   readonly withoutRoutes: RoutedPeer;
   readonly offersRoutes: boolean;
+  /** Default routes it may carry; taken of the chosen exit node alone, whatever control says. */
+  readonly exitRoutes: readonly string[];
   /** Unix milliseconds, Infinity for never. */
   readonly expiry: number;
 }
 
 /** tailcfg.NodeAttrDisableRelayClient, NodeAttrOnlyTCP443: peer relays are not used. */
 const NO_RELAY_CLIENT = ["disable-relay-client", "only-tcp-443"];
-
-const EXIT_ROUTES = new Set(["0.0.0.0/0", "::/0"]);
 
 /** A route to something behind the peer, not to the peer (nmcfg.cidrIsSubnet). */
 function isSubnet(route: string, addresses: ReadonlySet<string>): boolean {
@@ -110,8 +120,8 @@ function convert(node: Node): Converted | string {
     });
   const addresses = canonical(node.Addresses);
   const own = new Set(addresses);
-  // Without a chosen exit node a default route of a peer is never taken, whatever control says.
-  const allowed = canonical(node.AllowedIPs).filter((route) => !EXIT_ROUTES.has(route));
+  const all = canonical(node.AllowedIPs);
+  const allowed = all.filter((route) => !isExitRoute(route));
   const direct = allowed.filter((route) => !isSubnet(route, own));
   const peer: PeerConfig = {
     key: key.hex,
@@ -131,6 +141,7 @@ function convert(node: Node): Converted | string {
       ? { peer: { ...peer, allowedIps: allowed }, routes: systemRoutes(allowed) }
       : withoutRoutes,
     offersRoutes,
+    exitRoutes: all.filter(isExitRoute),
     expiry: fromGoTime(node.KeyExpiry) ?? Infinity,
   };
 }
@@ -146,6 +157,9 @@ export class Router {
   readonly #converted = new WeakMap<Node, Converted | string>();
   /** Peers with what they are granted of relays, so that the same stays the same object. */
   readonly #granted = new WeakMap<PeerConfig, PeerConfig>();
+  /** Peers with their default routes, for the same reason. */
+  readonly #exits = new WeakMap<RoutedPeer, RoutedPeer>();
+  #exitNode = "";
   #relayGrants:
     | { readonly rules: readonly FilterRule[]; readonly self: Node; readonly grants: RelayGrants }
     | undefined;
@@ -158,9 +172,9 @@ export class Router {
   route(netmap: Netmap, policy: RouterPolicy): Routed {
     const verdict = this.#lock.filter(netmap);
     const grants = this.#grantsOf(netmap);
-    const routed: RoutedPeer[] = [];
     const visible: Node[] = [];
     const usable: Node[] = [];
+    const found = new Map<Node, Converted>();
     const problems: string[] = [];
     let routesOffered = false;
     let nextExpiry = fromGoTime(netmap.self.KeyExpiry) ?? Infinity;
@@ -178,11 +192,20 @@ export class Router {
       nextExpiry = Math.min(nextExpiry, converted.expiry);
       routesOffered ||= converted.offersRoutes;
       usable.push(node);
-      const { peer, routes } = policy.routeAll ? converted.withRoutes : converted.withoutRoutes;
-      routed.push({ peer: this.#withGrants(peer, grants.of(node)), routes });
+      found.set(node, converted);
     }
+    const exitNode = this.#chooseExit(usable, policy);
+    const routed = usable.map((node): RoutedPeer => {
+      const converted = found.get(node)!;
+      const plain = policy.routeAll ? converted.withRoutes : converted.withoutRoutes;
+      const { peer, routes } = exitNode && node.StableID === exitNode
+        ? this.#withExit(plain, converted.exitRoutes)
+        : plain;
+      return { peer: this.#withGrants(peer, grants.of(node)), routes };
+    });
     const compiled = compileRules(netmap.packetFilter, usable);
-    const local = netmap.self.Addresses ?? [];
+    const { offered = [] } = policy;
+    const local = [...netmap.self.Addresses ?? [], ...offered];
     return {
       config: {
         privateKey: toHex(policy.privateKey.reveal()),
@@ -195,14 +218,36 @@ export class Router {
           self: policy.relayServer === true && grants.of(netmap.self)?.serves === true,
         },
       },
-      routes: mergeRoutes(routed.map(({ routes }) => routes)),
+      // What this node offers it reaches itself, whoever else offers it too.
+      routes: mergeRoutes(routed.map(({ routes }) => routes)).filter((route) => !offered.includes(route)),
       nextExpiry: nextExpiry === Infinity ? undefined : nextExpiry,
       visible,
       rejected: verdict.rejected,
       lockProblem: verdict.problem,
+      exitNode,
       routesOffered,
       problems: [...problems, ...compiled.problems],
     };
+  }
+
+  #chooseExit(peers: readonly Node[], { exitNode, latency = () => undefined }: RouterPolicy): string | undefined {
+    if (exitNode === undefined) return undefined;
+    const chosen = chooseExitNode(exitNode, peers, latency, this.#exitNode);
+    this.#exitNode = chosen;
+    return chosen;
+  }
+
+  #withExit(plain: RoutedPeer, exitRoutes: readonly string[]): RoutedPeer {
+    let exit = this.#exits.get(plain);
+    if (exit === undefined) {
+      const { peer, routes } = plain;
+      exit = {
+        peer: { ...peer, allowedIps: [...peer.allowedIps, ...exitRoutes] },
+        routes: { ...routes, others: [...routes.others, ...exitRoutes] },
+      };
+      this.#exits.set(plain, exit);
+    }
+    return exit;
   }
 
   #grantsOf({ packetFilter: rules, self }: Netmap): RelayGrants {

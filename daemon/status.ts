@@ -32,6 +32,8 @@ export interface StatusInput {
   readonly controlNow: number;
   readonly tunName: string;
   readonly controlUrl: string;
+  /** Stable ID of the exit node in use, "" or undefined for none. */
+  readonly exitNode?: string;
 }
 
 type Json = Record<string, unknown>;
@@ -83,7 +85,7 @@ function fromNode(node: Node, input: StatusInput, traffic: PeerTraffic | undefin
     LastSeen: online ? ZERO_TIME : node.LastSeen ?? ZERO_TIME,
     LastHandshake: time(traffic?.lastHandshake ?? 0),
     Online: online,
-    ExitNode: false,
+    ExitNode: !isSelf && input.exitNode === node.StableID,
     ExitNodeOption: (node.AllowedIPs ?? []).includes("0.0.0.0/0") && (node.AllowedIPs ?? []).includes("::/0"),
     Active: traffic?.active ?? false,
     PeerAPIURL: peerApi.length > 0 ? peerApi : null,
@@ -128,6 +130,14 @@ function usersJson(view: NodeView, peers: boolean): Record<string, UserProfile> 
   return users;
 }
 
+/** Go's ipnstate.ExitNodeStatus, while one is in use. */
+function exitNodeStatus({ view, exitNode }: StatusInput): Json {
+  const node = exitNode ? view?.peers.find((peer) => peer.StableID === exitNode) : undefined;
+  if (node === undefined) return {};
+  const { StableID: ID, Addresses: TailscaleIPs = [] } = node;
+  return { ExitNodeStatus: { ID, Online: node.Online === true, TailscaleIPs } };
+}
+
 /** The status; `peers` false leaves peers and their users out. */
 export function statusJson(input: StatusInput, peers: boolean): Json {
   const { view, engine } = input;
@@ -147,6 +157,7 @@ export function statusJson(input: StatusInput, peers: boolean): Json {
     AuthURL: input.authUrl,
     TailscaleIPs: netmap ? addressesOf(netmap.self) : null,
     Self: netmap ? fromNode(netmap.self, input, undefined, true) : unknownSelf(input),
+    ...exitNodeStatus(input),
     Health: input.health,
     MagicDNSSuffix: suffix,
     CurrentTailnet: netmap

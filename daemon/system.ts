@@ -1,9 +1,14 @@
 /** The machine behind the ports: trusted roots, addresses. */
 import { readFileSync } from "node:fs";
 import { rootCertificates } from "node:tls";
-import { formatIp } from "../base/ip.ts";
+import { formatIp, formatPrefix } from "../base/ip.ts";
+import { Netlink } from "../ffi/netlink.ts";
+import { listAddresses } from "../ffi/rt_addr.ts";
+import { listLinks } from "../ffi/rt_link.ts";
+import type { Link } from "../ffi/rt_link.ts";
 import { localAddresses } from "../ffi/sysinfo.ts";
 import type { InterfaceAddress } from "./endpoints.ts";
+import type { LocalNetwork } from "./local_networks.ts";
 
 /** Where Linux distributions keep the roots the administrator trusts. */
 const SYSTEM_ROOTS = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
@@ -47,4 +52,26 @@ export function interfaceAddresses(): InterfaceAddress[] {
   return localAddresses()
     .filter((local) => local.up)
     .map((local) => ({ device: local.device, address: formatIp(local.prefix.ip) }));
+}
+
+/** Kinds of a bridge's ports that lead to something on this machine. */
+const GUEST_PORTS: ReadonlySet<string> = new Set(["veth", "tun", "dummy", "vxlan"]);
+
+/** Networks of this machine's interfaces that are up. */
+export function localNetworks(): LocalNetwork[] {
+  using netlink = new Netlink();
+  const links = listLinks(netlink);
+  return listAddresses(netlink).flatMap(({ index, prefix, scope }): LocalNetwork[] => {
+    const link = links.find((one) => one.index === index);
+    if (link === undefined || !link.up || scope === "link") return [];
+    return [{ device: link.name, prefix: formatPrefix(prefix), kind: networkKind(link, links) }];
+  });
+}
+
+function networkKind(link: Link, links: readonly Link[]): LocalNetwork["kind"] {
+  if (link.loopback) return "loopback";
+  if (link.kind === "tun" || link.kind === "wireguard") return "tunnel";
+  if (link.kind !== "bridge") return "lan";
+  const ports = links.filter(({ master }) => master === link.index);
+  return ports.every(({ kind = "" }) => GUEST_PORTS.has(kind)) ? "guests" : "lan";
 }

@@ -8,19 +8,12 @@ const WITHOUT_EFFECT: readonly (readonly [flag: string, isSet: (prefs: PrefValue
   ["--accept-dns", (prefs) => prefs.CorpDNS],
   ["--ssh", (prefs) => prefs.RunSSH],
   ["--webclient", (prefs) => prefs.RunWebClient],
-  ["--advertise-routes", (prefs) => (prefs.AdvertiseRoutes ?? []).some((route) => !isExitRoute(route))],
-  ["--advertise-exit-node", (prefs) => (prefs.AdvertiseRoutes ?? []).some(isExitRoute)],
-  ["--exit-node", (prefs) => prefs.ExitNodeID !== "" || prefs.ExitNodeIP !== "" || prefs.AutoExitNode !== ""],
   ["--advertise-connector", (prefs) => prefs.AppConnector.Advertise],
   ["--report-posture", (prefs) => prefs.PostureChecking],
   ["--remote-config", (prefs) => prefs.RemoteConfig],
   ["advertised services", (prefs) => (prefs.AdvertiseServices ?? []).length > 0],
   ["shared drives", (prefs) => (prefs.DriveShares ?? []).length > 0],
 ];
-
-function isExitRoute(route: string): boolean {
-  return route === "0.0.0.0/0" || route === "::/0";
-}
 
 /** The flags that are set without effect, as the start of a sentence: "--ssh is", "--ssh and --exit-node are"; or "". */
 export function settingsWithoutEffect(prefs: PrefValues): string {

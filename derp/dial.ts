@@ -64,8 +64,11 @@ export interface DerpDialOptions {
   readonly controlNow?: () => number;
   /** Addresses of one family for a host name; the system's resolver when absent. */
   readonly resolve?: (host: string, family: 4 | 6) => Promise<readonly string[]>;
-  /** Starts a TCP connection; `node:net` when absent. For sockets that must bypass the tunnel. */
-  readonly connect?: (address: string, port: number) => Socket;
+  /**
+   * Starts a TCP connection, or resolves when there is one; `node:net` when absent. For sockets that must bypass the
+   * tunnel.
+   */
+  readonly connect?: (address: string, port: number, signal: AbortSignal) => Socket | Promise<Socket>;
 }
 
 /** Makes the dial port of `DerpPool` over real sockets. */
@@ -247,8 +250,8 @@ async function dialFamily(
 }
 
 function openTcp(options: DerpDialOptions, address: string, port: number, signal: AbortSignal): Promise<Socket> {
-  const socket = options.connect?.(address, port) ?? connectTcp({ host: address, port });
-  return opened(socket, "connect", signal);
+  const begun = options.connect?.(address, port, signal) ?? connectTcp({ host: address, port });
+  return begun instanceof Promise ? begun : opened(begun, "connect", signal);
 }
 
 /** Waits for a socket's event; destroys the socket when an error or the signal comes first. */

@@ -98,8 +98,10 @@ export const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
 export const ENETUNREACH = 101;
 export const ENOBUFS = 105;
+export const ETIMEDOUT = 110;
 export const ECONNREFUSED = 111;
 export const EHOSTUNREACH = 113;
+export const EINPROGRESS = 115;
 
 /** asm-generic/errno: the same numbers on x86-64 and arm64. */
 const NAMES: Readonly<Record<number, string>> = {

@@ -6,9 +6,11 @@
  * Source: ip-rule(8), include/uapi/linux/fib_rules.h.
  */
 
+import { formatPrefix, type IpBytes, type Prefix } from "../base/ip.ts";
 import { EEXIST, ENOENT } from "./libc.ts";
 import type { Netlink } from "./netlink.ts";
 import {
+  attribute,
   attributeU32,
   type Bytes,
   decodeAttributes,
@@ -24,6 +26,7 @@ export const RTM_NEWRULE = 32;
 export const RTM_DELRULE = 33;
 const RTM_GETRULE = 34;
 
+const FRA_SRC = 2;
 const FRA_PRIORITY = 6;
 const FRA_FWMARK = 10;
 const FRA_TABLE = 15;
@@ -38,6 +41,8 @@ export interface Rule {
   readonly priority: number;
   /** "table" by default. */
   readonly action?: RuleAction;
+  /** Only packets from there. */
+  readonly source?: Prefix;
   /** For the action "table". */
   readonly table?: number;
   /** Only packets whose mark, masked, is this. */
@@ -69,8 +74,10 @@ export function decodeRule({ type, body }: NetlinkMessage): Rule | undefined {
   if (action === undefined || (body[0] !== AF_INET && body[0] !== AF_INET6)) return undefined;
   const attributes = decodeAttributes(body.subarray(12));
   const mark = readU32(attributes, FRA_FWMARK);
+  const source = attributes.get(FRA_SRC)?.slice() as IpBytes | undefined;
   return {
     family: body[0] === AF_INET ? 4 : 6,
+    ...(source !== undefined && { source: { ip: source, bits: body[2] } }),
     priority: readU32(attributes, FRA_PRIORITY) ?? 0,
     action,
     table: action === "table" ? readU32(attributes, FRA_TABLE) ?? body[4] : undefined,
@@ -79,8 +86,12 @@ export function decodeRule({ type, body }: NetlinkMessage): Rule | undefined {
   };
 }
 
-function encode({ family, priority, action = "table", table = 0, mark, mask }: Rule): Bytes[] {
+function encode({ family, priority, action = "table", source, table = 0, mark, mask }: Rule): Bytes[] {
   const parts = [header(family, action, table), attributeU32(FRA_PRIORITY, priority)];
+  if (source !== undefined) {
+    parts[0][2] = source.bits;
+    parts.push(attribute(FRA_SRC, source.ip));
+  }
   if (action === "table") parts.push(attributeU32(FRA_TABLE, table));
   if (mark !== undefined) parts.push(attributeU32(FRA_FWMARK, mark));
   if (mask !== undefined) parts.push(attributeU32(FRA_FWMASK, mask));
@@ -95,6 +106,6 @@ function header(family: 4 | 6, action: RuleAction, table: number): Bytes {
   return bytes;
 }
 
-function describe({ family, priority }: Rule): string {
-  return `IPv${family} rule ${priority}`;
+function describe({ family, priority, source }: Rule): string {
+  return `IPv${family} rule ${priority}${source === undefined ? "" : ` from ${formatPrefix(source)}`}`;
 }

@@ -40,8 +40,6 @@ const UDP_GRO = 104;
 const MSG_TRUNC = 0x20;
 
 const SOCKET_BUFFER = 7 << 20;
-/** Tailscale's bypass mark: routing rules send what carries it past the tunnel (`util/linuxfw`, TailscaleBypassMark). */
-export const BYPASS_MARK = 0x80000;
 
 const CONTROL_BYTES = 64;
 const GRO_CONTROL_LEN = 20;
@@ -54,7 +52,7 @@ export interface UdpOptions {
   readonly address?: IpBytes;
   /** Host order; 0 lets the kernel choose. */
   readonly port: number;
-  /** SO_MARK, `BYPASS_MARK` by default, 0 for none. Ignored where the process may not set it. */
+  /** SO_MARK, 0 for none. Ignored where the process may not set it. */
   readonly mark?: number;
   /** Use UDP_SEGMENT and UDP_GRO where the kernel has them; true by default. */
   readonly offload?: boolean;
@@ -92,7 +90,7 @@ class LinuxUdp implements FfiUdpPort {
   readonly #control: number;
   #open = true;
 
-  constructor({ arena, addrs, family, address, port, mark = BYPASS_MARK, offload = true }: UdpOptions) {
+  constructor({ arena, addrs, family, address, port, mark = 0, offload = true }: UdpOptions) {
     this.#arena = arena;
     this.#addrs = addrs;
     this.family = family;

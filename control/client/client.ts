@@ -51,8 +51,9 @@ export class ControlClient implements ControlApi {
     const target = dialTarget(serverUrl);
     const { proxyFor, network } = options;
     const now = () => scheduler.wall();
-    const fetch = network?.fetch ?? fetchWith(proxyFor, now);
-    const connect = network?.connect ?? connectWith({ ca, proxyFor, now }, (text) => log("warn", text));
+    const fetch = network?.fetch ?? fetchWith(proxyFor, now, network?.tcp);
+    const connect = network?.connect ??
+      connectWith({ ca, proxyFor, now, tcp: network?.tcp }, (text) => log("warn", text));
     this.#options = options;
     this.#serverKeyOptions = {
       serverUrl,

@@ -19,12 +19,19 @@ export interface Endpoint {
 /** Opens a TCP or TLS connection; the port that tests replace. Rejects with what the socket says. */
 export type Connect = (to: Endpoint, signal: AbortSignal) => Promise<Socket>;
 
+/** Connects to a name or an address. Rejects with what the socket says, or the signal's reason. */
+export type TcpConnect = (host: string, port: number, signal: AbortSignal) => Promise<Socket>;
+
+const nodeTcp: TcpConnect = (host, port, signal) => opened(net.connect({ host, port }), "connect", signal);
+
 /** The real network. */
 export interface NetworkOptions {
   /** PEM; nothing else is trusted. */
   readonly ca: readonly string[];
   /** Always directly when absent. */
   readonly proxyFor?: ProxyChoice;
+  /** Opens TCP connections; `node:net` when absent. For sockets that must bypass the tunnel. */
+  readonly tcp?: TcpConnect;
   /** Unix milliseconds, for the dates of certificates in messages. */
   readonly now: () => number;
 }
@@ -43,9 +50,10 @@ export interface Connection {
 export async function openConnection(to: Endpoint, options: NetworkOptions, signal: AbortSignal): Promise<Connection> {
   const host = to.address ?? to.host;
   const proxy = options.proxyFor?.(to);
+  const tcp = options.tcp ?? nodeTcp;
   let under: Socket | undefined;
   if (proxy !== undefined) {
-    const socket = under = await opened(net.connect({ host: proxy.host, port: proxy.port }), "connect", signal).catch(
+    const socket = under = await tcp(proxy.host, proxy.port, signal).catch(
       (error) => {
         if (signal.aborted) throw error;
         throw new Error(`the proxy ${hostPort(proxy.host, proxy.port)} does not answer: ${error.message}`, {
@@ -58,17 +66,17 @@ export async function openConnection(to: Endpoint, options: NetworkOptions, sign
       throw error;
     });
   }
-  if (!to.tls) {
-    return { socket: under ?? await opened(net.connect({ host, port: to.port }), "connect", signal), flaw: undefined };
-  }
+  const plain = under ??= await tcp(host, to.port, signal);
+  if (!to.tls) return { socket: plain, flaw: undefined };
   const secure = tls.connect({
-    ...(under === undefined ? { host, port: to.port } : { socket: under, host: to.host }),
+    socket: plain,
+    host: to.host,
     servername: serverName(to.host),
     ca: [...options.ca],
     rejectUnauthorized: false,
   });
   // The TLS socket reports what befalls the one under it, whose own report would be nobody's.
-  under?.on("error", () => {});
+  plain.on("error", () => {});
   const socket = await opened(secure, "secureConnect", signal);
   const certificate = socket.getPeerCertificate(true);
   const mismatch = tls.checkServerIdentity(to.host, certificate);

@@ -10,6 +10,7 @@ import type { Socket } from "node:net";
 import type { ProxyChoice } from "../../base/http_proxy.ts";
 import { certificateFailure } from "../../base/tls_failure.ts";
 import { openConnection } from "./connect.ts";
+import type { TcpConnect } from "./connect.ts";
 import { ControlError } from "./errors.ts";
 import { isTlsFailure, unreachable, untrusted } from "./failure_text.ts";
 
@@ -67,7 +68,7 @@ class OneSocket extends http.Agent {
 }
 
 /** The `HttpFetch` of the real network. @param now Unix milliseconds, for the dates of certificates in messages. */
-export function fetchWith(proxyFor: ProxyChoice | undefined, now: () => number): HttpFetch {
+export function fetchWith(proxyFor: ProxyChoice | undefined, now: () => number, tcp?: TcpConnect): HttpFetch {
   return async (method, url, options, body) => {
     const secure = url.protocol === "https:";
     const host = url.hostname.replace(/^\[|\]$/g, "");
@@ -81,7 +82,7 @@ export function fetchWith(proxyFor: ProxyChoice | undefined, now: () => number):
       return untrusted(where, certificateFailure(undefined, (error as Error).message, now()), error);
     };
     try {
-      const { socket, flaw } = await openConnection({ host, port, tls: secure }, { ca, proxyFor, now }, signal);
+      const { socket, flaw } = await openConnection({ host, port, tls: secure }, { ca, proxyFor, now, tcp }, signal);
       try {
         if (flaw !== undefined) throw untrusted(where, flaw);
         const headers = { host: url.host, ...(body !== undefined && { "content-length": body.length }) };

@@ -17,7 +17,7 @@ import type { Scheduler } from "../../base/clock.ts";
 import type { ProxyChoice } from "../../base/http_proxy.ts";
 import type { Secret } from "../../base/secret.ts";
 import type { ControlDialPlan, Hostinfo, Login, PingRequest, User } from "../wire/tailcfg.ts";
-import type { Connect } from "./connect.ts";
+import type { Connect, TcpConnect } from "./connect.ts";
 import type { ControlError } from "./errors.ts";
 import type { HttpFetch } from "./http_fetch.ts";
 import type { Netmap, NetmapChange } from "./netmap.ts";
@@ -48,7 +48,7 @@ export interface ControlOptions {
   /** The operator's web proxy; none when absent. */
   readonly proxyFor?: ProxyChoice;
   /** The network; the real one unless a test says otherwise. */
-  readonly network?: { readonly fetch?: HttpFetch; readonly connect?: Connect };
+  readonly network?: { readonly fetch?: HttpFetch; readonly connect?: Connect; readonly tcp?: TcpConnect };
 }
 
 /** A registration. The private node key stays with the daemon: its public half is all control needs. */

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
-import { OsRouter, RULES } from "../../daemon/os_router.ts";
+import { ONE_NODE } from "../../daemon/instance.ts";
+import { OsRouter, rulesOf } from "../../daemon/os_router.ts";
 import type { RoutingPort } from "../../daemon/os_router.ts";
+
+const RULES = rulesOf(ONE_NODE);
 
 /** A system in memory that refuses what a kernel would. */
 class FakeSystem implements RoutingPort {

@@ -7,6 +7,7 @@
  *   netmap COUNT    reads a map response of COUNT more peers as the control client and the router would, and configures
  *                   them: {"ms", "peers"}
  */
+import { ONE_NODE } from "../../daemon/instance.ts";
 import { startEngine } from "../../daemon/engine_host.ts";
 import { parsePrefix } from "../../base/ip.ts";
 import type { PeerConfig } from "../../engine/config.ts";
@@ -21,6 +22,7 @@ import { largeNetmap, readLargeNetmap } from "./large_netmap.ts";
 
 const config: EngineNodeConfig = JSON.parse(Deno.args[0]);
 const engine = await startEngine({
+  mark: ONE_NODE.bypassMark,
   tunName: "agent0",
   port: config.port,
   crypto: Deno.env.get("AGENT_CRYPTO"),

@@ -1,7 +1,8 @@
 /** What the kernel of a namespace has of a daemon's: its device, addresses, routes and policy rules, by netlink. */
 
 import { formatPrefix } from "../../base/ip.ts";
-import { ROUTE_TABLE, RULES } from "../../daemon/os_router.ts";
+import { ONE_NODE } from "../../daemon/instance.ts";
+import { rulesOf } from "../../daemon/os_router.ts";
 import { listAddresses } from "../../ffi/rt_addr.ts";
 import { linkByName } from "../../ffi/rt_link.ts";
 import { listRoutes } from "../../ffi/rt_route.ts";
@@ -19,13 +20,13 @@ export function deviceAddresses({ netlink }: LabNamespace, device = "agent0"): s
 
 /** Destinations the daemon's own table leads to. */
 export function tunnelRoutes({ netlink }: LabNamespace): string[] {
-  return FAMILIES.flatMap((family) => listRoutes(netlink, family, ROUTE_TABLE))
+  return FAMILIES.flatMap((family) => listRoutes(netlink, family, ONE_NODE.table))
     .map(({ destination }) => formatPrefix(destination));
 }
 
 /** How many of the daemon's policy rules there are, both families, and whether its device is there. */
 export function daemonTraces(ns: LabNamespace, device = "agent0"): { rules: number; routes: number; device: boolean } {
-  const priorities = new Set(RULES.map(({ priority }) => priority));
+  const priorities = new Set(rulesOf(ONE_NODE).map(({ priority }) => priority));
   const rules = FAMILIES.flatMap((family) => listRules(ns.netlink, family));
   return {
     rules: rules.filter(({ priority }) => priorities.has(priority)).length,

@@ -5,6 +5,7 @@
 import { Duplex } from "node:stream";
 import { Backend } from "../../daemon/backend.ts";
 import { EngineInbox } from "../../daemon/engine_inbox.ts";
+import { ONE_NODE } from "../../daemon/instance.ts";
 import type { HostFacts } from "../../daemon/hostinfo.ts";
 import type { DeriveDisablement } from "../../tka/kdf.ts";
 import { createLog } from "../../daemon/log.ts";
@@ -112,6 +113,8 @@ export class TestNode implements AsyncDisposable {
       deriveDisablement: options.deriveDisablement ?? ((secret) => Promise.resolve(secret)),
       capabilityVersion: 130,
       interfaces: () => [{ device: "eth0", address: "192.0.2.10" }, { device: "fake0", address: "100.64.0.1" }],
+      networks: () => [{ device: "eth0", prefix: "192.0.2.10/24", kind: "lan" }],
+      instance: ONE_NODE,
       icmpEcho: () => Promise.resolve(3.5),
       portmap: {
         gateway: () => undefined,

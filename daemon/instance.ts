@@ -1,0 +1,72 @@
+/**
+ * What keeps two nodes on one machine apart: every number and name that the kernel holds one copy of.
+ *
+ * ```
+ *                      the one node      --instance=NAME
+ *   TUN device         agent0            agent-NAME
+ *   routing table      52                520 + n             n from the name, 1 to 100
+ *   rules              5210, 5230, 5250  the same, with a mark of its own
+ *                      -                 5260 from own address: answers stay on their tailnet
+ *                      5270              5270 + n            of two tailnets with one address, the lower is asked
+ *   marks              0x40000 0x80000   two values of their own under the same mask
+ *   netfilter chains   agent-…           agent-NAME-…
+ * ```
+ * The one node's numbers are Tailscale's own. Nothing is written down: the same name gives the same numbers after a
+ * crash, so that `--cleanup` finds what is to be removed. Source: tsconst/linuxfw.go, osrouter/router_linux.go.
+ */
+
+/** The numbers and names of one node. */
+export interface Instance {
+  /** "" for the one node. */
+  readonly name: string;
+  /** Table of the routes to peers. */
+  readonly table: number;
+  /** Priority of the rule that asks the table. */
+  readonly priority: number;
+  /** `SO_MARK` of our own sockets, and of packets that came out of the tunnel to be forwarded; bits of `MARK_MASK`. */
+  readonly bypassMark: number;
+  readonly subnetMark: number;
+  /** Names of chains and of the table begin with it. */
+  readonly prefix: string;
+}
+
+/** The bits of a packet's mark that are ours. */
+export const MARK_MASK = 0xff0000;
+/** Own numbers that names are spread over. Marks: the lowest are Tailscale's and taken by other programs. */
+const NUMBERS = 100;
+const FIRST_MARK = 0x10;
+/** With "agent-" in front the device's name has the kernel's 15 bytes, and the longest chain iptables' 28. */
+const NAME = /^[a-z0-9][a-z0-9-]{0,8}$/;
+
+/** The one node of a machine. */
+export const ONE_NODE: Instance = {
+  name: "",
+  table: 52,
+  priority: 5270,
+  bypassMark: 0x80000,
+  subnetMark: 0x40000,
+  prefix: "agent",
+};
+
+/** The instance of a name, "" for the one node; undefined for a name that cannot be used. */
+export function instanceOf(name: string): Instance | undefined {
+  if (name === "") return ONE_NODE;
+  if (!NAME.test(name)) return undefined;
+  const number = numberOf(name);
+  const mark = (FIRST_MARK + 2 * (number - 1)) << 16;
+  return {
+    name,
+    table: 520 + number,
+    priority: 5270 + number,
+    subnetMark: mark,
+    bypassMark: mark + 0x10000,
+    prefix: `agent-${name}`,
+  };
+}
+
+/** FNV-1a of the name, folded to 1 … NUMBERS. */
+function numberOf(name: string): number {
+  let hash = 0x811c9dc5;
+  for (const char of name) hash = Math.imul(hash ^ char.charCodeAt(0), 0x01000193);
+  return (hash >>> 0) % NUMBERS + 1;
+}
