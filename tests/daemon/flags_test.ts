@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { parseDaemonFlags } from "../../daemon/flags.ts";
+import { ONE_NODE } from "../../daemon/instance.ts";
 import type { DaemonFlags } from "../../daemon/flags.ts";
 
 function flags(args: string[], as: "agent" | "tailscaled" = "agent"): DaemonFlags {
@@ -21,6 +22,7 @@ Deno.test("parseDaemonFlags() defaults to paths of the name called", () => {
     socket: "/run/agent/agent.sock",
     port: 0,
     tun: "agent0",
+    instance: ONE_NODE,
     verbose: 0,
     cleanup: false,
     caFile: undefined,
@@ -30,6 +32,14 @@ Deno.test("parseDaemonFlags() defaults to paths of the name called", () => {
   assert.deepEqual(tailscaled.state, { kind: "file", path: "/var/lib/tailscale/tailscaled.state" });
   assert.equal(tailscaled.socket, "/var/run/tailscale/tailscaled.sock");
   assert.equal(tailscaled.tun, "tailscale0");
+});
+
+Deno.test("parseDaemonFlags() gives an instance paths, device and numbers of its own", () => {
+  const work = flags(["--instance=work"]);
+  assert.deepEqual(work.state, { kind: "file", path: "/var/lib/agent-work/agent.state" });
+  assert.deepEqual([work.socket, work.tun, work.instance.name], ["/run/agent-work/agent.sock", "agent-work", "work"]);
+  assert.equal(flags(["--instance=work", "--tun", "tun7"]).tun, "tun7");
+  for (const name of ["Work", "a b", "-x", "tenletters"]) assert.match(error([`--instance=${name}`]), /--instance/);
 });
 
 Deno.test("parseDaemonFlags() takes the line of Tailscale's own systemd unit", () => {

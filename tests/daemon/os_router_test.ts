@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
-import { ONE_NODE } from "../../daemon/instance.ts";
+import { instanceOf, ONE_NODE } from "../../daemon/instance.ts";
 import { OsRouter, rulesOf } from "../../daemon/os_router.ts";
-import type { RoutingPort } from "../../daemon/os_router.ts";
+import type { PolicyRule, RoutingPort } from "../../daemon/os_router.ts";
 
 const RULES = rulesOf(ONE_NODE);
+
+function ruleText(family: 4 | 6, { priority, from }: PolicyRule): string {
+  return `${family}:${priority}${from === undefined ? "" : ` from ${from}`}`;
+}
 
 /** A system in memory that refuses what a kernel would. */
 class FakeSystem implements RoutingPort {
@@ -27,7 +31,7 @@ class FakeSystem implements RoutingPort {
     this.addresses.delete(prefix);
   }
   addRoute(prefix: string): void {
-    if (this.addresses.size === 0) throw new Error("a route needs a device that is up");
+    if (this.addresses.size === 0 && !prefix.includes(" ")) throw new Error("a route needs a device that is up");
     this.#step(`+route ${prefix}`);
     this.routes.add(prefix);
   }
@@ -38,11 +42,11 @@ class FakeSystem implements RoutingPort {
   hasFamily(): boolean {
     return true;
   }
-  addRule(family: 4 | 6, rule: { priority: number }): void {
-    this.rules.add(`${family}:${rule.priority}`);
+  addRule(family: 4 | 6, rule: PolicyRule): void {
+    this.rules.add(ruleText(family, rule));
   }
-  deleteRule(family: 4 | 6, rule: { priority: number }): void {
-    this.rules.delete(`${family}:${rule.priority}`);
+  deleteRule(family: 4 | 6, rule: PolicyRule): void {
+    this.rules.delete(ruleText(family, rule));
   }
   presentRoutes(): ReadonlySet<string> {
     return this.routes;
@@ -79,6 +83,43 @@ Deno.test("OsRouter.set() changes only what differs, and never leaves the device
   system.steps.length = 0;
   router.set({ addresses: ["100.64.0.9/32", CONFIG.addresses[1]], routes: ["100.64.0.3/32", "10.0.0.0/8"] });
   assert.deepEqual(system.steps, ["+100.64.0.9/32", "-route 100.64.0.2/32", "+route 100.64.0.3/32", "-100.64.0.1/32"]);
+});
+
+Deno.test("OsRouter keeps the end of the road while an exit node is set: there first, gone last, kept after a fault", () => {
+  const system = new FakeSystem();
+  const router = new OsRouter(system, (text) => assert.fail(text));
+  router.set(CONFIG);
+  system.steps.length = 0;
+  const exit = { ...CONFIG, routes: ["0.0.0.0/0", "throw 192.168.1.0/24", "unreachable 0.0.0.0/0"] };
+  router.set(exit);
+  assert.equal(system.steps[0], "+route unreachable 0.0.0.0/0");
+  system.steps.length = 0;
+  router.set(CONFIG);
+  assert.equal(system.steps.at(-1), "-route unreachable 0.0.0.0/0");
+  router.set(exit);
+  router.down(true);
+  assert.deepEqual([...system.routes], ["unreachable 0.0.0.0/0"]);
+  assert.equal(system.rules.size, 2 * RULES.length);
+});
+
+Deno.test("OsRouter takes over what a killed daemon left, and takes it away when it is not wanted", () => {
+  const left = new FakeSystem();
+  left.routes.add("unreachable 0.0.0.0/0").add("throw 10.0.0.0/8");
+  const keeping = new OsRouter(left, (text) => assert.fail(text));
+  keeping.set({ addresses: [], routes: ["unreachable 0.0.0.0/0"] });
+  assert.deepEqual([...left.routes], ["unreachable 0.0.0.0/0"]);
+  new OsRouter(left, (text) => assert.fail(text)).set({ addresses: [], routes: [] });
+  assert.deepEqual([left.routes.size, left.steps.at(-1)], [0, "-route unreachable 0.0.0.0/0"]);
+});
+
+Deno.test("OsRouter gives a named instance rules from its own addresses, in their family", () => {
+  const system = new FakeSystem();
+  const router = new OsRouter(system, (text) => assert.fail(text), instanceOf("work"));
+  router.set(CONFIG);
+  const own = [...system.rules].filter((rule) => rule.includes("from"));
+  assert.deepEqual(own, ["4:5260 from 100.64.0.1/32", "6:5260 from fd7a:115c:a1e0::1/128"]);
+  router.down();
+  assert.equal(system.rules.size, 0);
 });
 
 Deno.test("OsRouter.set() tells of a failure and does the rest", () => {

@@ -55,6 +55,34 @@ Deno.test("Router.route() takes subnet routes only with --accept-routes, and def
   assert.equal(route(testNetmap([testNode(3)])).routesOffered, false);
 });
 
+Deno.test("Router.route() takes the default routes of the chosen exit node, of no other", () => {
+  const offers = (id: number) => testNode(id, { AllowedIPs: [`100.64.0.${id}/32`, "0.0.0.0/0", "::/0"] });
+  const netmap = testNetmap([offers(2), offers(3), testNode(4)]);
+  const router = new Router(CLOSED_LOCK_FILTER);
+  const use = (exitNode: RouterPolicy["exitNode"]) => {
+    const { config, routes, exitNode: used } = router.route(netmap, { ...POLICY, exitNode });
+    const carriers = config.peers.filter((peer) => peer.allowedIps.includes("0.0.0.0/0"));
+    return { used, carriers: carriers.map(({ addresses }) => addresses[0]), routes, peers: config.peers };
+  };
+  const first = use({ id: offers(3).StableID, ip: "", auto: false });
+  assert.deepEqual([first.used, first.carriers], [offers(3).StableID, ["100.64.0.3"]]);
+  assert.deepEqual(first.routes.filter((route) => route.endsWith("/0")), ["0.0.0.0/0", "::/0"]);
+  assert.ok(use({ id: offers(3).StableID, ip: "", auto: false }).peers[1] === first.peers[1], "the same object");
+  assert.deepEqual(use({ id: "", ip: "100.64.0.2", auto: false }).carriers, ["100.64.0.2"]);
+  for (const gone of [{ id: "nobody", ip: "" }, { id: "", ip: "100.64.0.9" }, { id: testNode(4).StableID, ip: "" }]) {
+    const { used, carriers } = use({ ...gone, auto: false });
+    assert.deepEqual([used, carriers], ["", []]);
+  }
+  assert.equal(use(undefined).used, undefined);
+});
+
+Deno.test("Router.route() lets peers send to what is offered, and goes there itself by no other router", () => {
+  const other = testNode(2, { AllowedIPs: ["100.64.0.2/32", "10.0.0.0/24", "10.1.0.0/24"] });
+  const { config, routes } = route(testNetmap([other]), { routeAll: true, offered: ["10.0.0.0/24"] });
+  assert.ok(config.filter.local.includes("10.0.0.0/24"));
+  assert.deepEqual(routes, ["100.64.0.2/32", "10.1.0.0/24"]);
+});
+
 Deno.test("Router.route() drops expired peers and says when the next one expires", () => {
   const at = (ms: number) => new Date(NOW + ms).toISOString();
   const peers = [
