@@ -7,6 +7,7 @@ type SubVerb = (args: readonly string[]) => Promise<number>;
 
 const SUB_VERBS: Readonly<Record<string, () => Promise<SubVerb>>> = {
   keys: async () => (await import("./coordinator/keys.ts")).runKeys,
+  routes: async () => (await import("./coordinator/routes.ts")).runRoutes,
   nodes: async () => (await import("./coordinator/nodes.ts")).runNodes,
 };
 

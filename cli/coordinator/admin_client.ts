@@ -69,6 +69,7 @@ function overSocket(path: string): AdminOperations {
     listNodes: () => call(path, "GET", "/nodes"),
     expireNode: (node) => call(path, "POST", "/nodes/expire", { node }),
     deleteNode: (node) => call(path, "POST", "/nodes/delete", { node }),
+    setRoutes: (request) => call(path, "POST", "/routes", request),
     listLogins: () => call(path, "GET", "/logins"),
     approveLogin: (approval) => call(path, "POST", "/logins", approval),
   };

@@ -29,6 +29,11 @@ const FLAGS = {
     help: "who may lock the tailnet: any, none, or users, tag:NAME, node:NAME",
     fallback: "operator",
   },
+  "approve-routes": {
+    type: "string",
+    value: "ROUTES",
+    help: "approve these beforehand, and subnets in them: 10.0.0.0/8,exit",
+  },
   "key-expiry": { type: "string", value: "TIME", help: "life of node keys: 180d, 24h, never", fallback: "180d" },
 } as const satisfies FlagTable;
 
@@ -39,6 +44,7 @@ Usage:
   agent coordinator [flags]                  serve until stopped
   agent coordinator keys create|list|expire  auth keys
   agent coordinator nodes list|approve|expire|delete
+  agent coordinator routes list|approve|unapprove
 
 Flags:
 ${flagHelp(FLAGS)}
@@ -97,6 +103,7 @@ export async function serve(args: readonly string[]): Promise<number> {
     derpListen: given(values["derp-listen"]),
     stunListen: given(values["stun-listen"]),
     magicDnsDomain: values["magic-dns-domain"],
+    approveRoutes: given(values["approve-routes"]),
     keyExpiryMs: parseLife("key-expiry", values["key-expiry"]),
     lockInit: values["lock-init"],
     peerUid,

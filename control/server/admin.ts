@@ -11,6 +11,8 @@ import { goTime } from "../wire/tailcfg.ts";
 import type { NodeLockReport } from "./lock/node_reports.ts";
 import type { LockServer } from "./lock/lock_server.ts";
 import { authKeyState, isTag, mintAuthKey } from "./auth_keys.ts";
+import { formatPrefix, isMasked, parsePrefix } from "../../base/ip.ts";
+import { EXIT_ROUTES, isExitRoute, offeredRoutes } from "./routes.ts";
 import { isExpired } from "./node_record.ts";
 import type { AuthKeyRecord, NodeRecord, NodeView } from "./node_record.ts";
 import type { Registration } from "./registration.ts";
@@ -66,8 +68,25 @@ export interface NodeSummary {
   readonly created: string;
   readonly lastSeen?: string;
   readonly keyExpiry?: string;
+  /** Routes it offers; of them those that are approved; and those that lead to it now. Absent when it offers none. */
+  readonly routes?: NodeRoutes;
   /** While Tailnet Lock is on, and only of a running server. */
   readonly lock?: NodeLockReport;
+}
+
+/** Routes of a node. */
+export interface NodeRoutes {
+  readonly offered: readonly string[];
+  readonly approved: readonly string[];
+  readonly carried: readonly string[];
+}
+
+/** A change of what is approved of a node's routes. */
+export interface RouteRequest {
+  readonly node: string;
+  /** Prefixes; "exit" for both default routes, "all" for all that the node offers. */
+  readonly routes: readonly string[];
+  readonly approve: boolean;
 }
 
 /** A login that waits for approval. */
@@ -98,6 +117,8 @@ export interface AdminOperations {
   expireNode(node: string): Promise<NodeSummary>;
   /** Removes a node for ever; its addresses are free again. @param node its ID, name or address. */
   deleteNode(node: string): Promise<NodeSummary>;
+  /** Approves routes of a node, offered or not yet, or takes the approval back. */
+  setRoutes(request: RouteRequest): Promise<NodeSummary>;
   listLogins(): Promise<LoginSummary[]>;
   approveLogin(request: ApproveRequest): Promise<NodeSummary>;
 }
@@ -123,6 +144,18 @@ function checkTags(tags: readonly string[]): readonly string[] {
 function checkUser(name: string): string {
   if (!isUserName(name)) throw new Error(`Cannot use the user name ${JSON.stringify(name)}: want printable text`);
   return name;
+}
+
+/** The routes a word means. @throws Error for a word that means none. */
+function namedRoutes(word: string, record: NodeRecord, approve: boolean): readonly string[] {
+  if (word === "exit") return EXIT_ROUTES;
+  if (word === "all") return approve ? offeredRoutes(record) : record.approvedRoutes;
+  const prefix = word.includes("/") ? parsePrefix(word) : undefined;
+  if (prefix === undefined || !isMasked(prefix)) {
+    throw new Error(`Cannot use the route ${JSON.stringify(word)}: want a prefix as 10.1.0.0/16, exit, or all`);
+  }
+  const route = formatPrefix(prefix);
+  return isExitRoute(route) ? EXIT_ROUTES : [route];
 }
 
 /** The operations on a loaded tailnet. */
@@ -198,6 +231,18 @@ export class Admin implements AdminOperations {
     return this.#node({ record, online: false });
   }
 
+  async setRoutes({ node, routes, approve }: RouteRequest): Promise<NodeSummary> {
+    const { id } = await this.#options.tailnet.change(async (tx) => {
+      const found = await this.#find(tx, node);
+      const named = new Set(routes.flatMap((word) => namedRoutes(word, found, approve)));
+      const kept = found.approvedRoutes.filter((route) => !named.has(route));
+      const changed = { ...found, approvedRoutes: approve ? [...new Set([...kept, ...named])].sort() : kept };
+      await tx.nodes.update(changed);
+      return changed;
+    });
+    return this.#node(this.#options.tailnet.nodes.get(id)!);
+  }
+
   async listLogins(): Promise<LoginSummary[]> {
     const logins = await this.#options.registration.pending();
     return logins.map(({ id, hostinfo, machineKey, createdAt }) => ({
@@ -251,7 +296,14 @@ export class Admin implements AdminOperations {
     };
   }
 
-  #node({ record, online }: NodeView): NodeSummary {
+  #routes({ record, carries = [] }: NodeView): Pick<NodeSummary, "routes"> {
+    const offered = offeredRoutes(record);
+    const approved = [...new Set([...record.approvedRoutes, ...this.#options.tailnet.enabledRoutes(record)])].sort();
+    return offered.length + approved.length === 0 ? {} : { routes: { offered, approved, carried: carries } };
+  }
+
+  #node(view: NodeView): NodeSummary {
+    const { record, online } = view;
     const lock = this.#options.lock?.reports.of(record);
     const { id, stableId, name, hostname, tags, nodeKey, machineKey, ephemeral, hostinfo } = record;
     return {
@@ -272,6 +324,7 @@ export class Admin implements AdminOperations {
       created: goTime(record.createdAt),
       ...(record.lastSeen !== undefined && { lastSeen: goTime(record.lastSeen) }),
       ...(record.keyExpiry !== undefined && { keyExpiry: goTime(record.keyExpiry) }),
+      ...this.#routes(view),
       ...(lock !== undefined && { lock }),
     };
   }

@@ -9,6 +9,7 @@
  * | GET /nodes         |                                           | NodeSummary[]  |
  * | POST /nodes/expire | {node}                                    | NodeSummary    |
  * | POST /nodes/delete | {node}                                    | NodeSummary    |
+ * | POST /routes       | RouteRequest                              | NodeSummary    |
  * | GET /logins        |                                           | LoginSummary[] |
  * | POST /logins       | ApproveRequest                            | NodeSummary    |
  *
@@ -22,7 +23,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { fromUtf8 } from "../../base/bytes.ts";
-import type { AdminOperations, ApproveRequest, KeyRequest } from "./admin.ts";
+import type { AdminOperations, ApproveRequest, KeyRequest, RouteRequest } from "./admin.ts";
 import { readBody } from "./request_body.ts";
 
 /** `Host` of requests to the socket. */
@@ -50,6 +51,7 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   "GET /nodes": (admin) => admin.listNodes(),
   "POST /nodes/expire": (admin, body) => admin.expireNode(String(body.node)),
   "POST /nodes/delete": (admin, body) => admin.deleteNode(String(body.node)),
+  "POST /routes": (admin, body) => admin.setRoutes(body as unknown as RouteRequest),
   "GET /logins": (admin) => admin.listLogins(),
   "POST /logins": (admin, body) => admin.approveLogin(body as unknown as ApproveRequest),
 };

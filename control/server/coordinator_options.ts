@@ -1,6 +1,7 @@
 /** How a coordinator is to run: the options, their defaults, and what is refused before anything is touched. */
 import type { Scheduler } from "../../base/clock.ts";
 import type { RandomBytes } from "../../base/keys.ts";
+import { formatPrefix, isMasked, parsePrefix } from "../../base/ip.ts";
 import type { PeerUid } from "./admin_api.ts";
 import {
   checkPlainHttp,
@@ -14,6 +15,7 @@ import {
 import type { ListenAddress } from "./listen_policy.ts";
 import { DEFAULT_INIT_POLICY, parseInitPolicy } from "./lock/init_policy.ts";
 import type { InitPolicy } from "./lock/init_policy.ts";
+import type { ApprovalPolicy } from "./routes.ts";
 import type { TlsPair } from "./tls_pair.ts";
 
 /** What holds when nothing is said. */
@@ -48,6 +50,8 @@ export interface CoordinatorOptions {
   readonly magicDnsDomain?: string;
   /** Life of node keys in ms; 0: for ever. */
   readonly keyExpiryMs?: number;
+  /** Routes approved before anybody offers them: prefixes and "exit", comma-separated. */
+  readonly approveRoutes?: string;
   /** Who may lock the tailnet, as `--lock-init`. Absent: untagged nodes of the user "operator". */
   readonly lockInit?: string;
   /** Path of the operator's socket; absent: in the state directory. */
@@ -71,6 +75,18 @@ export interface CheckedOptions {
   /** Undefined: node keys never expire. */
   readonly keyExpiryMs: number | undefined;
   readonly lockInit: InitPolicy;
+  readonly approval: ApprovalPolicy;
+}
+
+/** @throws OptionError */
+function checkApproval(text = ""): ApprovalPolicy {
+  const words = text.split(",").map((word) => word.trim()).filter((word) => word !== "");
+  const subnets = words.filter((word) => word !== "exit").map((word) => {
+    const prefix = word.includes("/") ? parsePrefix(word) : undefined;
+    if (prefix !== undefined && isMasked(prefix)) return formatPrefix(prefix);
+    throw new OptionError(`Cannot use --approve-routes ${word}: want prefixes as 10.0.0.0/8, and exit for exit nodes`);
+  });
+  return { subnets, exitNodes: words.includes("exit") };
 }
 
 /** A DNS name of two labels or more, lower case. @throws OptionError */
@@ -114,6 +130,7 @@ export function checkOptions(options: CoordinatorOptions): CheckedOptions {
       : beside(DEFAULTS.stunPort),
     magicDnsDomain: checkDomain(options.magicDnsDomain ?? DEFAULTS.magicDnsDomain),
     keyExpiryMs: keyExpiryMs === 0 ? undefined : keyExpiryMs,
+    approval: checkApproval(options.approveRoutes),
     lockInit: options.lockInit === undefined ? DEFAULT_INIT_POLICY : parseInitPolicy(options.lockInit),
   };
 }

@@ -99,6 +99,7 @@ export async function enrol(
     capabilityVersion: claim.capabilityVersion,
     hostinfo: claim.hostinfo,
     endpoints: [],
+    approvedRoutes: [],
     homeDerp: claim.hostinfo.NetInfo?.PreferredDERP ?? 0,
   });
 }

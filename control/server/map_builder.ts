@@ -20,6 +20,7 @@ import type { NodeView } from "./node_record.ts";
 import { packetFilter, relayAddresses } from "./packet_filter.ts";
 import { ASPECT } from "./peer_delta.ts";
 import { peerHostinfo } from "./peer_hostinfo.ts";
+import { EXIT_ROUTES, isExitRoute } from "./routes.ts";
 import type { TailnetSnapshot } from "./tailnet.ts";
 import { ownerProfile, shownUserId } from "./users.ts";
 
@@ -92,6 +93,8 @@ export class MapBuilder {
     const node: Node = {
       ...this.#node(view, now),
       Hostinfo: peerHostinfo(record.hostinfo),
+      // Any exit node may be suggested; which is nearest each node measures itself.
+      ...(EXIT_ROUTES.every((route) => view.carries?.includes(route)) && { CapMap: { "suggest-exit-node": [] } }),
       ...(record.lastSeen !== undefined && !view.online && { LastSeen: goTime(record.lastSeen) }),
     };
     this.#peers.set(view, node);
@@ -131,8 +134,9 @@ export class MapBuilder {
     return peers.sort((a, b) => a.record.id - b.record.id);
   }
 
-  #node({ record, online }: NodeView, now: number): Node {
+  #node({ record, online, carries = [] }: NodeView, now: number): Node {
     const addresses = [`${record.ipv4}/32`, `${record.ipv6}/128`];
+    const primary = carries.filter((route) => !isExitRoute(route));
     return {
       ID: record.id,
       StableID: record.stableId,
@@ -143,7 +147,8 @@ export class MapBuilder {
       ...(record.keySignature !== "" && { KeySignature: record.keySignature }),
       ...(record.discoKey !== "" && { DiscoKey: record.discoKey }),
       Addresses: addresses,
-      AllowedIPs: addresses,
+      AllowedIPs: [...addresses, ...carries],
+      ...(primary.length > 0 && { PrimaryRoutes: primary }),
       ...(record.endpoints.length > 0 && { Endpoints: record.endpoints }),
       // Clients before capability version 111 only know the old spelling.
       ...(record.homeDerp !== 0 && { DERP: `127.3.3.40:${record.homeDerp}`, HomeDERP: record.homeDerp }),

@@ -45,6 +45,8 @@ export interface NodeRecord {
   readonly endpoints: readonly string[];
   /** Home DERP region, 0 until known. */
   readonly homeDerp: number;
+  /** Routes the operator approved, offered or not yet; sorted. */
+  readonly approvedRoutes: readonly string[];
   /** The auth key that registered it; undefined after an approval by hand. */
   readonly authKeyId: string | undefined;
 }
@@ -97,6 +99,8 @@ export interface NodeView {
   readonly record: NodeRecord;
   /** It has a map poll open. */
   readonly online: boolean;
+  /** Routes that lead to it now (`routes.ts`); absent for none. */
+  readonly carries?: readonly string[];
 }
 
 /** True once the node key must not be used any more. */

@@ -34,7 +34,7 @@ export function peerAspects({ before, after }: NodeChange): number {
   if (a.keySignature !== b.keySignature) aspects |= ASPECT.signature;
   if (a.capabilityVersion !== b.capabilityVersion) aspects |= ASPECT.capability;
   const whole = a.nodeKey !== b.nodeKey || a.name !== b.name || a.userId !== b.userId || !sameList(a.tags, b.tags) ||
-    a.ipv4 !== b.ipv4 || a.ipv6 !== b.ipv6 ||
+    a.ipv4 !== b.ipv4 || a.ipv6 !== b.ipv6 || !sameList(before.carries ?? [], after.carries ?? []) ||
     (a.hostinfo !== b.hostinfo &&
       JSON.stringify(peerHostinfo(a.hostinfo)) !== JSON.stringify(peerHostinfo(b.hostinfo)));
   return whole ? aspects | ASPECT.whole : aspects;
@@ -46,7 +46,8 @@ export function selfChanged({ before, after }: NodeChange): boolean {
   const a = before.record;
   const b = after.record;
   return a.nodeKey !== b.nodeKey || a.name !== b.name || a.userId !== b.userId || a.keyExpiry !== b.keyExpiry ||
-    a.ipv4 !== b.ipv4 || a.ipv6 !== b.ipv6 || a.keySignature !== b.keySignature || !sameList(a.tags, b.tags);
+    a.ipv4 !== b.ipv4 || a.ipv6 !== b.ipv6 || a.keySignature !== b.keySignature || !sameList(a.tags, b.tags) ||
+    !sameList(before.carries ?? [], after.carries ?? []) || !sameList(a.approvedRoutes, b.approvedRoutes);
 }
 
 /**

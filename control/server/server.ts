@@ -116,7 +116,7 @@ async function start(options: CoordinatorOptions, checked: CheckedOptions, clean
   ensureStateDir(stateDir);
   const store = openSqliteStore(join(stateDir, STATE_FILES.database));
   cleanup.add(() => store.close());
-  const tailnet = await Tailnet.load(store);
+  const tailnet = await Tailnet.load(store, checked.approval);
   await keepKeyExpiry(tailnet, keyExpiryMs);
   const tailnetLock = await TailnetLock.load(tailnet, log);
   const lock = new LockServer({

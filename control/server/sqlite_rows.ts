@@ -36,6 +36,7 @@ export function nodeOf(row: Row): NodeRecord {
     hostinfo: JSON.parse(String(row.hostinfo)),
     endpoints: JSON.parse(String(row.endpoints)),
     homeDerp: Number(row.home_derp),
+    approvedRoutes: JSON.parse(String(row.approved_routes)),
     authKeyId: row.auth_key_id === null ? undefined : String(row.auth_key_id),
   };
 }
@@ -63,6 +64,7 @@ export function nodeValues(node: Omit<NodeRecord, "id">): Values {
     hostinfo: JSON.stringify(node.hostinfo),
     endpoints: JSON.stringify(node.endpoints),
     home_derp: node.homeDerp,
+    approved_routes: JSON.stringify(node.approvedRoutes),
     auth_key_id: node.authKeyId ?? null,
   };
 }

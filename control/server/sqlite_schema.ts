@@ -94,4 +94,8 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX aums_of_lock ON aums (lock_id, id);
   `,
+  // Subnet routes and exit nodes.
+  `
+  ALTER TABLE nodes ADD COLUMN approved_routes TEXT NOT NULL DEFAULT '[]';
+  `,
 ];

@@ -7,6 +7,8 @@
  * Changes run one after another, and memory and listeners see them in the order of their commits; one that fails
  * changes nothing. Maps are built from memory, so a poll costs no database work.
  */
+import { APPROVE_NOTHING, assignPrimaries, carriedRoutes, enabledRoutes } from "./routes.ts";
+import type { ApprovalPolicy, Primaries } from "./routes.ts";
 import type { NodeRecord, NodeView, UserRecord } from "./node_record.ts";
 import type { Durability, NodeTable, Store, StoreTransaction, UserTable } from "./store.ts";
 
@@ -66,18 +68,24 @@ export class Tailnet implements TailnetSnapshot {
   readonly #users = new Map<number, UserRecord>();
   readonly #idByNodeKey = new Map<string, number>();
   readonly #listeners: ChangeListener[] = [];
+  readonly #policy: ApprovalPolicy;
+  /** IDs of nodes that offer routes. */
+  readonly #routers = new Set<number>();
+  #primaries: Primaries = new Map();
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(store: Store) {
+  private constructor(store: Store, policy: ApprovalPolicy) {
     this.#store = store;
+    this.#policy = policy;
   }
 
   /** Reads everything; all nodes begin offline. The store belongs to the tailnet from here on. */
-  static async load(store: Store): Promise<Tailnet> {
-    const tailnet = new Tailnet(store);
+  static async load(store: Store, policy: ApprovalPolicy = APPROVE_NOTHING): Promise<Tailnet> {
+    const tailnet = new Tailnet(store, policy);
     await store.transact(async (tx) => {
       for (const user of await tx.users.all()) tailnet.#users.set(user.id, user);
       for (const record of await tx.nodes.all()) tailnet.#apply(record.id, { record, online: false });
+      tailnet.#reroute([]);
     });
     return tailnet;
   }
@@ -95,6 +103,11 @@ export class Tailnet implements TailnetSnapshot {
     return id === undefined ? undefined : this.#nodes.get(id);
   }
 
+  /** The routes of a node that are approved, by the operator or beforehand. */
+  enabledRoutes(record: NodeRecord): string[] {
+    return enabledRoutes(record, this.#policy);
+  }
+
   listen(listener: ChangeListener): void {
     this.#listeners.push(listener);
   }
@@ -105,7 +118,7 @@ export class Tailnet implements TailnetSnapshot {
       const recorded: Recorded = { nodes: new Map(), users: new Map() };
       const result = await this.#store.transact((tx) => work(recording(tx, recorded)), durability);
       for (const [id, user] of recorded.users) this.#users.set(id, user);
-      this.#publish(Array.from(recorded.nodes, ([id, record]) => this.#replace(id, record)));
+      this.#publish(this.#reroute(Array.from(recorded.nodes, ([id, record]) => this.#replace(id, record))));
       return result;
     });
   }
@@ -120,9 +133,9 @@ export class Tailnet implements TailnetSnapshot {
       if (before === undefined || before.online === online) return;
       const record = { ...before.record, lastSeen: now };
       if (!online) await this.#store.transact((tx) => tx.nodes.update(record), "relaxed");
-      const after: NodeView = { record: online ? before.record : record, online };
+      const after: NodeView = { ...before, record: online ? before.record : record, online };
       this.#apply(id, after);
-      this.#publish([{ before, after }]);
+      this.#publish(this.#reroute([{ before, after }]));
     });
   }
 
@@ -140,7 +153,7 @@ export class Tailnet implements TailnetSnapshot {
 
   #replace(id: number, record: NodeRecord | undefined): NodeChange {
     const before = this.#nodes.get(id);
-    const after = record && { record, online: before?.online ?? false };
+    const after = record && { record, online: before?.online ?? false, ...(before?.carries && { carries: before.carries }) };
     this.#apply(id, after);
     return { before, after };
   }
@@ -150,10 +163,33 @@ export class Tailnet implements TailnetSnapshot {
     if (before !== undefined) this.#idByNodeKey.delete(before.record.nodeKey);
     if (view === undefined) {
       this.#nodes.delete(id);
+      this.#routers.delete(id);
     } else {
+      if (view.record.hostinfo.RoutableIPs?.length || view.carries?.length) this.#routers.add(id);
+      else this.#routers.delete(id);
       this.#nodes.set(id, view);
       this.#idByNodeKey.set(view.record.nodeKey, id);
     }
+  }
+
+  /** Assigns routes anew where a change can touch them, and adds the nodes that carry others now. */
+  #reroute(changes: readonly NodeChange[]): readonly NodeChange[] {
+    const touched = changes.length === 0 || changes.some(({ before, after }) =>
+      [before, after].some((view) => view?.carries?.length || view?.record.hostinfo.RoutableIPs?.length)
+    );
+    if (!touched) return changes;
+    const routers = [...this.#routers].flatMap((id) => this.#nodes.get(id) ?? []);
+    this.#primaries = assignPrimaries(routers, this.#primaries, this.#policy);
+    const all = new Map(changes.map((change) => [(change.after ?? change.before)!.record.id, change]));
+    for (const view of routers) {
+      const { id } = view.record;
+      const carries = carriedRoutes(view.record, this.#primaries, this.#policy);
+      if (carries.join() === (view.carries ?? []).join()) continue;
+      const after = { ...view, carries };
+      this.#apply(id, after);
+      all.set(id, { before: all.has(id) ? all.get(id)!.before : view, after });
+    }
+    return [...all.values()];
   }
 
   #publish(changes: readonly NodeChange[]): void {
