@@ -17,8 +17,8 @@ export interface StartPeerRelayOptions {
   failed(message: string): void;
 }
 
-/** The relay server, running. @param mark SO_MARK of its sockets. @throws Error with a text for the operator when the port cannot be had. */
-export function startPeerRelay(options: StartPeerRelayOptions, mark: number): Promise<RelayHost> {
+/** The relay server, running. @param mark SO_MARK of its sockets, 0 for none. @throws Error with a text for the operator when the port cannot be had. */
+export function startPeerRelay(options: StartPeerRelayOptions, mark = 0): Promise<RelayHost> {
   const commands = Ring.allocate(RING);
   const events = Ring.allocate(RING);
   const wake = createWake();

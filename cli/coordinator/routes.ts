@@ -6,7 +6,8 @@ import { columns, print } from "../terminal.ts";
 import { ADMIN_FLAGS, administer } from "./admin_client.ts";
 import { parseTags } from "./life.ts";
 
-const HELP = `Routes that nodes offer with 'agent set --advertise-routes' and '--advertise-exit-node'. NODE is an ID, a name or an
+const HELP =
+  `Routes that nodes offer with 'agent set --advertise-routes' and '--advertise-exit-node'. NODE is an ID, a name or an
 address; ROUTES are prefixes, comma-separated, 'exit' for an exit node, or 'all'. Of several nodes with one subnet the
 first that is online carries it, and another when it goes offline.
 

@@ -153,7 +153,8 @@ export class Tailnet implements TailnetSnapshot {
 
   #replace(id: number, record: NodeRecord | undefined): NodeChange {
     const before = this.#nodes.get(id);
-    const after = record && { record, online: before?.online ?? false, ...(before?.carries && { carries: before.carries }) };
+    const after = record &&
+      { record, online: before?.online ?? false, ...(before?.carries && { carries: before.carries }) };
     this.#apply(id, after);
     return { before, after };
   }
@@ -174,9 +175,10 @@ export class Tailnet implements TailnetSnapshot {
 
   /** Assigns routes anew where a change can touch them, and adds the nodes that carry others now. */
   #reroute(changes: readonly NodeChange[]): readonly NodeChange[] {
-    const touched = changes.length === 0 || changes.some(({ before, after }) =>
-      [before, after].some((view) => view?.carries?.length || view?.record.hostinfo.RoutableIPs?.length)
-    );
+    const touched = changes.length === 0 ||
+      changes.some(({ before, after }) =>
+        [before, after].some((view) => view?.carries?.length || view?.record.hostinfo.RoutableIPs?.length)
+      );
     if (!touched) return changes;
     const routers = [...this.#routers].flatMap((id) => this.#nodes.get(id) ?? []);
     this.#primaries = assignPrimaries(routers, this.#primaries, this.#policy);

@@ -30,6 +30,7 @@ function draft(n: number, userId: number): Omit<NodeRecord, "id"> {
     capabilityVersion: 113,
     hostinfo: { OS: "linux", NetInfo: { PreferredDERP: 900 } },
     endpoints: ["192.0.2.1:41641"],
+    approvedRoutes: ["10.0.0.0/8"],
     homeDerp: 900,
     authKeyId: n === 1 ? "key" : undefined,
   };
