@@ -28,6 +28,8 @@ export type ConditionName =
   | "disable-unproven"
   /** Control could not be asked. */
   | "unreachable"
+  /** Control answered with an error. */
+  | "refused"
   /** Control sent AUMs that do not verify. */
   | "bad-updates"
   /** Both sides have AUMs the other does not take. */
@@ -58,6 +60,9 @@ const REMEDIES: Readonly<Partial<Record<ConditionName, string>>> = {
   "disable-unproven": "if the lock was really disabled, run `agent lock local-disable`; if not, distrust the " +
     "control server",
   "unreachable": "none needed: it is tried again by itself",
+  "refused":
+    "it is tried again by itself; when the reason stays, ask the operator of the control server. A server of " +
+    "Tailscale's code cannot serve a node that is 2,000 changes behind",
   "bad-updates": "compare `agent lock log` with a signing node; the control server sends what no trusted key signed. " +
     "Once that is mended, `agent lock doctor --retry`",
   "diverged":

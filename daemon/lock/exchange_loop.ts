@@ -107,6 +107,8 @@ export class ExchangeLoop {
       const end = await task.run(() => {
         if (epoch !== this.#epoch) throw new Overtaken();
       });
+      // Overtaken behind its last wait: what it says of then settles nothing now.
+      if (epoch !== this.#epoch) return;
       this.#backoff.reset();
       this.#settled = end === "settled" ? task.situation() : "";
       this.#again = true;

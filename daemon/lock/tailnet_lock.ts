@@ -301,7 +301,8 @@ export class TailnetLock implements LockFilter {
       if (!(cause instanceof ControlError || cause instanceof KdfBusy)) {
         this.#options.log.error(`the lock: ${cause instanceof Error ? cause.stack : cause}`);
       }
-      this.#local.set("unreachable", message);
+      const answered = cause instanceof ControlError && cause.status !== undefined;
+      this.#local.set(answered ? "refused" : "unreachable", message);
     }
     return cause instanceof ControlError ? cause.retryAfterMs ?? 0 : 0;
   }

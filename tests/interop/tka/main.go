@@ -2,6 +2,7 @@
 // package tka, linked as an ordinary dependency.
 //
 //	tka-oracle                 a JSON question a line on stdin, a JSON answer a line on stdout
+//	tka-oracle control         a control server's lock by tstest/tkatest, for a chain given on stdin
 //	tka-oracle vectors FILE    writes tests/vectors/tailscale_tka.json
 //	tka-oracle version         prints the version of tailscale.com
 //
@@ -20,12 +21,14 @@ func main() {
 	switch args := os.Args[1:]; {
 	case len(args) == 0:
 		err = serve()
+	case len(args) == 1 && args[0] == "control":
+		err = serveControl()
 	case len(args) == 2 && args[0] == "vectors":
 		err = writeVectors(args[1])
 	case len(args) == 1 && args[0] == "version":
 		fmt.Println(upstreamVersion())
 	default:
-		err = fmt.Errorf("usage: tka-oracle [vectors FILE | version]")
+		err = fmt.Errorf("usage: tka-oracle [control | vectors FILE | version]")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "tka-oracle:", err)
