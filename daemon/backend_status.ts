@@ -69,6 +69,7 @@ function lockMetricsInput({ lock, now }: Backend): LockMetrics {
     condition: lock.condition.name,
     enforced: lock.authority !== undefined,
     rejected: lock.rejected.length,
+    unknownSigners: lock.unknownSigners.length,
     headAge: age(lock.record?.headSince),
     confirmedAge: age(lock.confirmedAt),
   };

@@ -28,6 +28,8 @@ export interface LockMetrics {
   /** There is an authority that judges peers. */
   readonly enforced: boolean;
   readonly rejected: number;
+  /** Keys that signed peers, and that the chain never trusted. */
+  readonly unknownSigners: number;
   /** Seconds since the head changed, and since control confirmed it; undefined when never. */
   readonly headAge: number | undefined;
   readonly confirmedAge: number | undefined;
@@ -169,7 +171,8 @@ function peerRelayMetrics({ connecting, open, forwarded }: RelayStatus): string[
   ];
 }
 
-function lockMetrics({ condition, enforced, rejected, headAge, confirmedAge }: LockMetrics): string[] {
+function lockMetrics(lock: LockMetrics): string[] {
+  const { condition, enforced, rejected, unknownSigners, headAge, confirmedAge } = lock;
   const ages = [
     ["agent_lock_head_age_seconds", "Since the head of Tailnet Lock changed", headAge],
     ["agent_lock_confirmed_age_seconds", "Since control confirmed the head of Tailnet Lock", confirmedAge],
@@ -178,6 +181,9 @@ function lockMetrics({ condition, enforced, rejected, headAge, confirmedAge }: L
     metric("agent_lock_condition", "gauge", "How it stands with Tailnet Lock, by name", [[{ condition }, 1]]),
     metric("agent_lock_enforced", "gauge", "Peers are judged by Tailnet Lock", [[{}, enforced ? 1 : 0]]),
     metric("agent_lock_rejected_peers", "gauge", "Peers that Tailnet Lock keeps out", [[{}, rejected]]),
+    metric("agent_lock_unknown_signers", "gauge", "Keys that signed peers and were never trusted here", [
+      [{}, unknownSigners],
+    ]),
     ...ages.flatMap(([name, help, age]) => age === undefined ? [] : [metric(name, "gauge", help, [[{}, age]])]),
   ];
 }

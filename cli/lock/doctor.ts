@@ -55,6 +55,12 @@ export function troublesOf(status: LockStatus, agent: AgentLockJson, program: Pr
       "compare `agent lock log` with a signing node; `agent lock doctor --retry` asks again",
     );
   }
+  for (const { Key, Peers } of agent.UnknownSigners ?? []) {
+    add(
+      `${Peers.join(", ")}: signed by ${Key}, which this node's chain never trusted; others may be shown another chain`,
+      "compare the heads of `agent lock log` here and on a signing node",
+    );
+  }
   const keys = status.TrustedKeys ?? [];
   if (keys.length >= WARN_KEYS) {
     add(`${keys.length} of ${MAX_KEYS} keys are trusted`, "on a signing node run `agent lock prune`");

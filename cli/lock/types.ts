@@ -36,6 +36,8 @@ export interface AgentLockJson {
   readonly Genesis: string;
   readonly HeadSince: string | null;
   readonly ConfirmedByControl: string | null;
+  /** Keys that signed peers, and that this node's chain never trusted. */
+  readonly UnknownSigners?: readonly { readonly Key: string; readonly Peers: readonly string[] }[];
   readonly LockRequired: boolean;
   readonly LockPins: readonly string[];
 }

@@ -126,6 +126,8 @@ function agentJson(lock: TailnetLock): Json {
     Genesis: record?.anchor.hash ?? "",
     HeadSince: time(record?.headSince ?? 0),
     ConfirmedByControl: time(lock.confirmedAt),
+    HeadFrom: record?.controlUrl ?? "",
+    UnknownSigners: lock.unknownSigners.map(({ key, peers }) => ({ Key: key, Peers: peers })),
     LockRequired: policy.required,
     LockPins: policy.pins,
   };

@@ -43,6 +43,8 @@ import { LocalLock } from "./local_lock.ts";
 import type { LockPolicy } from "./policy.ts";
 import type { LockRecord } from "./record.ts";
 import type { LockStores } from "./stores.ts";
+import { everTrusted, unknownSigners, unknownSignersText } from "./unknown_signers.ts";
+import type { UnknownSigner } from "./unknown_signers.ts";
 
 /** What a lock is made of. */
 export interface TailnetLockOptions {
@@ -72,6 +74,9 @@ export class TailnetLock implements LockFilter {
   #api: Pick<ControlApi, "request"> | undefined;
   #netmap: Netmap | undefined;
   #rejected: readonly RejectedPeer[] = [];
+  #unknownSigners: readonly UnknownSigner[] = [];
+  /** What the chain with this head ever trusted. */
+  #trusted: { readonly head: string; readonly ids: ReadonlySet<string> } = { head: "", ids: new Set() };
 
   /** @throws StateFileError when what is remembered of a lock is damaged. */
   constructor(options: TailnetLockOptions) {
@@ -119,6 +124,10 @@ export class TailnetLock implements LockFilter {
   /** Peers the last netmap had that the lock keeps out. */
   get rejected(): readonly RejectedPeer[] {
     return this.#rejected;
+  }
+  /** Keys that signed peers of the last netmap, and that our chain never trusted (L7). */
+  get unknownSigners(): readonly UnknownSigner[] {
+    return this.#unknownSigners;
   }
   get derive(): DeriveDisablement {
     return this.#options.derive;
@@ -192,6 +201,7 @@ export class TailnetLock implements LockFilter {
 
   filter(netmap: Netmap): LockVerdict {
     const closed = this.#closedBecause(netmap);
+    this.#unknownSigners = [];
     if (closed !== undefined) {
       const why = `nobody passes: ${closed.name}`;
       this.#rejected = [...netmap.peers].map((node) => ({ node, rejection: "closed", why }));
@@ -204,6 +214,7 @@ export class TailnetLock implements LockFilter {
     }
     const { accepted, rejected } = judge.judge(netmap.peers);
     this.#rejected = rejected;
+    if (rejected.length > 0) this.#unknownSigners = unknownSigners(rejected, this.#everTrusted());
     return { accepted, rejected: rejected.map(({ node }) => node) };
   }
 
@@ -211,7 +222,15 @@ export class TailnetLock implements LockFilter {
   problem(netmap: Netmap | undefined): string {
     const closed = netmap === undefined ? undefined : this.#closedBecause(netmap);
     if (closed !== undefined) return closedText(closed);
-    return conditionText(this.condition) || keysText(this.authority?.keys.length ?? 0);
+    const { head, record } = this;
+    return conditionText(this.condition) || unknownSignersText(this.#unknownSigners, head, record?.headSince ?? 0) ||
+      keysText(this.authority?.keys.length ?? 0);
+  }
+
+  #everTrusted(): ReadonlySet<string> {
+    const { head } = this;
+    if (this.#trusted.head !== head) this.#trusted = { head, ids: everTrusted(this.chonk) };
+    return this.#trusted.ids;
   }
 
   /** Why nobody may pass; undefined when peers are judged, or there is no lock. */

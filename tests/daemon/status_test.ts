@@ -145,7 +145,7 @@ Deno.test("userMetrics() and allMetrics() are Prometheus text with Tailscale's n
     approvedRoutes: 0,
     peers: 1,
     watchers: 0,
-    lock: { condition: "synced", enforced: true, rejected: 3, headAge: 60, confirmedAge: undefined },
+    lock: { condition: "synced", enforced: true, rejected: 3, unknownSigners: 1, headAge: 60, confirmedAge: undefined },
   };
   const text = userMetrics(input);
   assert.match(text, /^tailscaled_inbound_bytes_total\{path="direct_ipv4"\} 2$/m);

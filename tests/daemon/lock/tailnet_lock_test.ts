@@ -1,6 +1,7 @@
 /** The lock session against control in memory: bootstrap, sync, disable, and every way it must fail closed (L3, L5, L16). */
 import assert from "node:assert/strict";
 import { diskStores, memoryStores } from "../../../daemon/lock/stores.ts";
+import { lockStatusJson } from "../../../daemon/lock/status_json.ts";
 import { TailnetLock } from "../../../daemon/lock/tailnet_lock.ts";
 import { createLog } from "../../../daemon/log.ts";
 import { EMPTY_PERSIST } from "../../../daemon/persist.ts";
@@ -430,6 +431,47 @@ Deno.test("L6: the age of the head and when control last confirmed it are known,
   assert.equal(world.lock.confirmedAt, world.scheduler.wall());
   world.restart();
   assert.equal(world.lock.record!.headSince, first);
+});
+
+Deno.test("L7: that others are shown another chain is seen by peers a key signed that ours never trusted", async () => {
+  const world = new World();
+  const forked = drawChain(`
+    G -> A -> B
+         A -> X+4 -> Y-2
+  `);
+  // Peer 5 is signed by key 4, which only the branch that others are shown trusts.
+  world.server.start(forked.genesis, forked.to("B"));
+  await world.tell();
+  const since = world.scheduler.wall();
+  await world.scheduler.advance(3_600_000);
+  assert.equal(world.accepted(), "2 3");
+  const key = testKey(4).lock.public.cliString();
+  assert.deepEqual(world.lock.unknownSigners, [{ key, peers: [testNode(5).Name] }]);
+  const seen = world.lock.problem(world.netmap());
+  assert.ok(seen.includes(key) && seen.includes(forked.aum("B").hash), seen);
+  assert.ok(seen.includes(new Date(since).toISOString()), "the age of the head");
+  const { Agent } = lockStatusJson(world.lock, world.persist, world.netmap(), []) as { Agent: Record<string, unknown> };
+  assert.deepEqual(Agent.UnknownSigners, [{ Key: key, Peers: [testNode(5).Name] }]);
+  assert.deepEqual([Agent.HeadFrom, Agent.HeadSince], [URL, new Date(since).toISOString()]);
+
+  // Both branches in one hand: every node chooses alike, and nothing is strange any more.
+  world.server.learn(forked.to("Y"));
+  await world.tell();
+  assert.equal(world.lock.head, world.server.authority!.head);
+  assert.equal(world.accepted(), world.lock.authority!.trusts(testKey(4).public) ? "2 5" : "2 3");
+  assert.deepEqual(world.lock.unknownSigners, []);
+  assert.equal(world.lock.problem(world.netmap()), "");
+});
+
+Deno.test("L7: a signature that is not valid, or by a key that was removed, says nothing of another chain", async () => {
+  const world = new World();
+  const tree = drawChain(`G -> A-2`);
+  world.server.start(tree.genesis, tree.to("A"));
+  await world.tell();
+  const forged = { ...signed(6, 77), Key: testNode(7).Key };
+  const peers = testNetmap([signed(3, 2), testNode(4), forged], world.server.netmapFields);
+  assert.deepEqual([...world.lock.filter(peers).accepted], []);
+  assert.deepEqual(world.lock.unknownSigners, []);
 });
 
 Deno.test("TailnetLock takes a lock that was switched off here for none, and only that one", async () => {
