@@ -61,6 +61,7 @@ const WANTED: Readonly<Record<ConditionName, RegExp | undefined>> = {
   "disable-unproven":
     /if the lock was really disabled, run `agent lock local-disable`; if not, distrust the control server$/,
   "unreachable": /none needed: it is tried again by itself$/,
+  "refused": /ask the operator of the control server/,
   "bad-updates": /compare `agent lock log` with a signing node/,
   "diverged": /compare `agent lock log` with that of this node, and do again with `agent lock add`, `remove` or `sign`/,
   "no-common-history":
