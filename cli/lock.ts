@@ -58,7 +58,7 @@ ${flagHelp(REMOVE_FLAGS)}
 ${flagHelp(PRUNE_FLAGS)}
   log               list the changes of the lock
 ${flagHelp(LOG_FLAGS)}
-  disable SECRET    end the lock for the whole tailnet; the secret is public from then on
+  disable SECRET    end the lock for the whole tailnet; the secret is public from then on; file:PATH reads it
   local-disable     end it on this node alone
   disablement-kdf HEX        derive the disablement value of a secret
   revoke-keys KEY...         take trust back from stolen keys as of before the theft

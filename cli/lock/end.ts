@@ -3,14 +3,14 @@ import { toHex } from "../../base/bytes.ts";
 import { disablementValue } from "../../tka/disablement.ts";
 import { EXIT_OK, UsageError } from "../exit_codes.ts";
 import { print } from "../terminal.ts";
-import { hexArg, parseSecret } from "./args.ts";
+import { hexArg, parseSecret, readWords } from "./args.ts";
 import { refusedAs } from "./command.ts";
 import type { Run } from "./command.ts";
 
-/** Ends the lock for the whole tailnet; the secret is public from then on. */
+/** Ends the lock for the whole tailnet; the secret is public from then on. From a file it is on no command line before. */
 export const disable: Run = async (args, { client, program }) => {
   if (args.length !== 1) throw new UsageError(`usage: ${program} lock disable <disablement-secret>`);
-  await refusedAs("error", client.bytes("POST", "tka/disable", parseSecret(args[0], 1)));
+  await refusedAs("error", client.bytes("POST", "tka/disable", parseSecret(readWords(args)[0], 1)));
   return EXIT_OK;
 };
 

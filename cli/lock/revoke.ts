@@ -3,20 +3,26 @@
  *
  *   revoke-keys KEY… ──blob──▶ --cosign, on other signers ──blob──▶ … ──blob──▶ --finish
  *
- * It wins when its signers have more votes than the stolen keys. Source: cli.runTailnetLockRevokeKeys.
+ * It wins when its signers have more votes, counted before the theft, than the change it is against. A thief who removed
+ * the honest keys is undone by naming them with `--keep`, ours. Source: cli.runTailnetLockRevokeKeys.
  */
 import { toBase64, toHex } from "../../base/bytes.ts";
 import { aumHashOf, parseAumHash } from "../../tka/aum_hash.ts";
 import { CliError, EXIT_OK, UsageError } from "../exit_codes.ts";
 import { parseFlags } from "../flags.ts";
 import { print } from "../terminal.ts";
-import { hexArg, parseKeys } from "./args.ts";
+import { hexArg, parseKey, parseKeys } from "./args.ts";
 import { refusedAs } from "./command.ts";
 import type { Run } from "./command.ts";
 
 export const REVOKE_FLAGS = {
   cosign: { type: "boolean", help: "sign the recovery given with this node's key too" },
   finish: { type: "boolean", help: "submit the recovery given" },
+  keep: {
+    type: "string",
+    value: "KEY,…",
+    help: "trust these as before the theft, although the stolen key removed them",
+  },
   "fork-from": { type: "string", value: "hash", help: "AUM to rewrite from (advanced)" },
 } as const;
 
@@ -29,10 +35,16 @@ export const revokeKeys: Run = async (args, { client, program }) => {
     const text = values["fork-from"];
     const parent = text.length === 64 ? aumHashOf(hexArg(text, "fork-from")) : parseAumHash(text);
     if (text !== "" && parent === undefined) throw new CliError("invalid fork-from hash: want hex or base32");
+    const kept = values.keep.split(",").filter((text) => text !== "");
+    const Keep = kept.map((text, i) => toBase64(parseKey(text, i + 1).key.bytes));
     const Keys = keys.map(({ key }) => toBase64(key.bytes));
     const aum = await refusedAs(
       "generation of recovery AUM failed: sending generate-recovery-aum",
-      client.bytes("POST", "tka/generate-recovery-aum", { Keys, ForkFrom: parent ?? "" }),
+      client.bytes("POST", "tka/generate-recovery-aum", {
+        Keys,
+        ForkFrom: parent ?? "",
+        ...(Keep.length > 0 && { Keep }),
+      }),
     );
     print(`Run the following command on another machine with a trusted tailnet lock key:\n`);
     print(`\t${command} --cosign ${hex(aum)}\n`);

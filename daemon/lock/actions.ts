@@ -10,7 +10,6 @@ import type { RandomBytes } from "../../base/keys.ts";
 import type { LockPrivate } from "../../base/lock_key.ts";
 import { Secret } from "../../base/secret.ts";
 import type { Aum } from "../../tka/aum.ts";
-import type { AumHash } from "../../tka/aum_hash.ts";
 import { Authority } from "../../tka/authority.ts";
 import { UpdateBuilder } from "../../tka/builder.ts";
 import { isDisablementValue } from "../../tka/disablement.ts";
@@ -24,6 +23,7 @@ import {
   unverifiedAuthorizingKeyId,
 } from "../../tka/node_key_signature.ts";
 import { cosign, makeRetroactiveRevocation } from "../../tka/recovery.ts";
+import type { RevocationOptions } from "../../tka/recovery.ts";
 import { lockSigner } from "../../tka/signature.ts";
 import { wrapAuthKey } from "../../tka/wrapped_auth_key.ts";
 import type { Persist } from "../persist.ts";
@@ -191,11 +191,11 @@ export class LockActions {
   }
 
   /** A recovery AUM that takes trust back from these keys, signed by this node. */
-  generateRecovery(revoked: readonly Uint8Array[], forkFrom: AumHash | undefined): Aum {
+  generateRecovery(revoked: readonly Uint8Array[], options: RevocationOptions): Aum {
     const authority = this.#authority();
     const lockKey = this.#lockKey();
     const { chonk } = this.#ports.lock;
-    const aum = makeRetroactiveRevocation(authority, chonk, revoked, lockKey.public.bytes, forkFrom);
+    const aum = makeRetroactiveRevocation(authority, chonk, revoked, lockKey.public.bytes, options);
     return cosign(aum, lockSigner(lockKey));
   }
 

@@ -73,6 +73,7 @@ sceneTest(
       namespace: scene.core,
       dir: scene.dir,
       host: "10.90.0.1",
+      args: ["--lock-init", "node:ours"],
     });
     const key = await coordinator.createKey("--reusable");
     const oneOff = await coordinator.createKey("--expiry", "1h");
@@ -87,6 +88,10 @@ sceneTest(
     const ours = await agentMember(agent);
     const [ourKey, theirKey, thiefKey] = await Promise.all([ours, theirs, thief].map(keyOf));
 
+    await assert.rejects(
+      theirs.lock("init", "--confirm", theirKey),
+      /node theirs \(operator\) may not lock the tailnet: this coordinator lets node:ours;/,
+    );
     // Two signers; what the tsnet node signs has two votes.
     const made = await ours.lock("init", "--confirm", "--gen-disablements", "2", ourKey, `${theirKey}?2`);
     const secrets = made.match(/(?<=disablement-secret:)[0-9A-F]{64}/g)!;
@@ -139,8 +144,13 @@ sceneTest(
     await assert.rejects(ours.lock("revoke-keys", "--finish", alone), /does not win/);
     assert.equal(await headHash(), head);
     await reach(ours, mole);
-    // Co-signed by the tsnet node it is.
-    const cosigned = blobOf(await theirs.lock("revoke-keys", "--cosign", alone));
+    // The thief removes both honest keys: all that they signed is locked out, and no honest key is left to recover with.
+    await thief.lock("remove", "--re-sign=false", ourKey, theirKey);
+    await lockIs("is locked out", [ours, second, theirs], ({ NodeKeySigned }) => !NodeKeySigned);
+    await assert.rejects(ours.lock("revoke-keys", thiefKey, evil), /name those to keep/);
+    // As they were before the theft, and co-signed by the tsnet node, they win.
+    const generated = blobOf(await ours.lock("revoke-keys", "--keep", `${ourKey},${theirKey}`, thiefKey, evil));
+    const cosigned = blobOf(await theirs.lock("revoke-keys", "--cosign", generated));
     assert.match(await ours.lock("revoke-keys", "--finish", cosigned), /^Recovery completed\.\n$/);
     const honest = [ours, second, theirs, mole, thief];
     await lockIs("trusts the thief no longer", honest, (status) => !trusts(thiefKey)(status) && !trusts(evil)(status));

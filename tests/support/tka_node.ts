@@ -144,8 +144,8 @@ export class OurNode {
       case "revoke": {
         const remove = (step.Remove ?? []).map((hex) => Uint8Array.fromHex(hex));
         const ours = Uint8Array.fromHex(step.Key as string);
-        const fork = step.Fork === undefined ? undefined : hashOf(step.Fork);
-        return { AUMs: [toHex(makeRetroactiveRevocation(authority, this.chonk, remove, ours, fork).bytes)] };
+        const options = step.Fork === undefined ? {} : { forkFrom: hashOf(step.Fork) };
+        return { AUMs: [toHex(makeRetroactiveRevocation(authority, this.chonk, remove, ours, options).bytes)] };
       }
       case "build": {
         const signer = WORLD_KEYS.find((key) => toHex(key.seed) === step.Priv);

@@ -77,13 +77,32 @@ Deno.test("L9: makeRetroactiveRevocation() forks where the stolen key was not tr
   assert.equal(stateIdText(robbed.authority.state), "11:12");
 });
 
+Deno.test("L9: a thief who removed all others, or took their votes, is undone by naming whom to keep", () => {
+  const tree = drawChain("G -> A^2=3 -> S+4 -> T^2=1/4 -> U-1/4 -> V-3/4 -> W-2/4");
+  const robbed = tree.node("W");
+  assert.deepEqual(robbed.authority.keys.length, 1, "the thief's own");
+  const revoke = (keep: number[]) =>
+    makeRetroactiveRevocation(robbed.authority, robbed.chonk, [testKey(4).public], testKey(1).public, {
+      keep: keep.map((number) => testKey(number).public),
+    });
+  assert.throws(() => revoke([]), { code: "last-key", message: /name those to keep/ });
+  assert.throws(() => revoke([8]), { code: "unknown-key" });
+  const recovered = cosign(cosign(revoke([1, 2]), testKey(1)), testKey(3));
+  assert.equal(tree.nameOf(recovered.parent as string), "A");
+  robbed.learn([recovered]);
+  assert.equal(robbed.authority.head, recovered.hash);
+  assert.deepEqual(robbed.authority.keys.map(({ votes }) => votes), [1n, 3n], "votes and all");
+});
+
 Deno.test("makeRetroactiveRevocation() goes to the oldest AUM, or where it is told, or says why not", () => {
   const tree = drawChain("G -> A -> B");
   const { authority, chonk } = tree.node("B");
   const revoke = (ids: Uint8Array[], ours = testKey(1).public) =>
     makeRetroactiveRevocation(authority, chonk, ids, ours);
   assert.equal(revoke([testKey(2).public]).parent, tree.genesis.hash);
-  const told = makeRetroactiveRevocation(authority, chonk, [testKey(2).public], testKey(1).public, tree.aum("A").hash);
+  const told = makeRetroactiveRevocation(authority, chonk, [testKey(2).public], testKey(1).public, {
+    forkFrom: tree.aum("A").hash,
+  });
   assert.equal(told.parent, tree.aum("A").hash);
   assert.throws(() => revoke([testKey(9).public]), { code: "unknown-key" });
   assert.throws(() => revoke([1, 2, 3].map((n) => testKey(n).public)), { code: "last-key" });

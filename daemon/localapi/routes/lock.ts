@@ -191,13 +191,15 @@ export function lockRoutes(backend: Backend): Record<string, Handler> {
 
     "tka/generate-recovery-aum": async (request) => {
       requirePost(request, "access denied");
-      const { Keys, ForkFrom } = await fieldsOf(request);
+      // `Keep` is ours.
+      const { Keys, ForkFrom, Keep } = await fieldsOf(request);
       // Tailscale's client sends the zero hash when nothing was named.
       const named = ForkFrom !== undefined && ForkFrom !== "" && ForkFrom !== ZERO_HASH;
       const forkFrom = named && typeof ForkFrom === "string" ? parseAumHash(ForkFrom) : undefined;
       if (named && forkFrom === undefined) return errorText(400, "decoding fork-from: not a hash");
+      const options = { keep: listOf(Keep, bytesOf), ...(forkFrom !== undefined && { forkFrom }) };
       const octets = (aum: Aum): Reply => ({ kind: "octets", bytes: aum.bytes });
-      return await attempt(500, "", () => octets(actions.generateRecovery(listOf(Keys, bytesOf), forkFrom)));
+      return await attempt(500, "", () => octets(actions.generateRecovery(listOf(Keys, bytesOf), options)));
     },
 
     "tka/cosign-recovery-aum": async (request) => {

@@ -243,7 +243,7 @@ Deno.test("LockServer: a revocation with more votes wins the fork, and signature
     chain.chonk,
     [stolen.public, accomplice.public],
     BOB.public,
-    genesis.hash,
+    { forkFrom: genesis.hash },
   );
   const recovered = cosign(revocation.withSignatures(BOB.signAum(revocation.sigHash)), ALICE);
   const answer = await world.call(alice, "sync/send", {
