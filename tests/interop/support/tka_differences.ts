@@ -1,6 +1,7 @@
 // Runs random worlds through our lock and upstream's, and says where they differ.
 
 import { UPSTREAM_WALK_LIMITS } from "../../../tka/limits.ts";
+import type { WalkLimits } from "../../../tka/limits.ts";
 import { SeededRandom } from "../../support/random.ts";
 import type { Covered } from "../../support/tka_coverage.ts";
 import type { Result, Step } from "../../support/tka_node.ts";
@@ -15,6 +16,13 @@ export const KNOWN_DIFFERENCES = {
   "compacts a store that begins with a young checkpoint":
     "upstream fails when the chain was bootstrapped from a later checkpoint less than minAge ago",
   "keeps the very first AUM": "upstream fails when what must be kept reaches back to the first AUM of the store",
+} as const;
+
+/** Where our bounds on walks (`WALK_LIMITS`) let us go on and upstream's stop it, by step. */
+export const BEYOND_BOUNDS = {
+  open: "a store of more than 2,000 AUMs is opened",
+  inform: "a branch is taken into a chain of more than 2,000 AUMs",
+  missing: "the other side's head is found more than 1,000 AUMs back, its ancestors more than 2,000 back",
 } as const;
 
 export type KnownDifference = keyof typeof KNOWN_DIFFERENCES;
@@ -93,6 +101,7 @@ export async function compareWorlds(
   firstSeed: number,
   worlds: number,
   size = 24,
+  limits: WalkLimits = UPSTREAM_WALK_LIMITS,
 ): Promise<{ readonly tally: Tally; readonly difference: Difference | undefined }> {
   const tally = emptyTally();
   const batch = 50;
@@ -100,7 +109,7 @@ export async function compareWorlds(
   let before: Promise<Difference | undefined> = Promise.resolve(undefined);
   for (let from = 0; from < worlds; from += batch) {
     const seeds = Array.from({ length: Math.min(batch, worlds - from) }, (_, i) => firstSeed + from + i);
-    const made = seeds.map((seed) => makeWorld(new SeededRandom(seed), size, UPSTREAM_WALK_LIMITS));
+    const made = seeds.map((seed) => makeWorld(new SeededRandom(seed), size, limits));
     const difference = await before;
     if (difference !== undefined) return { tally, difference };
     before = compareBatch(oracle, seeds, made, tally);
