@@ -3,13 +3,14 @@ import assert from "node:assert/strict";
 import { PeerJudge } from "../../../daemon/lock/judge.ts";
 import { Router } from "../../../daemon/router.ts";
 import { NodePrivate, NodePublic } from "../../../base/keys.ts";
-import { toBase64 } from "../../../base/bytes.ts";
+import { toBase64, toHex } from "../../../base/bytes.ts";
 import { applyMapResponse } from "../../../control/client/map_session.ts";
 import type { MapState } from "../../../control/client/map_session.ts";
 import type { MapResponse, Node } from "../../../control/wire/tailcfg.ts";
 import {
   encodeNodeKeySignature,
   resignNodeKey,
+  SIG_KIND,
   signByCredential,
   signCredential,
   signNodeKey,
@@ -104,6 +105,49 @@ function somePeer(random: SeededRandom, machines: readonly (readonly [NodePublic
   return peer(id, key, given, { UnsignedPeerAPIOnly: random.chance(0.05) });
 }
 
+/** The netmap's peers as a slow and clear reader of the stream has them: what the map session must come to. */
+function reduce(peers: Map<number, Node>, { Peers, PeersChanged, PeersRemoved, PeersChangedPatch }: MapResponse): void {
+  if (Peers) peers.clear();
+  for (const node of [...Peers ?? [], ...PeersChanged ?? []]) peers.set(node.ID, node);
+  for (const id of PeersRemoved ?? []) peers.delete(id);
+  for (const { NodeID, Key, KeySignature } of PeersChangedPatch ?? []) {
+    const node = peers.get(NodeID);
+    if (node === undefined) continue;
+    peers.set(NodeID, { ...node, ...(Key && { Key }), ...(KeySignature && { KeySignature }) });
+  }
+}
+
+type Why = "accepted" | "outside the lock" | "not signed" | "rotated out" | "a longer chain" | "an equal chain";
+
+/** The rules of `PeerJudge` said once more, each peer by itself against all others. */
+function judgeSlowly(peers: readonly Node[]): Why[] {
+  const signed = peers.map((node) => {
+    if (node.UnsignedPeerAPIOnly || !node.KeySignature) return undefined;
+    const signature = Uint8Array.fromBase64(node.KeySignature);
+    const verdict = authority.nodeKeyAuthorized(NodePublic.parse(node.Key)!, signature);
+    return verdict.authorized ? { key: node.Key, rotation: verdict.rotation } : undefined;
+  });
+  const rotatedOut = (key: string) =>
+    signed.some((other) => other?.rotation?.previousNodeKeys.some((previous) => previous.toString() === key));
+  return peers.map((node, i): Why => {
+    const mine = signed[i];
+    if (node.UnsignedPeerAPIOnly) return "outside the lock";
+    if (mine === undefined) return "not signed";
+    if (rotatedOut(mine.key)) return "rotated out";
+    const { rotation } = mine;
+    if (rotation?.initial.kind !== SIG_KIND.DIRECT) return "accepted";
+    const wrapping = toHex(rotation.initial.wrappingPubkey!);
+    const rivals = signed.flatMap((other, j) => {
+      const begins = other?.rotation?.initial;
+      const same = j !== i && begins?.kind === SIG_KIND.DIRECT && toHex(begins.wrappingPubkey!) === wrapping;
+      return same && !rotatedOut(other!.key) ? [other!.rotation!.previousNodeKeys.length] : [];
+    });
+    const length = rotation.previousNodeKeys.length;
+    if (rivals.some((rival) => rival > length)) return "a longer chain";
+    return rivals.includes(length) ? "an equal chain" : "accepted";
+  });
+}
+
 Deno.test("L1, L2: after any interleaving of full maps, deltas and patches the accepted peers are those of one full map", () => {
   const seed = 20261122;
   const random = new SeededRandom(seed);
@@ -113,12 +157,12 @@ Deno.test("L1, L2: after any interleaving of full maps, deltas and patches the a
     const cloneKey = nodeKey(machine * 16 + 9);
     return [...straight, [cloneKey, chain(machine, [keys[0], cloneKey])[1]] as const];
   });
-  let steps = 0;
-  let kept = 0;
-  let dropped = 0;
+  const seen: Record<string, number> = {};
+  const count = (what: string, times = 1) => seen[what] = (seen[what] ?? 0) + times;
   for (let world = 0; world < 60; world++) {
     const judge = new PeerJudge(authority);
     let state: MapState | undefined;
+    const slow = new Map<number, Node>();
     for (let step = 0; step < 25; step++) {
       const ids = Array.from({ length: 1 + random.int(6) }, () => 2 + random.int(8));
       const peers = [...new Set(ids)].map((id) => somePeer(random, machines, id));
@@ -150,10 +194,28 @@ Deno.test("L1, L2: after any interleaving of full maps, deltas and patches the a
       const atOnce = new PeerJudge(authority).judge(whole.state.netmap.peers);
       assert.deepEqual(names(byDeltas.accepted), names(atOnce.accepted), `seed ${seed} world ${world} step ${step}`);
       assert.equal(byDeltas.accepted.length + byDeltas.rejected.length, now.length);
-      steps++;
-      kept += byDeltas.accepted.length;
-      dropped += byDeltas.rejected.length;
+
+      // And as a slow twin of both the map session and the judge has it.
+      reduce(slow, response);
+      const slowPeers = [...slow.values()];
+      const verdicts = judgeSlowly(slowPeers);
+      const passed = slowPeers.filter((_, i) => verdicts[i] === "accepted" || verdicts[i] === "outside the lock");
+      assert.deepEqual(
+        names(byDeltas.accepted),
+        names(passed),
+        `seed ${seed} world ${world} step ${step}: the slow twin`,
+      );
+      count("netmaps");
+      for (const why of verdicts) count(why);
+      for (const { Key, KeySignature } of response.PeersChangedPatch ?? []) {
+        if (Key && !KeySignature) count("patches of a key alone");
+        if (KeySignature && !Key) count("patches of a signature alone");
+      }
     }
   }
-  console.log(`  ${steps} netmaps, seed ${seed}: ${kept} peers accepted, ${dropped} kept out`);
+  console.log(`  seed ${seed}: ${JSON.stringify(seen)}`);
+  const wanted: readonly Why[] = ["accepted", "not signed", "rotated out", "a longer chain", "an equal chain"];
+  for (const what of [...wanted, "patches of a key alone", "patches of a signature alone"]) {
+    assert.ok(seen[what] > 20, `too little of: ${what}`);
+  }
 });
