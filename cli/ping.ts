@@ -6,6 +6,7 @@ import { flagHelp, parseFlags } from "./flags.ts";
 import type { Parsed } from "./flags.ts";
 import type { LocalClient } from "./local_client.ts";
 import type { PingResult, Status } from "./local_types.ts";
+import { lockedOutText } from "./lock/locked_out.ts";
 import { resolveTarget } from "./peer_names.ts";
 import { notRunningText } from "./status.ts";
 import { print, printError } from "./terminal.ts";
@@ -108,12 +109,17 @@ ${flagHelp(FLAGS)}
       print(`${stopped}\n`);
       return EXIT_FAILED;
     }
-    const { ip, isSelf } = await resolveTarget(status, word);
-    if (isSelf) {
-      print(`${ip} is local Tailscale IP\n`);
-      return EXIT_OK;
+    try {
+      const { ip, isSelf } = await resolveTarget(status, word);
+      if (isSelf) {
+        print(`${ip} is local Tailscale IP\n`);
+        return EXIT_OK;
+      }
+      if (values.verbose && ip !== word) printError(`lookup "${word}" => "${ip}"\n`);
+      return await pingUntilDone(client, ip, values);
+    } catch (error) {
+      const lockedOut = error instanceof CliError ? await lockedOutText(client, word, program) : undefined;
+      throw lockedOut === undefined ? error : new CliError(lockedOut, undefined, { cause: error });
     }
-    if (values.verbose && ip !== word) printError(`lookup "${word}" => "${ip}"\n`);
-    return await pingUntilDone(client, ip, values);
   },
 };

@@ -23,15 +23,20 @@ export function requireSchema(version: string): void {
   if (version !== "1") throw new CliError(`unrecognised version: ${version}`);
 }
 
-/** JSON as Go's encoder writes it for people: two spaces, and no character that HTML would read. */
-export function goJson(value: unknown): string {
+/** JSON as Go's encoder writes it for people: indented, a line break behind it, and no character that HTML would read. */
+export function goJson(value: unknown, indent = "  "): string {
   const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  return `${JSON.stringify(value, null, 2).replace(/[<>&\u2028\u2029]/g, escaped)}\n`;
+  return `${JSON.stringify(value, null, indent).replace(/[<>&\u2028\u2029]/g, escaped)}\n`;
 }
 
 /** Go writes maps in the order of their names. */
 export function metaV1(meta: Iterable<readonly [string, string]>): Record<string, string> {
   return Object.fromEntries([...meta].sort(([a], [b]) => a < b ? -1 : 1));
+}
+
+/** A number that is written as it is, beyond what a double holds exactly. */
+export function exact(value: bigint): unknown {
+  return (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(String(value));
 }
 
 const STATUS_TEXT: Readonly<Record<number, string>> = { 400: "Bad Request", 404: "Not Found" };

@@ -14,7 +14,7 @@ import { colourWanted, print } from "../terminal.ts";
 import { tlpub } from "./args.ts";
 import { chainText } from "./chain_text.ts";
 import type { ChainLinkJson } from "./chain_text.ts";
-import { goJson, JSON_FLAG, lockStatus, metaV1, refusedAs, requireSchema, withJsonVersion } from "./command.ts";
+import { exact, goJson, JSON_FLAG, lockStatus, metaV1, refusedAs, requireSchema, withJsonVersion } from "./command.ts";
 import type { Run } from "./command.ts";
 import { decodeUpdate, updateText } from "./update.ts";
 import type { UpdateJson } from "./update.ts";
@@ -32,10 +32,6 @@ function keyV1(key: Key): Record<string, unknown> {
     Public: tlpub(key.public ?? new Uint8Array(0)),
     ...(key.meta && key.meta.size > 0 && { Meta: metaV1(key.meta) }),
   };
-}
-
-function exact(value: bigint): unknown {
-  return (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(String(value));
 }
 
 function aumV1(aum: Aum): Record<string, unknown> {

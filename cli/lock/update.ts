@@ -1,5 +1,5 @@
 /** One AUM as the LocalAPI tells of it, and as the text of `lock log`. Source: cli.nlDescribeUpdate. */
-import { fromBase64, toHex } from "../../base/bytes.ts";
+import { fromBase64, toBase64, toHex } from "../../base/bytes.ts";
 import { Aum } from "../../tka/aum.ts";
 import { aumHashOf } from "../../tka/aum_hash.ts";
 import { aumKindName } from "../../tka/aum_kind.ts";
@@ -7,6 +7,7 @@ import type { Key } from "../../tka/key.ts";
 import { keyKindName } from "../../tka/key.ts";
 import { CliError } from "../exit_codes.ts";
 import { tlpub } from "./args.ts";
+import { exact, goJson, metaV1 } from "./command.ts";
 
 /** Go's `ipnstate.TailnetLockUpdate`. */
 export interface UpdateJson {
@@ -36,6 +37,37 @@ function keyLines(key: Key, indent: string): string[] {
   ];
 }
 
+/** Go's JSON of a slice of bytes. */
+function bytesJson(bytes: Uint8Array | null | undefined): string | null {
+  return bytes === null || bytes === undefined ? null : toBase64(bytes);
+}
+
+function keyJson({ kind, votes, public: key, meta }: Key): Record<string, unknown> {
+  return { Kind: kind, Votes: exact(votes), Public: bytesJson(key), Meta: meta === undefined ? null : metaV1(meta) };
+}
+
+/** Go's JSON of a whole `tka.AUM`: what is printed of a kind that has no words of its own. */
+function wholeJson({ kind, prevAumHash, key, keyId, state, votes, meta, signatures }: Aum): Record<string, unknown> {
+  return {
+    MessageKind: kind,
+    PrevAUMHash: bytesJson(prevAumHash),
+    Key: key === undefined ? null : keyJson(key),
+    KeyID: bytesJson(keyId),
+    State: state === undefined ? null : {
+      LastAUMHash: state.lastAumHash,
+      DisablementValues: state.disablementValues?.map(bytesJson) ?? null,
+      Keys: state.keys?.map(keyJson) ?? null,
+      StateID1: exact(state.stateId1),
+      StateID2: exact(state.stateId2),
+    },
+    Votes: votes === undefined ? null : exact(BigInt(votes)),
+    Meta: meta === undefined ? null : metaV1(meta),
+    Signatures: signatures.length === 0
+      ? null
+      : signatures.map(({ keyId, signature }) => ({ KeyID: bytesJson(keyId), Signature: bytesJson(signature) })),
+  };
+}
+
 /** One update, with a blank line behind it. */
 export function updateText(aum: Aum, colour: boolean): string {
   const name = aumKindName(aum.kind);
@@ -61,7 +93,7 @@ export function updateText(aum: Aum, colour: boolean): string {
       for (const key of aum.state?.keys ?? []) lines.push(...keyLines(key, "  "));
       break;
     default:
-      lines.push(`Raw: ${toHex(aum.bytes)}`);
+      lines.push(goJson(wholeJson(aum), "\t"));
   }
   return `${lines.join("\n")}\n\n`;
 }

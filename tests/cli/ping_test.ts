@@ -80,3 +80,29 @@ Deno.test("ping --tsmp sends one, by its type", async () => {
   assert.deepEqual([code, out], [0, "pong from two (100.64.0.8) via TSMP in 13ms\n"]);
   assert.deepEqual(asked, ["ping?ip=100.64.0.2&type=TSMP&size=0"]);
 });
+
+Deno.test("ping of a node that the lock keeps out says so, and what signs it", async () => {
+  const NodeKey = `nodekey:${"ab".repeat(32)}`;
+  const late = { Name: "late.lab.ts.net.", StableID: "n9", TailscaleIPs: ["100.64.0.9"], NodeKey };
+  const ask = async (lock: unknown, word: string) => {
+    let ran: Awaited<ReturnType<typeof run>> | undefined;
+    await withLocalApi({
+      "GET status": () => answer(status({}, peer())),
+      "GET tka/status": () => answer(lock),
+      "POST ping": () => answer({ ...PONG, Err: "no matching peer" }),
+    }, async (socket) => {
+      ran = await run(["--socket", socket, "ping", "-c", "1", word]);
+    });
+    return [ran!.code, ran!.err];
+  };
+  const locked = { Enabled: true, NodeKeySigned: true, FilteredPeers: [late] };
+  const text = "late.lab.ts.net is locked out by Tailnet Lock; on a node with a trusted key run: agent lock sign " +
+    `${NodeKey}\n`;
+  assert.deepEqual(await ask(locked, "late.lab.ts.net"), [1, text]);
+  assert.deepEqual(await ask(locked, "100.64.0.9"), [1, text]);
+  assert.deepEqual(await ask(locked, "100.64.0.8"), [1, "no matching peer\n"]);
+  assert.deepEqual(await ask({ Enabled: true, NodeKeySigned: false, FilteredPeers: null }, "100.64.0.8"), [
+    1,
+    "this node is locked out by Tailnet Lock; 'agent lock status' has the command that signs it\n",
+  ]);
+});
