@@ -64,7 +64,8 @@ export function statusText(status: LockStatus, program: string): string {
     out.push("", `Warning: ${keys} of 512 keys are trusted; '${program} lock prune' retires those of used auth keys.`);
   }
   if (Agent !== undefined && Agent.Reason !== "") {
-    out.push("", `Condition: ${Agent.Condition}, since ${Agent.Since}: ${Agent.Reason}`);
+    if (out.at(-1) !== "") out.push("");
+    out.push(`Condition: ${Agent.Condition}, since ${Agent.Since}: ${Agent.Reason}`);
     if (Agent.Remedy !== "") out.push(`What to do: ${Agent.Remedy}`);
   }
   return `${out.join("\n")}\n`;

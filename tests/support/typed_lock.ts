@@ -2,6 +2,7 @@
 import { toBase64, toHex } from "../../base/bytes.ts";
 import { NodePublic } from "../../base/keys.ts";
 import { LocalClient } from "../../cli/local_client.ts";
+import type { Program } from "../../cli/local_client.ts";
 import { lock } from "../../cli/lock.ts";
 import type { Node } from "../../control/wire/tailcfg.ts";
 import { localApiRoutes } from "../../daemon/localapi/routes.ts";
@@ -68,7 +69,12 @@ export class TypedLock implements AsyncDisposable {
   }
 
   /** Types `agent lock …`. `out` is what it prints, `err` what on standard error. */
-  async type(...args: string[]): Promise<{ out: string; err: string; code: number }> {
+  type(...args: string[]): Promise<{ out: string; err: string; code: number }> {
+    return this.typeAs("agent", ...args);
+  }
+
+  /** As `type`, with the program called by that name. */
+  async typeAs(program: Program, ...args: string[]): Promise<{ out: string; err: string; code: number }> {
     const real = { out: Deno.stdout.writeSync, err: Deno.stderr.writeSync };
     let out = "";
     let err = "";
@@ -81,7 +87,7 @@ export class TypedLock implements AsyncDisposable {
       return bytes.length;
     };
     try {
-      const code = await lock.run(args, { program: "agent", client: this.client });
+      const code = await lock.run(args, { program, client: this.client });
       return { out, err, code };
     } finally {
       Deno.stdout.writeSync = real.out;

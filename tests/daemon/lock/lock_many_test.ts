@@ -194,6 +194,11 @@ Deno.test("lock init: one signer is a risk to accept by name, and a lock needs a
   assert.equal(typed.server.calls.includes("init/begin"), false);
   assert.match((await typed.type("init", mine)).out, /Only this node will be able to sign[^]*please re-run/);
   assert.match((await typed.type("init", "--confirm", "--accept-risk=all", mine)).out, /Initialization complete\.\n$/);
+  // Scripts for Tailscale's have no such flag.
+  await using other = await TypedLock.start();
+  const made = await other.typeAs("tailscale", "init", "--confirm", other.lockKey.cliString());
+  assert.match(made.out, /^You are initializing[^]*Initialization complete\.\n$/);
+  assert.doesNotMatch(made.out, /Only this node/);
 });
 
 Deno.test("lock: from 400 of 512 trusted keys on status, doctor and health say what to do", async () => {
