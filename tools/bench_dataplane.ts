@@ -8,6 +8,7 @@
  *           rates  the highest packet rates with less than 1% lost
  *           pings  round trips idle, at 1 Gb/s and saturated
  *           netmap round trips while a netmap of 10,000 peers is read
+ *           steady ten minutes of 1 Gb/s TCP and 20,000 packets a second UDP: how long the worker's turns take
  *
  * ```
  *   namespace a ── veth ── namespace b        one such pair for each kind of end, and one for each interop cell
@@ -27,12 +28,15 @@ import { noSamples, RATE_SIZES } from "./dataplane/samples.ts";
 import type { NetmapSample, Samples } from "./dataplane/samples.ts";
 import { raise } from "./dataplane/site.ts";
 import type { Site } from "./dataplane/site.ts";
-import { costTable, netmapLine, pingTable, ratioTable, throughputTable } from "./dataplane/tables.ts";
+import { runSteadily } from "./dataplane/steady.ts";
+import type { SteadySample } from "./dataplane/steady.ts";
+import { costTable, netmapLine, pingTable, ratioTable, steadyLines, throughputTable } from "./dataplane/tables.ts";
 
-const CELLS = ["tcp", "rates", "pings", "netmap"];
+const CELLS = ["tcp", "rates", "pings", "netmap", "steady"];
 /** --quick leaves out what the full run says better: the slower crypto, the crowd and the interop cells. */
 const QUICK_KINDS = ["agent", "wireguard-go", "wireguard-go-debian"];
 const NETMAP_PEERS = 10_000;
+const STEADY_SECONDS = 600;
 
 const { values } = parseArgs({
   options: {
@@ -54,7 +58,7 @@ const burstSeconds = Math.min(seconds, quick ? 0.3 : 0.5);
 const pings = quick ? 100 : 300;
 const mtus = list(values.mtu, quick ? "1280" : "1280,1420").map(Number);
 const offloadModes = list(values.offloads, "on,off");
-const cells = new Set(list(values.cells, CELLS.join(",")));
+const cells = new Set(list(values.cells, (quick ? CELLS.filter((cell) => cell !== "steady") : CELLS).join(",")));
 
 async function measureAll(sites: readonly Site[], mtu: number, offloads: boolean): Promise<Samples[]> {
   const all = sites.map(({ name }) => noSamples(name, mtu, offloads));
@@ -134,6 +138,7 @@ for (const reason of found.missing) console.log(`  not measured: ${reason}`);
 
 const groups: Samples[][] = [];
 const netmaps: NetmapSample[] = [];
+let steady: SteadySample | undefined;
 for (const mtu of mtus) {
   await using lab = await Lab.create();
   const sites: Site[] = [];
@@ -156,10 +161,24 @@ for (const mtu of mtus) {
     netmaps.push(...await readNetmaps(sites[0]));
     console.log(`\n${netmapLine(NETMAP_PEERS, netmaps)}`);
   }
+  if (cells.has("steady") && ours.name === "agent" && mtu === mtus[0]) {
+    steady = await runSteadily(sites[0], STEADY_SECONDS);
+    console.log(`\n${steadyLines(steady)}`);
+  }
 }
 if (values.out !== undefined) {
   await Deno.mkdir(values.out, { recursive: true });
-  const report = { machine: machine(), ceiling, rounds, seconds, kinds, missing: found.missing, groups, netmaps };
+  const report = {
+    machine: machine(),
+    ceiling,
+    rounds,
+    seconds,
+    kinds,
+    missing: found.missing,
+    groups,
+    netmaps,
+    steady,
+  };
   await Deno.writeTextFile(`${values.out}/dataplane.json`, `${JSON.stringify(report, null, 1)}\n`);
   await Deno.writeTextFile(`${values.out}/dataplane.svg`, plot(groups, machine()));
   console.log(`\nraw samples: ${values.out}/dataplane.json; plot: ${values.out}/dataplane.svg`);

@@ -57,7 +57,7 @@ export class PacketRate {
     let rate = known ?? FIRST_RATE;
     // The first search is coarse; what follows refines what it found.
     for (let tries = 0; tries < 24; tries++) {
-      const sample = await this.#burst(size, rate, seconds);
+      const sample = await this.send(size, rate, seconds);
       if (sample.loss < LOSS) {
         const wentDown = best === undefined && tries > 0;
         if (best === undefined || sample.rate > best.rate) best = sample;
@@ -74,7 +74,8 @@ export class PacketRate {
     return known === undefined ? await this.measure(size, seconds) : best;
   }
 
-  async #burst(size: number, rate: number, seconds: number): Promise<RateSample> {
+  /** Sends IP packets of `size` bytes at `rate` a second. */
+  async send(size: number, rate: number, seconds: number): Promise<RateSample> {
     await this.#counter.ask("");
     const { sent, ms } = JSON.parse(await this.#sender.ask(`${size} ${Math.round(rate)} ${seconds}`));
     // What is still on its way arrives within this.

@@ -1,6 +1,7 @@
 /** The benchmark's tables: medians, and paired ratios of the first tunnel to each other one. */
 import { PING_LOADS, TCP_MODES } from "./measure.ts";
 import type { PingLoad } from "./measure.ts";
+import type { SteadySample } from "./steady.ts";
 import { median, pairedRatio, RATE_SIZES } from "./samples.ts";
 import type { NetmapSample, Samples } from "./samples.ts";
 
@@ -88,6 +89,19 @@ export function pingTable(samples: readonly Samples[]): string {
       ...PING_LOADS.map((load) => each === ours ? "" : pairedRatio(p99(ours, load), p99(each, load))),
     ]),
   );
+}
+
+/** How the workers of both ends fared over a long time. */
+export function steadyLines({ seconds, gbps, packets, steal, ends }: SteadySample): string {
+  const lines = ends.map(({ turns, longByCpu, longByWall, longestCpuMs, longestWallMs }, i) =>
+    `  ${i === 0 ? "sending" : "receiving"} end: ${turns} turns, over 5 ms of CPU time ${longByCpu} (longest ` +
+    `${longestCpuMs.toFixed(2)}), over 5 ms by the clock ${longByWall} (longest ${longestWallMs.toFixed(2)})`
+  );
+  return [
+    `${seconds} s of TCP at ${gbps.toFixed(2)} Gb/s and ${packets.rate.toFixed(0)} packets a second UDP ` +
+    `(${(100 * packets.loss).toFixed(2)}% lost); stolen from this machine ${steal.toFixed(1)} s`,
+    ...lines,
+  ].join("\n");
 }
 
 /** Round trips at 1 Gb/s while a large netmap is read. */
