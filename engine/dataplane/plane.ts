@@ -270,7 +270,8 @@ export class Plane {
       });
       if (more && monotonic() > until) break;
     }
-    this.#backlog = more;
+    // Or a command that took the whole budget by itself would cost a turn for nothing.
+    this.#backlog = more && !commands.isEmpty;
     this.#receive.flushDerp(this.#now);
   }
 

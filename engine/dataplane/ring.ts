@@ -60,6 +60,11 @@ export class Ring {
     return this.#capacity - used;
   }
 
+  /** Nothing waits to be read. */
+  get isEmpty(): boolean {
+    return this.free === this.#capacity;
+  }
+
   /** Records refused so far because the reader was too slow. */
   get lost(): number {
     return Atomics.load(this.#control, LOST) >>> 0;
