@@ -7,7 +7,7 @@ import { SeededRandom } from "../support/random.ts";
 import { buildTkaOracle } from "./support/build.ts";
 import { upstreamLosses } from "./support/tka_histories.ts";
 
-const HISTORIES = 200;
+const HISTORIES = 100;
 const NAME = `L16: of ${HISTORIES} histories upstream loses many nodes, and ours none`;
 
 const built = await buildTkaOracle();

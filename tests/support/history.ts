@@ -29,6 +29,8 @@ export type Deed =
     | { readonly do: "die"; readonly while: "writing" | "purging"; readonly after: number }
     /** The lock is disabled and made anew. A forgetful control cannot show the disablement secret. */
     | { readonly do: "anew"; readonly forgetful: boolean }
+    /** Control comes back from a copy that lacks its newest AUMs, and makes others. */
+    | { readonly do: "restore"; readonly back: number }
     /** Control says that the lock is off, and proves nothing. */
     | { readonly do: "deny" }
   );
@@ -75,7 +77,8 @@ function deed(random: SeededRandom, remade: boolean): Bare<Deed> {
   }
   if (roll < 80) return { do: "restart" };
   if (roll < 90) return { do: "die", while: random.pick(["writing", "purging"]), after: random.int(30) };
-  if (roll < 95 && remade) return { do: "anew", forgetful: random.chance(0.3) };
+  if (roll < 92 && remade) return { do: "restore", back: 1 + random.int(random.pick([20, 300])) };
+  if (roll < 96 && remade) return { do: "anew", forgetful: random.chance(0.3) };
   return { do: "deny" };
 }
 

@@ -22,6 +22,8 @@ export class HistoryControl {
   readonly #locks: readonly Lock[];
   #number = 0;
   #grown = 0;
+  /** Its chain is that of the pool, as far as it grew. */
+  #pooled = true;
   #chain: LockChain;
   /** What is shown instead of the true chain. */
   #shown: LockChain | undefined;
@@ -55,7 +57,7 @@ export class HistoryControl {
   grow(count: number, now: number): void {
     const { aums } = this.lock;
     const { chonk, authority } = this.#chain;
-    const onPool = this.#chain.head === (aums[this.#grown - 1]?.hash ?? this.lock.genesis.hash);
+    const onPool = this.#pooled && this.#chain.head === (aums[this.#grown - 1]?.hash ?? this.lock.genesis.hash);
     const left = onPool ? aums.slice(this.#grown, this.#grown + count) : [];
     this.#grown += left.length;
     const head = chonk.aum(authority.head)!;
@@ -73,6 +75,14 @@ export class HistoryControl {
     this.#shown = chainOf(path[0], [...path.slice(1), ...longChain(from, this.authority.state, count, by, 50, salt)]);
   }
 
+  /** Comes back from a copy without the newest AUMs. */
+  restore(back: number): void {
+    const kept = Math.max(1, this.#chain.length - back);
+    const path = Array.from({ length: kept }, (_, i) => this.#chain.at(i)!);
+    this.#chain = chainOf(path[0], path.slice(1));
+    this.#pooled = false;
+  }
+
   showTruth(): void {
     this.#shown = undefined;
     this.manners = "honest";
@@ -85,6 +95,7 @@ export class HistoryControl {
     if (!forgetful) this.#secrets.add(this.#number);
     this.#number++;
     this.#grown = 0;
+    this.#pooled = true;
     this.#chain = chainOf(this.lock.genesis, []);
   }
 

@@ -180,6 +180,8 @@ async function take(
       return node.restart();
     case "anew":
       return control.makeAnew(deed.forgetful);
+    case "restore":
+      return control.restore(deed.back);
     case "deny":
       control.denies = true;
       return await node.hear();

@@ -112,6 +112,7 @@ func sideOf(chain []tka.AUM) (*side, error) {
 type history struct {
 	lock    int
 	grown   int
+	offPool bool
 	control *side
 	node    *side
 	why     error
@@ -172,10 +173,19 @@ func (h *history) take(d *deed, i int) error {
 		if h.lock+1 < len(pools) {
 			h.lock++
 			h.grown = 0
+			h.offPool = false
 			var err error
 			h.control, err = sideOf(pools[h.lock][:1])
 			return err
 		}
+	case "restore":
+		path, err := h.path()
+		if err != nil {
+			return err
+		}
+		h.control, err = sideOf(path[:max(1, len(path)-d.Back)])
+		h.offPool = true
+		return err
 	case "deny":
 		// The node asks for a secret, gets none, and stays under its lock.
 	}
@@ -184,7 +194,7 @@ func (h *history) take(d *deed, i int) error {
 
 func (h *history) grow(count int, now int64) error {
 	pool := pools[h.lock]
-	if h.control.authority.Head() == pool[h.grown].Hash() && h.grown+1 < len(pool) {
+	if !h.offPool && h.control.authority.Head() == pool[h.grown].Hash() && h.grown+1 < len(pool) {
 		end := min(h.grown+1+count, len(pool))
 		err := h.control.authority.Inform(h.control.store, pool[h.grown+1:end])
 		h.grown = end - 1
@@ -196,6 +206,17 @@ func (h *history) grow(count int, now int64) error {
 
 // branch is a control of the same lock that lost the last AUMs and has others.
 func (h *history) branch(d *deed, i int) (*side, error) {
+	path, err := h.path()
+	if err != nil {
+		return nil, err
+	}
+	path = path[:max(1, len(path)-d.Back)]
+	from := path[len(path)-1].Hash()
+	return sideOf(append(path, chainOn(from, pools[h.lock][0].State, d.Count, d.Keys, fmt.Sprintf("deed %d", i))...))
+}
+
+// path is control's active chain, genesis first.
+func (h *history) path() ([]tka.AUM, error) {
 	var path []tka.AUM
 	for at := h.control.authority.Head(); ; {
 		a, err := h.control.store.AUM(at)
@@ -210,9 +231,7 @@ func (h *history) branch(d *deed, i int) (*side, error) {
 		at = parent
 	}
 	slices.Reverse(path)
-	path = path[:max(1, len(path)-d.Back)]
-	from := path[len(path)-1].Hash()
-	return sideOf(append(path, chainOn(from, pools[h.lock][0].State, d.Count, d.Keys, fmt.Sprintf("deed %d", i))...))
+	return path, nil
 }
 
 // chainOn is AUMs behind a parent, signed by the test keys of these numbers,
