@@ -47,6 +47,14 @@ export function printable(text: string): string {
   });
 }
 
+/**
+ * Text for one cell of a table that somebody decides by: no line breaks with which a name could draw rows of its own, and
+ * nothing invisible that turns its direction.
+ */
+export function oneLine(text: string): string {
+  return text.replace(/\p{C}/gu, "?");
+}
+
 function write(to: { writeSync(bytes: Uint8Array): number }, text: string): void {
   const bytes = new TextEncoder().encode(printable(text));
   try {

@@ -15,6 +15,9 @@ export interface KeyArg {
   readonly meta?: Readonly<Record<string, string>>;
 }
 
+/** What to know of an auth key that a trusted key signed itself. */
+export const NO_KEY_ADDED = "No key was added for it: to distrust this auth key alone, expire it.\n";
+
 const DISABLEMENT = /^disablement(-secret)?:/;
 
 /** @throws CliError naming the argument by its number. */

@@ -8,7 +8,7 @@ import { fromBase64, toBase64 } from "../../base/bytes.ts";
 import { NodePublic } from "../../base/keys.ts";
 import { LockPublic } from "../../base/lock_key.ts";
 import { CliError } from "../exit_codes.ts";
-import { print } from "../terminal.ts";
+import { oneLine, print } from "../terminal.ts";
 
 /** A node that wants a signature. */
 export interface NodeToSign {
@@ -78,7 +78,7 @@ export function parseRequest(text: string, from: string): NodeToSign[] {
     if (lockKey !== undefined && rotation === undefined) {
       throw new CliError(`Cannot use ${from}: the lockKey of node ${i + 1} is not tlpub:<64 hex digits>`);
     }
-    return { name: textOf(name), nodeKey: key, rotation };
+    return { name: oneLine(textOf(name)), nodeKey: key, rotation };
   });
 }
 
@@ -90,7 +90,7 @@ export function parseSignatures(text: string, from: string): MadeSignature[] {
     if (key === undefined || bytes === undefined || bytes.length === 0) {
       throw new CliError(`Cannot use ${from}: signature ${i + 1} has no node key or is not base64`);
     }
-    return { name: textOf(name), nodeKey: key, signature: bytes };
+    return { name: oneLine(textOf(name)), nodeKey: key, signature: bytes };
   });
 }
 

@@ -3,7 +3,7 @@ import { toHex } from "../../base/bytes.ts";
 import { CliError } from "../exit_codes.ts";
 import { LocalApiError } from "../local_client.ts";
 import type { LocalClient } from "../local_client.ts";
-import { columns } from "../terminal.ts";
+import { columns, oneLine } from "../terminal.ts";
 import { tlpub } from "./args.ts";
 import { signatureOf, summaryOf } from "./signature.ts";
 import type { LockNodeJson, LockStatus } from "./types.ts";
@@ -19,14 +19,14 @@ export async function lockNodes(client: LocalClient, status: LockStatus): Promis
   }
 }
 
-/** A node's name without the dot at its end. */
+/** A node's name without the dot at its end, as control gave it, on one line. */
 export function shortName({ Name }: LockNodeJson): string {
-  return Name.replace(/\.$/, "");
+  return oneLine(Name.replace(/\.$/, ""));
 }
 
 /** Its tags, or else its user. */
 export function ownerText({ Tags, User }: LockNodeJson): string {
-  return Tags.length > 0 ? Tags.join(",") : User;
+  return oneLine(Tags.length > 0 ? Tags.join(",") : User);
 }
 
 /** Who a trusted key is, as far as the lock itself tells. */

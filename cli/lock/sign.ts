@@ -15,7 +15,7 @@ import { parseFlags } from "../flags.ts";
 import type { FlagTable } from "../flags.ts";
 import type { Status } from "../local_types.ts";
 import { print, printError } from "../terminal.ts";
-import { keyJson, parseNode, readWords } from "./args.ts";
+import { keyJson, NO_KEY_ADDED, parseNode, readWords } from "./args.ts";
 import { refusedAs } from "./command.ts";
 import type { Run } from "./command.ts";
 import { FILTER_FLAGS } from "./node_filter.ts";
@@ -29,6 +29,10 @@ export const SIGN_FLAGS = {
   key: { type: "string", value: "file:PATH", help: "sign by the key in a file, without a daemon" },
   in: { type: "string", value: "FILE", help: "with --key: sign what `lock request` wrote; - is standard input" },
   out: { type: "string", value: "FILE", help: "with --key: write there instead of printing" },
+  "no-new-key": {
+    type: "boolean",
+    help: "with an auth key: sign it by this node's own key, and add none for it",
+  },
   submit: { type: "string", value: "FILE", help: "hand signatures that --key made to control; - is standard input" },
 } as const satisfies FlagTable;
 
@@ -52,6 +56,17 @@ export const wrap: Run = async (args, { client }) => {
   const AddKeys = [keyJson({ key: signer.public, votes: 1, meta })];
   await refusedAs("add key failed: error", client.text("POST", "tka/modify", { AddKeys, RemoveKeys: null }));
   print(`${wrapped.trim()}\n`);
+  return EXIT_OK;
+};
+
+/** Wraps an auth key without leaving a trusted key behind. */
+const wrapByOwnKey: Run = async (words, { client }) => {
+  if (words.length !== 1 || !words[0].startsWith("tskey-auth-")) {
+    throw new UsageError("--no-new-key: want one auth key");
+  }
+  if (words[0].includes("--TL")) throw new CliError("Error: provided key was already wrapped");
+  print(`${await refusedAs("wrapping failed: error", client.text("POST", "agent/lock/wrap", { TSKey: words[0] }))}\n`);
+  printError(NO_KEY_ADDED);
   return EXIT_OK;
 };
 
@@ -86,5 +101,6 @@ export const sign: Run = async (args, context) => {
     if (given.has(name)) throw new UsageError(`--${name} is a filter of --all-unsigned`);
   }
   const words = readWords(rest);
+  if (values["no-new-key"]) return await wrapByOwnKey(words, context);
   return words[0]?.startsWith("tskey-auth-") ? await wrap(words, context) : await signNode(words, context);
 };

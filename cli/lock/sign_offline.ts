@@ -11,7 +11,7 @@ import type { FlagTable } from "../flags.ts";
 import type { Program } from "../local_client.ts";
 import { columns, print, printError } from "../terminal.ts";
 import type { VerbContext } from "../verb.ts";
-import { parseNode } from "./args.ts";
+import { NO_KEY_ADDED, parseNode } from "./args.ts";
 import { agreed, lockStatus, refusedAs } from "./command.ts";
 import type { Run } from "./command.ts";
 import {
@@ -93,7 +93,7 @@ export function signOffline(flags: OfflineFlags, words: readonly string[], progr
     if (words.length > 1) throw new UsageError("want one auth key");
     if (words[0].includes("--TL")) throw new CliError("Error: provided key was already wrapped");
     print(`${wrapAuthKey(new Secret(words[0]), key, systemRandom).reveal()}\n`);
-    printError("No key was added for it: to distrust this auth key alone, expire it.\n");
+    printError(NO_KEY_ADDED);
     return Promise.resolve(EXIT_OK);
   }
   const nodes = toSign(flags, words, program);

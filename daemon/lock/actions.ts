@@ -46,6 +46,8 @@ export class LockError extends Error {
 }
 
 const NOT_ACTIVE = "tailnet-lock is not active";
+/** tsconst.TailnetLockNotTrustedMsg, which clients look for. */
+const NOT_TRUSTED = "this node is not trusted by Tailnet Lock";
 
 function u64le(bytes: Uint8Array, at: number): bigint {
   return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(at, true);
@@ -99,7 +101,7 @@ export class LockActions {
   async sign(nodeKey: NodePublic, rotation: Uint8Array): Promise<void> {
     const lockKey = this.#lockKey();
     if (!this.#authority().trusts(lockKey.public.bytes)) {
-      throw new LockError("this node is not trusted by Tailnet Lock");
+      throw new LockError(NOT_TRUSTED);
     }
     const signature = signNodeKey(lockKey, nodeKey, rotation.length === 0 ? undefined : rotation);
     await this.#ports.lock.rpc().sign(encodeNodeKeySignature(signature));
@@ -215,9 +217,14 @@ export class LockActions {
     );
   }
 
-  /** @param signer whose public key is then to be added to the trusted keys. */
-  wrapAuthKey(authKey: string, signer: LockPrivate): Secret {
-    this.#authority();
-    return wrapAuthKey(new Secret(authKey), signer, this.#ports.random);
+  /**
+   * @param signer whose public key is then to be added to the trusted keys. Undefined: this node's own key, so that none is
+   * left behind; the auth key can then be distrusted only by its end, or together with this node.
+   */
+  wrapAuthKey(authKey: string, signer: LockPrivate | undefined): Secret {
+    const authority = this.#authority();
+    const key = signer ?? this.#lockKey();
+    if (signer === undefined && !authority.trusts(key.public.bytes)) throw new LockError(NOT_TRUSTED);
+    return wrapAuthKey(new Secret(authKey), key, this.#ports.random);
   }
 }

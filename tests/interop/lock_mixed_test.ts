@@ -167,6 +167,12 @@ sceneTest("lock: made by our agent, lived by tsnet, signed by either, and ended 
   const guest = await tsnet("guest", wrapped);
   await lockIs("signed itself", [guest], ({ Enabled, NodeKeySigned }) => Enabled && NodeKeySigned);
   await reach(guest, [ours, theirs, two]);
+  // By our node's own key no other has to be trusted for it.
+  const byOwn = (await agent.cli("lock", "sign", "--no-new-key", key)).trim();
+  const visitor = await tsnet("visitor", byOwn);
+  await lockIs("signed itself", [visitor], ({ Enabled, NodeKeySigned }) => Enabled && NodeKeySigned);
+  await reach(visitor, [ours, theirs]);
+  assert.equal((await ours.status()).TrustedKeys.length, 3, "two signers, and the guest's auth key");
   const listed = await coordinator.nodes();
   assert.deepEqual(listed.map(({ lock }) => lock?.signed), listed.map(() => true));
   const heads = await Promise.all(

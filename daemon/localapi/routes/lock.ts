@@ -104,6 +104,13 @@ export function lockRoutes(backend: Backend): Record<string, Handler> {
   const actions = new LockActions({ lock, persist, disallow, random });
   const status = () => json(lockStatusJson(lock, persist(), backend.view?.netmap, backend.view?.peers ?? []));
 
+  const wrapped = (authKey: string, signer: LockPrivate | undefined): Reply => ({
+    kind: "body",
+    status: 200,
+    type: "text/plain; charset=utf-8",
+    text: actions.wrapAuthKey(authKey, signer).reveal(),
+  });
+
   return {
     "tka/status": (request) => {
       requireMethod(request, "GET", 405, "use GET");
@@ -148,12 +155,7 @@ export function lockRoutes(backend: Backend): Record<string, Handler> {
       const { TSKey, TKAKey } = await fieldsOf(request);
       const signer = typeof TKAKey === "string" ? LockPrivate.parse(TKAKey) : undefined;
       if (typeof TSKey !== "string" || signer === undefined) throw BAD_JSON;
-      return await attempt(500, "", () => ({
-        kind: "body",
-        status: 200,
-        type: "text/plain; charset=utf-8",
-        text: actions.wrapAuthKey(TSKey, signer).reveal(),
-      }));
+      return await attempt(500, "", () => wrapped(TSKey, signer));
     },
 
     "tka/disable": async (request) => {
@@ -266,6 +268,14 @@ export function lockRoutes(backend: Backend): Record<string, Handler> {
         await actions.submitSignature(signature);
         return OK;
       });
+    },
+
+    // As `tka/wrap-preauth-key`, by this node's own key.
+    "agent/lock/wrap": async (request) => {
+      requirePost(request, DENIED);
+      const { TSKey } = await fieldsOf(request);
+      if (typeof TSKey !== "string") throw BAD_JSON;
+      return await attempt(500, "", () => wrapped(TSKey, undefined));
     },
 
     "agent/lock/auth-keys": async (request) => {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { globPattern, select } from "../../../cli/lock/node_filter.ts";
 import { prunable } from "../../../cli/lock/prune.ts";
+import { nodeTable } from "../../../cli/lock/sign_all.ts";
 import { rotationKeyToKeep } from "../../../cli/lock/resign.ts";
 import type { LockNodeJson } from "../../../cli/lock/types.ts";
 import { NodePublic } from "../../../base/keys.ts";
@@ -51,6 +52,13 @@ Deno.test("lock sign --all-unsigned: name, tag and user choose; what is signed, 
   assert.deepEqual(names({ user: "alice" }), ["", "web-2", "2"]);
   assert.deepEqual(names({ user: "bob" }), ["db", "", "2"]);
   assert.throws(() => names({ tag: "web" }), /--tag web: want tag:<name>/);
+});
+
+Deno.test("the list to sign by: a name of control's draws no rows of its own", () => {
+  const forged = node("x", { Name: "a\n\x1b[1Ahonest\u202e.tail.test.", User: "al\tice", Why: "" });
+  const table = nodeTable([forged]);
+  assert.equal(table.trimEnd().split("\n").length, 2);
+  assert.match(table, /\na\?\?\[1Ahonest\?\.tail\.test +al\?ice +nodekey:x\n$/);
 });
 
 Deno.test("globs: * and ? stand for text, all else for itself", () => {
