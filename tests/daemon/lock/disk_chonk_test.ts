@@ -54,22 +54,25 @@ Deno.test("DiskChonk writes Tailscale's layout: two letters, hash, {2: AUM, 3: s
 });
 
 Deno.test("DiskChonk reads upstream's tombstones, old records without a time and a legacy children list", () => {
-  const { directory, path } = filled();
-  const record = (name: string, pairs: number, tail: CborWriter) =>
-    concat(new CborWriter().map(pairs).field(2).finish(), tree.aum(name).bytes, tail.finish());
-  Deno.writeFileSync(path("C"), record("C", 3, new CborWriter().field(3).uint(5).field(4).uint(9)));
-  Deno.writeFileSync(path("B"), concat(new CborWriter().map(1).field(2).finish(), tree.aum("B").bytes));
-  Deno.utimeSync(path("B"), 1234, 1234);
-  const legacy = concat(
-    new CborWriter().map(2).field(1).array(0).finish(),
-    new CborWriter().field(2).finish(),
-    tree.aum("A").bytes,
-  );
-  Deno.writeFileSync(path("A"), legacy);
-  const chonk = DiskChonk.open(directory);
-  assert.equal(chonk.aum(tree.aum("C").hash), undefined);
-  assert.equal(chonk.commitTime(tree.aum("B").hash), 1_234_000);
-  assert.equal(Authority.open(chonk).head, tree.aum("B").hash);
+  // Also where its own log still has them as it wrote them.
+  for (const recent of [false, true]) {
+    const { directory, path } = filled(recent);
+    const record = (name: string, pairs: number, tail: CborWriter) =>
+      concat(new CborWriter().map(pairs).field(2).finish(), tree.aum(name).bytes, tail.finish());
+    Deno.writeFileSync(path("C"), record("C", 3, new CborWriter().field(3).uint(5).field(4).uint(9)));
+    Deno.writeFileSync(path("B"), concat(new CborWriter().map(1).field(2).finish(), tree.aum("B").bytes));
+    Deno.utimeSync(path("B"), 1234, 1234);
+    const legacy = concat(
+      new CborWriter().map(2).field(1).array(0).finish(),
+      new CborWriter().field(2).finish(),
+      tree.aum("A").bytes,
+    );
+    Deno.writeFileSync(path("A"), legacy);
+    const chonk = DiskChonk.open(directory);
+    assert.equal(chonk.aum(tree.aum("C").hash), undefined);
+    assert.equal(chonk.commitTime(tree.aum("B").hash), 1_234_000);
+    assert.equal(Authority.open(chonk).head, tree.aum("B").hash);
+  }
 });
 
 Deno.test("DiskChonk passes over files whose name is no hash", () => {
