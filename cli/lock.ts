@@ -5,6 +5,7 @@
  */
 import { UsageError } from "./exit_codes.ts";
 import { flagHelp } from "./flags.ts";
+import type { FlagTable } from "./flags.ts";
 import type { Run } from "./lock/command.ts";
 import { doctor, DOCTOR_FLAGS } from "./lock/doctor.ts";
 import { disable, disablementKdf, localDisable } from "./lock/end.ts";
@@ -36,38 +37,43 @@ const SUBCOMMANDS: Readonly<Record<string, Run>> = {
   "tskey-wrap": wrap,
 };
 
+/** A subcommand's flags, below its line. */
+function flagsOf(table: FlagTable): string {
+  return flagHelp(table).replace(/^/gm, "    ");
+}
+
 export const lock: Verb = {
   help: `Usage: {program} lock <subcommand> [arguments...]
 
 Manages Tailnet Lock: nodes are trusted only when a key that the nodes themselves hold has signed them.
 
-  status            show the state of the lock (also without a subcommand)
-${flagHelp(STATUS_FLAGS)}
-  init KEY...       make a lock; KEY is tlpub:<hex>[?votes], this node's among them
-${flagHelp(INIT_FLAGS)}
+  status                     show the state of the lock (also without a subcommand)
+${flagsOf(STATUS_FLAGS)}
+  init KEY...                make a lock; KEY is tlpub:<hex>[?votes], this node's among them
+${flagsOf(INIT_FLAGS)}
   sign NODE-KEY [LOCK-KEY]   sign a node; file:PATH reads an argument from a file
-  sign AUTH-KEY     sign an auth key, and print it with its signature
-  sign --all-unsigned
-  sign --key file:PATH NODE-KEY [LOCK-KEY] | AUTH-KEY | --in FILE
-  sign --submit FILE
-${flagHelp(SIGN_FLAGS)}
-  add KEY...        trust more signing keys
-  remove KEY...     trust them no longer
-${flagHelp(REMOVE_FLAGS)}
-  prune             retire the keys of auth keys that are used or expired; lists them first
-${flagHelp(PRUNE_FLAGS)}
-  log               list the changes of the lock
-${flagHelp(LOG_FLAGS)}
-  disable SECRET    end the lock for the whole tailnet; the secret is public from then on; file:PATH reads it
-  local-disable     end it on this node alone
+  sign AUTH-KEY              sign an auth key, and print it with its signature
+  sign --all-unsigned        sign every node that is locked out, or those a filter leaves
+  sign --key file:PATH ...   sign a node, an auth key or what is --in a file, without a daemon
+  sign --submit FILE         hand in what was signed so
+${flagsOf(SIGN_FLAGS)}
+  add KEY...                 trust more signing keys
+  remove KEY...              trust them no longer
+${flagsOf(REMOVE_FLAGS)}
+  prune                      retire the keys of auth keys that are used or expired; lists them first
+${flagsOf(PRUNE_FLAGS)}
+  log                        list the changes of the lock
+${flagsOf(LOG_FLAGS)}
+  disable SECRET             end the lock for the whole tailnet; the secret is public from then on
+  local-disable              end it on this node alone
   disablement-kdf HEX        derive the disablement value of a secret
   revoke-keys KEY...         take trust back from stolen keys as of before the theft
-${flagHelp(REVOKE_FLAGS)}
-  keygen FILE       make a signing key that is no node's, for a safe or an automation
-  request           write what such a key is to sign for this node
-${flagHelp(REQUEST_FLAGS)}
-  doctor            say what is wrong and what to do about it
-${flagHelp(DOCTOR_FLAGS)}
+${flagsOf(REVOKE_FLAGS)}
+  keygen FILE                make a signing key that is no node's, for a safe or an automation
+  request                    write what such a key is to sign for this node
+${flagsOf(REQUEST_FLAGS)}
+  doctor                     say what is wrong and what to do about it
+${flagsOf(DOCTOR_FLAGS)}
 `,
   async run(args, context) {
     const [name, ...rest] = args;
