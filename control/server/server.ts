@@ -73,6 +73,8 @@ const NODE_CAPABILITIES = {
   "https://tailscale.com/cap/file-sharing": [],
   // Without it a client neither asks for nor obeys a lock.
   "https://tailscale.com/cap/tailnet-lock": [],
+  // All nodes of such a tailnet have both families, so names lead to both.
+  "magicdns-aaaa": [],
 };
 /** How long a node stays online after its last poll ended. */
 const PRESENCE_GRACE_MS = 10_000;
