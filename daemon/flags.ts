@@ -108,6 +108,9 @@ Environment:
   HTTPS_PROXY, HTTP_PROXY, NO_PROXY
                      web proxy for the control server and the relays, http://[user:password@]host:port
   SSL_CERT_FILE      as --ca-file
+  AGENT_CRYPTO       force an implementation of ChaCha20-Poly1305: libcrypto-fast, libcrypto, wasm, noble
+  AGENT_CRYPTO_WORKERS
+                     threads that encrypt beside the data plane's own (default 0 on two CPUs, at most 2)
 `;
 }
 

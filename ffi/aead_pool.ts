@@ -25,7 +25,7 @@ const WORTH_WAKING = 16;
 /** Looks at a helper's job before the worker sleeps on it. */
 const LOOKS = 4000;
 /** So that a helper that died cannot hold the worker for ever, ms. */
-const LONGEST_WAIT_MS = 1000;
+const LONGEST_WAIT_MS = 10_000;
 
 /** What a helper's thread needs to join. */
 export interface AeadPoolShare {

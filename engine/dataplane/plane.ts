@@ -209,6 +209,11 @@ export class Plane {
     this.#runTimers();
     this.#transmit.endTurn(this.#now);
     this.#sender.flush();
+    if (this.#sweepAt <= this.#now) {
+      // Piggybacks on other work: an idle worker has no new addresses to give back. Only now are this turn's no longer needed.
+      this.#sweepAt = this.#now + SWEEP_MS;
+      this.#options.addrs.sweep(this.#magicsock.liveAddresses());
+    }
     this.#watch.end(monotonic());
   }
 
@@ -234,11 +239,6 @@ export class Plane {
     if (this.#wg.nextDeadline() <= now) this.#wg.advance(now);
     if (this.#magicsock.nextDeadline() <= now) this.#magicsock.advance(now);
     if (this.#pings.nextDeadline() <= now) this.#pings.advance(now);
-    if (this.#sweepAt <= now) {
-      // Piggybacks on other work: an idle worker has no new addresses to give back.
-      this.#sweepAt = now + SWEEP_MS;
-      this.#options.addrs.sweep(this.#magicsock.liveAddresses());
-    }
   }
 
   #bind(): void {
