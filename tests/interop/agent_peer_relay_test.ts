@@ -74,6 +74,27 @@ if (missing === undefined) {
   });
 }
 
+if (missing === undefined) {
+  labTest("agent: a peer relay joins a node that has IPv4 only with one that has IPv6 only", async (path) => {
+    await using world = await NatWorld.create(path, 1, { peerRelay: true });
+    const { core } = world.internet;
+    await using relay = await AgentNode.start({ namespace: core, dir: world.dir, name: "core-agent" });
+    const [v4, v6] = await Promise.all([
+      world.place("easy", "v4"),
+      world.place("ipv6", "v6"),
+      world.join(relay),
+    ]);
+    await Promise.all([v4.agent.awaitPeer(v6.agentIp), v4.agent.awaitPeer(v6.peerIp)]);
+    await relay.cli("set", "--relay-server-port", String(RELAY_PORT));
+    const there = new RegExp(`^20\\.\\d+\\.\\d+\\.\\d+:${RELAY_PORT}:vni:`);
+    await relayed(agentOf(v4), agentOf(v6), await v4.agent.traffic(), await v6.agent.traffic(), there, /^\[2600:90:/);
+    await relayed(agentOf(v4), tsnetOf(v6), await v4.agent.traffic(), v6.peer, there, /^\[2600:90:/);
+    assert.match(await v6.agent.metrics(), /tailscaled_inbound_bytes_total\{path="peer_relay_ipv6"\} [2-9]\d{7}/);
+    const mixed = /tailscaled_peer_relay_forwarded_bytes_total\{transport_in="udp4",transport_out="udp6"\} (\d+)/;
+    assert.ok(Number(mixed.exec(await relay.metrics())?.[1]) > 2 * BYTES);
+  });
+}
+
 /** A site with an agent and a tsnet peer of a tailnet of our coordinator. */
 async function coordinated(
   path: string,
@@ -213,8 +234,18 @@ async function steps(
 
 let ports = 7200;
 
-/** Waits until both ends say that the relay at `address` carries them, and sends 20 MB through it. */
-async function relayed(from: Node, to: Node, sender: TrafficEnd, receiver: TrafficEnd, address: string): Promise<void> {
+/**
+ * Waits until both ends say that the relay at `address` carries them, and sends 20 MB through it.
+ * @param back where the other end sees it, `address` too unless given
+ */
+async function relayed(
+  from: Node,
+  to: Node,
+  sender: TrafficEnd,
+  receiver: TrafficEnd,
+  address: string | RegExp,
+  back = address,
+): Promise<void> {
   const what = `${from.name} to ${to.name}`;
   const startedAt = performance.now();
   let over = false;
@@ -224,8 +255,11 @@ async function relayed(from: Node, to: Node, sender: TrafficEnd, receiver: Traff
       await new Promise((resolve) => setTimeout(resolve, 500));
     }
   })();
-  const carriedBy = async (one: Node, other: Node) =>
-    (await one.peer(other.ip)).PeerRelay.startsWith(`${address}:vni:`);
+  const carriedBy = async (one: Node, other: Node) => {
+    const { PeerRelay = "" } = await one.peer(other.ip);
+    const wanted = one === from ? address : back;
+    return typeof wanted === "string" ? PeerRelay.startsWith(`${wanted}:vni:`) : wanted.test(PeerRelay);
+  };
   try {
     await until(
       `${what} by ${address}`,

@@ -119,6 +119,11 @@ export class NatWorld implements AsyncDisposable {
     return place;
   }
 
+  /** Joins one more agent, in the core, to the tailnet. */
+  async join(agent: AgentNode): Promise<void> {
+    await agent.up(`http://${this.internet.server(1, 8080)[0]}`, AUTH_KEY);
+  }
+
   /** The ends of the agents' logs. */
   async logs(lines = 25): Promise<string> {
     const parts = this.places.map(async ({ agent }) => `-- log of ${agent.name}\n${await agent.log(lines)}`);
