@@ -12,8 +12,10 @@ import { createKernels, PlainKernels } from "../engine/dataplane/packet_kernels.
 import type { Kernels } from "../engine/dataplane/packet_kernels.ts";
 import { describe, SuperPacket } from "../engine/dataplane/segment.ts";
 import { GSO_TCPV4, NEEDS_CSUM, VIRTIO_LENGTH } from "../engine/dataplane/virtio.ts";
+import { GENEVE_LENGTH } from "../engine/geneve.ts";
 import type { AeadProvider, TunPort } from "../engine/ports.ts";
 import { tcpPacket } from "../tests/support/packets.ts";
+import { relayTurn } from "./dataplane/relay.ts";
 
 const PACKET = 1280;
 const SEGMENTS = 50;
@@ -155,3 +157,9 @@ function benchKernels(kernels: Kernels): void {
 
 benchKernels(createKernels(arena, arena.memory));
 benchKernels(new PlainKernels(arena));
+
+for (const joined of [1, 40]) {
+  const { packets, run } = relayTurn(PACKET + DATA_OVERHEAD + GENEVE_LENGTH, joined);
+  const ns = measure(packets, run);
+  row(`peer relay: forward, ${joined} a receive`, ns, ns / measure(SEGMENTS, sealOnly));
+}
