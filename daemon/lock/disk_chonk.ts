@@ -13,6 +13,7 @@
  * Purging deletes the file, where upstream leaves a tombstone for ever; tombstones of upstream are read as gone.
  * One process at a time writes. Source: tka.FS (tka/tailchonk.go).
  */
+import { equalBytes } from "../../base/bytes.ts";
 import type { Aum } from "../../tka/aum.ts";
 import type { AumHash } from "../../tka/aum_hash.ts";
 import { aumHashBytes, aumHashOf, parseAumHash } from "../../tka/aum_hash.ts";
@@ -71,9 +72,11 @@ export class DiskChonk implements CompactableChonk {
       if (hash === undefined || hash !== file.name) continue;
       const path = `${this.directory}/${prefix}/${file.name}`;
       const bytes = readWhole(path);
-      const wanted = recent.get(hash)?.bytes;
-      if (wanted !== undefined && isUnfinished(bytes, wanted)) continue;
-      const entry = entryOf(path, bytes);
+      const logged = recent.get(hash);
+      if (logged !== undefined && isUnfinished(bytes, logged.bytes)) continue;
+      // What stands in both was decoded once.
+      const same = logged !== undefined && equalBytes(bytes, logged.bytes);
+      const entry = same ? { ...logged.entry, purged: false } : entryOf(path, bytes);
       recent.delete(hash);
       if (entry.purged || entry.aum === undefined) continue;
       if (entry.aum.hash !== hash || prefix !== hash.slice(0, 2)) {
