@@ -26,6 +26,12 @@ export const PREF_FLAGS = {
   "snat-subnet-routes": { type: "boolean", help: "source NAT traffic to advertised routes", fallback: true },
   "stateful-filtering": { type: "boolean", help: "filter forwarded packets by state" },
   "netfilter-mode": { type: "string", value: "on|nodivert|off", help: "how to use netfilter", fallback: "on" },
+  "relay-server-port": {
+    type: "string",
+    value: "port",
+    help: "UDP port of a peer relay server; 0 for any, empty for none",
+  },
+  "relay-server-static-endpoints": { type: "string", help: "addresses of the peer relay server, comma-separated" },
 } as const satisfies FlagTable;
 
 /** `set` has these on top. */
@@ -34,8 +40,6 @@ export const SET_ONLY_FLAGS = {
   "update-check": { type: "boolean", help: "tell about new versions", fallback: true },
   "auto-update": { type: "boolean", help: "install new versions" },
   "webclient": { type: "boolean", help: "serve the web interface to the tailnet" },
-  "relay-server-port": { type: "string", value: "port", help: "UDP port of a peer relay server; empty for none" },
-  "relay-server-static-endpoints": { type: "string", help: "addresses of the peer relay server, comma-separated" },
   "remote-config": { type: "boolean", help: "", hidden: true },
   "sync": { type: "boolean", help: "", hidden: true },
 } as const satisfies FlagTable;

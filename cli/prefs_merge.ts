@@ -26,6 +26,8 @@ const UP_DEFAULTS: MaskedPrefs = {
   OperatorUser: "",
   AppConnector: { Advertise: false },
   PostureChecking: false,
+  RelayServerPort: null,
+  RelayServerStaticEndpoints: null,
 };
 
 /** The change that `--reset` makes before any flag counts. */

@@ -99,3 +99,16 @@ Deno.test("resolveAuthKey() reads files, refuses other stores, and shows the key
   assert.throws(() => resolveAuthKey("arn:aws:ssm:x", file), /not offered/);
   assert.throws(() => resolveAuthKey("tskey-client-secret", file), (error: Error) => !/secret$/.test(error.message));
 });
+
+Deno.test("up names a peer relay server as set does, keeps it when it is not named, and --reset ends it", () => {
+  const p = plan("--relay-server-port=0 --relay-server-static-endpoints=192.0.2.1:7,[2001:db8::1]:7", {});
+  assert.deepEqual([p.prefs.RelayServerPort, p.prefs.RelayServerStaticEndpoints], [0, [
+    "192.0.2.1:7",
+    "[2001:db8::1]:7",
+  ]]);
+  const current = { RelayServerPort: 7777, ControlURL: "https://controlplane.tailscale.com" };
+  assert.equal(plan("--ssh", {}, current).prefs.RelayServerPort, 7777);
+  assert.equal(plan("--relay-server-port=", {}, current).prefs.RelayServerPort, null);
+  assert.equal(plan("", {}, current, { reset: true }).prefs.RelayServerPort, null);
+  assert.throws(() => plan("--relay-server-port=70000", {}), /"70000" is not a port/);
+});

@@ -1,5 +1,6 @@
 /** What a single message may do to a magicsock: all that a peer may say of itself, and nothing that others may. */
 import assert from "node:assert/strict";
+import { fromHex } from "../../../base/bytes.ts";
 import { BoxKey } from "../../../base/box.ts";
 import { DROP_REASONS } from "../../../base/drops.ts";
 import { formatAddrPort, parseAddrPort } from "../../../base/ip.ts";
@@ -19,6 +20,7 @@ import {
 import { Magicsock } from "../../../engine/magicsock/magicsock.ts";
 import { MemoryAddrs } from "../../support/memory_ports.ts";
 import { mutate, SeededRandom } from "../../support/random.ts";
+import relayVectors from "../../vectors/tailscale_disco.json" with { type: "json" };
 
 const NOW = 1_000_000;
 
@@ -422,6 +424,7 @@ Deno.test("handleDisco() never throws on 100,000 random, mutated and sealed-but-
     encodePing(random.bytes(12), peer.node, 3),
     encodePong(random.bytes(12), parseAddrPort("192.0.2.1:1")!),
     encodeCallMeMaybe([parseAddrPort("[2001:db8::1]:1")!, parseAddrPort("192.0.2.1:1")!]),
+    ...relayVectors.relay.map(({ payload }) => fromHex(payload)!),
   ];
   const wires = payloads.map((payload) => peer.seal(payload));
   const reasons: readonly (string | undefined)[] = DROP_REASONS;
@@ -439,7 +442,17 @@ Deno.test("handleDisco() never throws on 100,000 random, mutated and sealed-but-
     bench.sent.length = 0;
   }
   console.log(`seed ${seed}:`, Object.fromEntries(seen));
-  for (const kind of ["ok", "disco-envelope", "disco-decrypt", "disco-malformed", "unknown-type", "disco-rate"]) {
+  for (
+    const kind of [
+      "ok",
+      "disco-envelope",
+      "disco-decrypt",
+      "disco-malformed",
+      "unknown-type",
+      "disco-rate",
+      "relay-session",
+    ]
+  ) {
     assert.ok(seen.has(kind), `seed ${seed}: nothing was ${kind}`);
   }
 });
