@@ -21,7 +21,7 @@ const UP_DEFAULTS: MaskedPrefs = {
   Hostname: "",
   AdvertiseRoutes: null,
   NoSNAT: false,
-  NoStatefulFiltering: true,
+  NoStatefulFiltering: null,
   NetfilterMode: 2,
   OperatorUser: "",
   AppConnector: { Advertise: false },

@@ -28,9 +28,10 @@ import { Bus, WATCH } from "./bus.ts";
 import { checkPrefs } from "./check_prefs.ts";
 import { ControlClock } from "./control_clock.ts";
 import { ControlSession } from "./control_session.ts";
-import type { Datapath } from "./datapath.ts";
+import type { Datapath, DatapathPolicy } from "./datapath.ts";
 import { wantedExitNode } from "./exit_node.ts";
 import { ExpiryTimer } from "./expiry_timer.ts";
+import { conntrackProblem, forwardingProblem } from "./forwarding.ts";
 import { Health } from "./health.ts";
 import { buildHostinfo } from "./hostinfo.ts";
 import type { TailnetLock } from "./lock/tailnet_lock.ts";
@@ -48,6 +49,14 @@ import type { MaskedPrefs, Prefs } from "./prefs.ts";
 import { isExpired } from "./router.ts";
 import { SavedPrefs } from "./saved_prefs.ts";
 
+/** What the preferences say of the packet filter. */
+function netfilterPolicy({ NetfilterMode, NoSNAT, NoStatefulFiltering }: Prefs): DatapathPolicy["netfilter"] {
+  const mode = (["off", "nodivert", "on"] as const)[NetfilterMode] ?? "on";
+  // Nothing said: what neither this machine nor a network it offers has begun does not enter the tailnet (TS-2024-005).
+  const filtering = NoStatefulFiltering === null ? "own" : NoStatefulFiltering ? "off" : "strict";
+  return { mode, snat: !NoSNAT, filtering };
+}
+
 /** How often time alone is allowed to change the health. */
 const HEALTH_INTERVAL_MS = 5_000;
 /** Preferences the data path depends on. */
@@ -59,6 +68,9 @@ const DATAPATH_PREFS: ReadonlySet<string> = new Set([
   "AutoExitNode",
   "ExitNodeAllowLANAccess",
   "AdvertiseRoutes",
+  "NoSNAT",
+  "NoStatefulFiltering",
+  "NetfilterMode",
   "RelayServerPort",
   "RelayServerStaticEndpoints",
 ]);
@@ -307,6 +319,12 @@ export class Backend {
     this.#updateSoon();
   }
 
+  /** The packet filter could not be set, or "" when all is well again. */
+  netfilterProblem(text: string): void {
+    if (text !== "") this.#options.log.warn(`netfilter: ${text}`);
+    this.health.set("agent-netfilter", text !== "", this.now, { error: text });
+  }
+
   /**
    * Ends everything: routes restored, engine closed, an ephemeral node logged out. @param faulty after a fault: what keeps
    * packets on the way to an exit node that is set stays.
@@ -544,6 +562,7 @@ export class Backend {
       ...(wanted !== undefined && { exitNode: wanted }),
       allowLan: this.prefs.ExitNodeAllowLANAccess,
       advertised: this.prefs.AdvertiseRoutes ?? [],
+      netfilter: netfilterPolicy(this.prefs),
       ...(this.prefs.RelayServerPort !== null && {
         relayServer: {
           port: this.prefs.RelayServerPort,
@@ -657,8 +676,28 @@ export class Backend {
     health.set("no-tailnet-lock-state-dir", lock.inMemory, now);
   }
 
+  /** What keeps this machine from forwarding what it offers, "" for nothing. */
+  forwardingProblem(): string {
+    const { readSysctl, networks } = this.#options;
+    const own = networks().map(({ prefix }) => prefix.split("/")[0]);
+    return forwardingProblem(this.prefs.AdvertiseRoutes ?? [], own, readSysctl);
+  }
+
+  #updateRouterHealth(): void {
+    const { health, now } = this;
+    const up = !isDown(this.#state);
+    const forwarding = up ? this.forwardingProblem() : "";
+    health.set("ip-forwarding-off", forwarding !== "", now, { error: forwarding });
+    const conntrack = up ? conntrackProblem(this.#options.readSysctl) : "";
+    health.set("agent-conntrack-full", conntrack !== "", now, { error: conntrack });
+    const wanted = wantedExitNode(this.prefs);
+    const name = wanted === undefined ? "" : wanted.auto ? "auto:any" : wanted.ip || wanted.id;
+    health.set("agent-exit-node-missing", up && this.#exitNode === "", now, { name });
+  }
+
   #updateHealth(): void {
     this.#updateLockHealth();
+    this.#updateRouterHealth();
     updateNodeHealth(this.health, {
       state: this.#state,
       prefs: this.prefs,

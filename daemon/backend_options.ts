@@ -5,6 +5,8 @@ import type { Secret } from "../base/secret.ts";
 import type { ControlApi } from "../control/client/types.ts";
 import type { Datapath, DatapathEvents } from "./datapath.ts";
 import type { HostFacts } from "./hostinfo.ts";
+import type { ReadSysctl } from "./forwarding.ts";
+import type { LocalNetwork } from "./local_networks.ts";
 import type { TailnetLock } from "./lock/tailnet_lock.ts";
 import type { Log } from "./log.ts";
 import type { PingPorts } from "./ping.ts";
@@ -23,6 +25,8 @@ export interface BackendOptions {
   /** Makes the data path; called once, from the constructor. */
   readonly datapath: (events: DatapathEvents) => Datapath;
   readonly icmpEcho: PingPorts["icmpEcho"];
+  readonly networks: () => readonly LocalNetwork[];
+  readonly readSysctl: ReadSysctl;
   readonly host: HostFacts;
   readonly scheduler: Scheduler;
   readonly random: RandomBytes;

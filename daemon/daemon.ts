@@ -7,6 +7,8 @@
  * Each step can fail with one line and an exit code, and leaves nothing behind. SIGTERM and SIGINT end it in order,
  * routes restored; SIGHUP looks at the network anew.
  */
+import { CGNAT } from "../base/ip.ts";
+import { overlaps } from "../base/prefix_set.ts";
 import { proxyFromEnvironment } from "../base/http_proxy.ts";
 import { LONG_VERSION } from "../base/version.ts";
 import { ControlClient } from "../control/client/client.ts";
@@ -17,6 +19,7 @@ import { icmpEcho } from "../ffi/icmp.ts";
 import { notifyAddress, openNotifySocket } from "../ffi/notify_socket.ts";
 import { peerCredentials, socketFd } from "../ffi/peercred.ts";
 import { watchNetwork } from "../ffi/rt_watch.ts";
+import { watchNftables } from "../ffi/nft_watch.ts";
 import type { NetworkChange, NetworkWatch } from "../ffi/rt_watch.ts";
 import { userByName } from "../ffi/user.ts";
 import type { Backend } from "./backend.ts";
@@ -25,6 +28,7 @@ import { startEngine } from "./engine_host.ts";
 import { EXIT } from "./exit_codes.ts";
 import { parseDaemonFlags } from "./flags.ts";
 import type { DaemonFlags, InvokedAs } from "./flags.ts";
+import { readSysctl } from "./forwarding.ts";
 import { readHostFacts } from "./hostinfo.ts";
 import type { Instance } from "./instance.ts";
 import { localApiRoutes } from "./localapi/routes.ts";
@@ -34,7 +38,9 @@ import { limitedKdf } from "./lock/kdf_limit.ts";
 import { stderrLog } from "./log.ts";
 import type { Log } from "./log.ts";
 import { markedTcp } from "./marked_tcp.ts";
-import { cleanUp, netlinkRouting } from "./netlink_routing.ts";
+import { cleanUp, isInUse, netlinkRouting } from "./netlink_routing.ts";
+import { cleanUpFilter, nftBackend } from "./netfilter/nft.ts";
+import { systemLocalUse } from "./netfilter/system_use.ts";
 import { buildNode } from "./node.ts";
 import { rulesOf } from "./os_router.ts";
 import { startPeerRelay } from "./peer_relay_host.ts";
@@ -68,7 +74,10 @@ async function run(flags: DaemonFlags): Promise<number> {
   const log = stderrLog(flags.verbose);
   try {
     if (flags.cleanup) {
-      for (const line of cleanUp(flags.tun, flags.instance)) log.info(`cleanup: ${line}`);
+      const lines = cleanUp(flags.tun, flags.instance);
+      // What a running daemon needs is left to it, its packet filter too.
+      if (!isInUse(flags.tun)) lines.push(...await cleanUpFilter(flags.instance));
+      for (const line of lines) log.info(`cleanup: ${line}`);
       return EXIT.ok;
     }
     return await serve(flags, log);
@@ -170,6 +179,9 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
     interfaces: interfaceAddresses,
     networks: localNetworks,
     instance: flags.instance,
+    readSysctl,
+    localUse: () => systemLocalUse(engine.tunName, localNetworks()),
+    filter: () => nftBackend(flags.instance),
     icmpEcho: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs }),
     portmap: systemPortmap(interfaceAddresses),
     startPeerRelay: (options) => startPeerRelay(options, flags.instance.bypassMark),
@@ -187,6 +199,7 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
 
   const watch = watchLinks(backend, engine.tunName, flags.instance, log);
   stack.defer(() => watch.stop());
+  stack.defer(followFilter(backend, log));
   const api = await LocalApiServer.listen({
     path: flags.socket,
     version: LONG_VERSION,
@@ -308,7 +321,28 @@ function watchLinks(backend: Backend, tunName: string, instance: Instance, log: 
   };
 }
 
+/** Whoever changes the kernel's packet filter, ours is looked after a moment later. @returns the end of it */
+function followFilter(backend: Backend, log: Log): () => Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  try {
+    const watch = watchNftables(() => {
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        backend.datapath.filterChanged();
+      }, FILTER_SETTLE_MS);
+    });
+    return async () => {
+      clearTimeout(timer);
+      await watch.stop().catch((cause) => log.debug(`filter watch: ${cause}`));
+    };
+  } catch (cause) {
+    log.debug(`filter watch: ${cause instanceof Error ? cause.message : cause}`);
+    return () => Promise.resolve();
+  }
+}
+
 const SETTLE_MS = 1_000;
+const FILTER_SETTLE_MS = 300;
 
 /** Addresses of all interfaces but our own, as text to compare. */
 function snapshot(tunName: string): string {
@@ -324,7 +358,9 @@ function isRelevant(change: NetworkChange, instance: Instance): boolean {
     case "overflow":
       return true;
     case "route":
-      return change.route.table === instance.table ? change.gone : change.route.destination.bits === 0;
+      if (change.route.table === instance.table) return change.gone;
+      // Default routes; and those into the tailnets' range, which are local use of it.
+      return change.route.destination.bits === 0 || overlaps(change.route.destination, CGNAT);
     case "rule":
       return change.gone && (change.rule.table === instance.table ||
         rulesOf(instance).some((rule) => rule.priority === change.rule.priority));

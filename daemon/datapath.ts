@@ -25,11 +25,15 @@ import { EndpointTracker } from "./endpoint_tracker.ts";
 import type { NetcheckRunner } from "./endpoint_tracker.ts";
 import { netInfoOf, sameNetInfo } from "./endpoints.ts";
 import type { InterfaceAddress } from "./endpoints.ts";
+import { isExitRoute } from "./exit_node.ts";
 import { localRoutes, offeredAddresses } from "./local_networks.ts";
 import type { LocalNetwork } from "./local_networks.ts";
 import type { LockFilter } from "./lock_filter.ts";
 import { hasCapability } from "./node_view.ts";
 import type { Log } from "./log.ts";
+import type { Firewall } from "./netfilter/firewall.ts";
+import type { LocalUse } from "./netfilter/local_use.ts";
+import type { FirewallState } from "./netfilter/ruleset.ts";
 import { HELD_ROUTES, NO_ROUTING } from "./os_router.ts";
 import type { OsRouter } from "./os_router.ts";
 import type { PeerRelay, PeerRelaySettings } from "./peer_relay.ts";
@@ -66,6 +70,8 @@ export interface DatapathOptions {
   readonly lock: LockFilter;
   readonly interfaces: () => readonly InterfaceAddress[];
   readonly networks: () => readonly LocalNetwork[];
+  readonly firewall: Pick<Firewall, "set" | "repair" | "close" | "state" | "backendName">;
+  readonly localUse: () => LocalUse;
   readonly scheduler: Scheduler;
   readonly random: RandomBytes;
   readonly log: Log;
@@ -80,6 +86,7 @@ export interface DatapathPolicy extends Omit<RouterPolicy, "homeDerp" | "relaySe
   readonly allowLan: boolean;
   /** Routes this node offers. */
   readonly advertised: readonly string[];
+  readonly netfilter: Pick<FirewallState, "mode" | "snat" | "filtering">;
 }
 
 /** The data path; down until configured. Its `engineEvents` are to be given to the engine. */
@@ -186,6 +193,7 @@ export class Datapath {
     this.#last = undefined;
     this.#options.engine.configure(DOWN);
     this.hold(held);
+    this.#options.firewall.set(undefined);
     this.#tracker.setMap(undefined);
     this.#options.peerRelay.configure(undefined);
     void this.#options.portmap.release();
@@ -209,6 +217,8 @@ export class Datapath {
   /** Links, addresses or rules of the machine changed. */
   networkChanged(addressesChanged: boolean): void {
     this.#options.routing.repair();
+    if (this.#last !== undefined) this.#setFirewall(this.#last);
+    this.#options.firewall.repair();
     if (!addressesChanged) return;
     // Networks this machine is in are other ones now.
     if (this.#last !== undefined) this.#apply(this.#last.netmap, this.#last.policy);
@@ -266,7 +276,11 @@ export class Datapath {
     this.#tracker.close();
     this.#relays.close();
     this.#options.routing.down(held);
-    await Promise.all([this.#options.portmap.close(), this.#options.peerRelay.close()]);
+    await Promise.all([
+      this.#options.firewall.close(held),
+      this.#options.portmap.close(),
+      this.#options.peerRelay.close(),
+    ]);
     await this.#options.engine.close();
   }
 
@@ -285,10 +299,36 @@ export class Datapath {
       addresses: addresses.map((address) => `${address}/${address.includes(":") ? 128 : 32}`),
       routes: routed.exitNode === undefined ? routed.routes : [...this.#heldRoutes(policy.allowLan), ...routed.routes],
     });
+    this.#setFirewall({ netmap, policy });
     const problems = routed.problems.join("; ");
     if (problems !== "" && problems !== this.#problems) this.#options.log.warn(`netmap: ${problems}`);
     this.#problems = problems;
     return routed;
+  }
+
+  /** What the packet filter is, for `status`. */
+  get netfilter(): { readonly backend: string; readonly state: FirewallState | undefined } {
+    const { firewall } = this.#options;
+    return { backend: firewall.backendName, state: firewall.state };
+  }
+
+  /** Somebody changed the kernel's packet filter. */
+  filterChanged(): void {
+    this.#options.firewall.repair();
+  }
+
+  #setFirewall({ netmap, policy }: { readonly netmap: Netmap; readonly policy: DatapathPolicy }): void {
+    const { firewall, engine, networks, localUse } = this.#options;
+    firewall.set({
+      ...policy.netfilter,
+      tun: engine.tunName,
+      addresses: (netmap.self.Addresses ?? []).map((prefix) => prefix.split("/")[0]),
+      udpPort: { 4: engine.localPorts.udp4, 6: engine.localPorts.udp6 },
+      offered: policy.advertised.filter((route) => !isExitRoute(route)),
+      guestDevices: [...new Set(networks().filter(({ kind }) => kind === "guests").map(({ device }) => device))],
+      localUse: localUse(),
+      acceptCgnat: hasCapability(netmap.self, NO_CGNAT_RULE),
+    });
   }
 
   /** What stands in our table, besides the ways into the tunnel, while an exit node is set. */
@@ -359,6 +399,8 @@ export class Datapath {
 
 /** tailcfg.NodeAttrDisableUPnP. */
 const DISABLE_UPNP = "debug-disable-upnp";
+/** tailcfg.NodeAttrDisableLinuxCGNATDropRule. */
+const NO_CGNAT_RULE = "disable-linux-cgnat-drop-rule";
 /** tailcfg.NodeAttrDisableRelayServer. */
 const DISABLE_RELAY_SERVER = "disable-relay-server";
 

@@ -37,6 +37,11 @@ export type WarningCode =
   | "no-tailnet-lock-state-dir"
   | "agent-key-expired"
   | "agent-routing"
+  | "agent-netfilter"
+  | "ip-forwarding-off"
+  | "agent-conntrack-full"
+  | "agent-exit-node-missing"
+  | "agent-address-conflict"
   | "agent-peer-relay"
   | "agent-accept-routes-off"
   | "agent-slow-crypto"
@@ -142,6 +147,27 @@ const WARNABLES: Readonly<Record<WarningCode, Warnable>> = {
     title: "Peer relay",
     text: ({ error }) => `The peer relay server of this node does not run: ${error}`,
     dependsOn: ["wantrunning-false"],
+  },
+  "agent-netfilter": {
+    severity: "medium",
+    title: "Packet filter",
+    text: ({ error }) => `The packet filter of this machine could not be set as it should be: ${error}`,
+  },
+  "ip-forwarding-off": { severity: "medium", title: "IP forwarding", text: ({ error }) => error },
+  "agent-conntrack-full": { severity: "medium", title: "Connection tracking", text: ({ error }) => error },
+  "agent-exit-node-missing": {
+    severity: "high",
+    title: "Exit node not available",
+    text: ({ name }) =>
+      `The exit node ${name} is not there, or is none: nothing leaves this machine until it is. ` +
+      "Choose another with `set --exit-node`, or none with `set --exit-node=`.",
+    impactsConnectivity: true,
+  },
+  "agent-address-conflict": {
+    severity: "high",
+    title: "Address in two tailnets",
+    text: ({ error }) => error,
+    impactsConnectivity: true,
   },
   "agent-accept-routes-off": {
     severity: "low",

@@ -107,6 +107,12 @@ function isOurs(instance: Instance, rule: Rule): boolean {
   });
 }
 
+/** A daemon holds the device. */
+export function isInUse(device: string): boolean {
+  using netlink = new Netlink();
+  return linkByName(netlink, device) !== undefined;
+}
+
 /**
  * Removes rules, and routes of our table, that a daemon left which could not stop by itself (`--cleanup`). A device that
  * still stands belongs to a running daemon, and then nothing is removed. Returns what was done, one line each.

@@ -18,6 +18,7 @@ import { Datapath } from "./datapath.ts";
 import type { EngineInbox } from "./engine_inbox.ts";
 import { usableAddresses } from "./endpoints.ts";
 import type { InterfaceAddress } from "./endpoints.ts";
+import type { ReadSysctl } from "./forwarding.ts";
 import type { HostFacts } from "./hostinfo.ts";
 import { httpsLatency } from "./https_latency.ts";
 import type { Instance } from "./instance.ts";
@@ -25,6 +26,9 @@ import type { LocalNetwork } from "./local_networks.ts";
 import { diskStores, memoryStores } from "./lock/stores.ts";
 import { TailnetLock } from "./lock/tailnet_lock.ts";
 import type { Log } from "./log.ts";
+import { Firewall } from "./netfilter/firewall.ts";
+import type { FilterBackend } from "./netfilter/firewall.ts";
+import type { LocalUse } from "./netfilter/local_use.ts";
 import { OsRouter } from "./os_router.ts";
 import type { RoutingPort } from "./os_router.ts";
 import type { PingPorts } from "./ping.ts";
@@ -51,6 +55,10 @@ export interface NodeOptions {
   readonly interfaces: () => readonly InterfaceAddress[];
   readonly networks: () => readonly LocalNetwork[];
   readonly instance: Instance;
+  readonly readSysctl: ReadSysctl;
+  readonly localUse: () => LocalUse;
+  /** What the packet filter is set by. @throws ProgramMissing */
+  readonly filter: () => FilterBackend;
   readonly icmpEcho: PingPorts["icmpEcho"];
   readonly portmap: PortmapIo;
   readonly startPeerRelay: PeerRelayOptions["start"];
@@ -118,6 +126,14 @@ export function buildNode(options: NodeOptions): Backend {
     log.error(text);
     backend.routingProblem(text);
   }, options.instance);
+  const firewall = new Firewall({
+    instance: options.instance,
+    backend: options.filter,
+    families: () => ([4, 6] as const).filter((family) => options.routing.hasFamily(family)),
+    scheduler,
+    log: log.child("netfilter"),
+    problem: (text) => backend.netfilterProblem(text),
+  });
   const backend: Backend = new Backend({
     version: options.version,
     profiles,
@@ -125,6 +141,8 @@ export function buildNode(options: NodeOptions): Backend {
     lock,
     connect: (serverUrl) => options.connect(serverUrl, profiles),
     icmpEcho: options.icmpEcho,
+    networks: options.networks,
+    readSysctl: options.readSysctl,
     host: options.host,
     scheduler,
     random,
@@ -149,6 +167,8 @@ export function buildNode(options: NodeOptions): Backend {
         lock,
         interfaces,
         networks: options.networks,
+        localUse: options.localUse,
+        firewall,
         scheduler,
         random,
         log,

@@ -113,7 +113,8 @@ export const PREF_FIELDS: Readonly<Record<PrefName, PrefField>> = {
   Sync: { kind: "optBool", zero: null },
   NoSNAT: { kind: "bool", zero: false },
   // Null is written: left out, it would be read back as the initial value.
-  NoStatefulFiltering: { kind: "optBool", zero: null, initial: true },
+  // Tailscale's initial value is true. Nothing said is a third thing here: see netfilter/ruleset.ts, ForwardFiltering.
+  NoStatefulFiltering: { kind: "optBool", zero: null },
   NetfilterMode: { kind: "integer", zero: 0, initial: 2 },
   OperatorUser: { kind: "string", zero: "", omitZero: true },
   ProfileName: { kind: "string", zero: "", omitZero: true },

@@ -102,8 +102,8 @@ export class Netlink implements Disposable {
 }
 
 /** A non-blocking socket that receives the notifications of `groups` (a mask of 1 << (RTNLGRP - 1)). @throws FfiError */
-export function openNotifications(groups: number): number {
-  const fd = openSocket(groups, O_NONBLOCK);
+export function openNotifications(groups: number, protocol = NETLINK_ROUTE): number {
+  const fd = openSocket(groups, O_NONBLOCK, protocol);
   libc.setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, Int32Array.of(1 << 20), 4);
   return fd;
 }
@@ -118,8 +118,8 @@ export function receiveNotifications(fd: number, buffer: Bytes): NetlinkMessage[
   }
 }
 
-function openSocket(groups: number, flags: number): number {
-  const fd = check(libc.socket(AF_NETLINK, SOCK_RAW | O_CLOEXEC | flags, NETLINK_ROUTE), "socket", "open netlink");
+function openSocket(groups: number, flags: number, protocol = NETLINK_ROUTE): number {
+  const fd = check(libc.socket(AF_NETLINK, SOCK_RAW | O_CLOEXEC | flags, protocol), "socket", "open netlink");
   const address = new Uint8Array(12);
   const view = new DataView(address.buffer);
   view.setUint16(0, AF_NETLINK, true);

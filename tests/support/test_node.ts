@@ -9,6 +9,7 @@ import { ONE_NODE } from "../../daemon/instance.ts";
 import type { HostFacts } from "../../daemon/hostinfo.ts";
 import type { DeriveDisablement } from "../../tka/kdf.ts";
 import { createLog } from "../../daemon/log.ts";
+import { NO_LOCAL_USE } from "../../daemon/netfilter/local_use.ts";
 import { buildNode } from "../../daemon/node.ts";
 import type { RoutingPort } from "../../daemon/os_router.ts";
 import type { Notify } from "../../daemon/bus.ts";
@@ -115,6 +116,14 @@ export class TestNode implements AsyncDisposable {
       interfaces: () => [{ device: "eth0", address: "192.0.2.10" }, { device: "fake0", address: "100.64.0.1" }],
       networks: () => [{ device: "eth0", prefix: "192.0.2.10/24", kind: "lan" }],
       instance: ONE_NODE,
+      readSysctl: () => undefined,
+      localUse: () => NO_LOCAL_USE,
+      filter: () => ({
+        name: "none",
+        look: () => Promise.resolve({ print: "", limit: "" }),
+        apply: () => Promise.resolve(),
+        remove: () => Promise.resolve(),
+      }),
       icmpEcho: () => Promise.resolve(3.5),
       portmap: {
         gateway: () => undefined,
