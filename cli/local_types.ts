@@ -26,6 +26,7 @@ export interface PeerStatus {
   readonly Active: boolean;
   readonly ShareeNode?: boolean;
   readonly Expired?: boolean;
+  readonly Location?: { readonly Country?: string; readonly City?: string };
 }
 
 /** `ipnstate.Status`. */
@@ -40,6 +41,8 @@ export interface Status {
   readonly Health: readonly string[] | null;
   readonly MagicDNSSuffix: string;
   readonly Peer: Readonly<Record<string, PeerStatus>> | null;
+  /** Of our daemon only. */
+  readonly Agent?: { readonly Netfilter?: { readonly Exempt?: readonly string[] } };
   readonly User: Readonly<Record<string, { readonly LoginName: string; readonly DisplayName: string }>> | null;
 }
 

@@ -12,6 +12,9 @@ const SOCKETS: Readonly<Record<Program, string>> = {
   tailscale: "/var/run/tailscale/tailscaled.sock",
 };
 
+/** As `instanceOf` of the daemon has it. */
+const INSTANCE = /^[a-z0-9][a-z0-9-]{0,8}$/;
+
 interface Entry {
   readonly summary: string;
   readonly load: () => Promise<Verb>;
@@ -44,6 +47,10 @@ export const VERBS: Readonly<Record<string, Entry>> = {
   whois: { summary: "Tell who has a Tailscale address", load: async () => (await import("./whois.ts")).whois },
   lock: { summary: "Manage Tailnet Lock", load: async () => (await import("./lock.ts")).lock },
   wait: { summary: "Wait until the node is connected", load: async () => (await import("./wait.ts")).wait },
+  "exit-node": {
+    summary: "Show exit nodes, or suggest one",
+    load: async () => (await import("./exit_node.ts")).exitNode,
+  },
   debug: {
     summary: "Look into the running daemon",
     load: async () => (await import("./debug.ts")).debug,
@@ -90,10 +97,11 @@ function usage(program: Program): string {
   const rows = [...verbs, ...(program === "agent" ? Object.entries(SERVERS) : [])];
   return `${program} ${LONG_VERSION}: a node of your tailnet
 
-Usage: ${program} [--socket PATH] COMMAND [flags]
+Usage: ${program} [--socket PATH | --instance NAME] COMMAND [flags]
 
 ${rows.map(([name, { summary }]) => `  ${name.padEnd(WIDTH)}${summary}`).join("\n")}
 
+  --instance NAME  the node of that name, of several on this machine
   --socket PATH  the daemon's socket (default ${SOCKETS[program]})
 
 '${program} COMMAND --help' tells more of one command.
@@ -114,13 +122,21 @@ export async function runCommandLine(args: readonly string[], program: Program):
 
 async function dispatch(args: readonly string[], program: Program): Promise<number> {
   let socket = SOCKETS[program];
+  let instance: string | undefined;
   let at = 0;
   for (; at < args.length; at++) {
-    const match = /^--?socket(?:=(.*))?$/.exec(args[at]);
+    const match = /^--?(socket|instance)(?:=(.*))?$/.exec(args[at]);
     if (match === null) break;
-    const value = match[1] ?? args[++at];
-    if (value === undefined || value === "") throw new UsageError("flag needs an argument: --socket");
-    socket = value;
+    const value = match[2] ?? args[++at];
+    if (value === undefined || value === "") throw new UsageError(`flag needs an argument: --${match[1]}`);
+    if (match[1] === "socket") socket = value;
+    else instance = value;
+  }
+  if (instance !== undefined) {
+    if (!INSTANCE.test(instance)) {
+      throw new UsageError(`--instance ${instance}: want 1 to 9 small letters, digits and inner hyphens`);
+    }
+    if (socket === SOCKETS[program]) socket = `/run/agent-${instance}/agent.sock`;
   }
   const [name, ...rest] = args.slice(at);
   if (name === undefined || name === "help" || /^--?(h|help)$/.test(name)) {
@@ -130,7 +146,10 @@ async function dispatch(args: readonly string[], program: Program): Promise<numb
   }
   if (/^--?version$/.test(name)) return await dispatch(["version", ...rest], program);
   const server = program === "agent" && Object.hasOwn(SERVERS, name) ? SERVERS[name] : undefined;
-  if (server !== undefined) return await server.run(rest);
+  if (server !== undefined) {
+    const named = name === "daemon" && instance !== undefined ? [`--instance=${instance}`, ...rest] : rest;
+    return await server.run(named);
+  }
   const entry = verbsOf(program).includes(name) ? VERBS[name] : undefined;
   if (entry === undefined) {
     throw new UsageError(`Unknown command "${name}". '${program} --help' lists the commands.`);

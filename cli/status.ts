@@ -113,6 +113,10 @@ export function formatStatus(status: Status, flags: StatusFlags, now: number, co
   const lines = cells.length === 0 ? [] : columns(cells).split("\n").map((line) => tint(line, colour));
   const health = status.Health ?? [];
   if (health.length > 0) lines.push("", ...healthLines(health, colour));
+  const exempt = status.Agent?.Netfilter?.Exempt ?? [];
+  if (exempt.length > 0) {
+    lines.push("", "# Of 100.64.0.0/10 let in beside the tailnet:", ...exempt.map((text) => `#     - ${text}`));
+  }
   return lines.length === 0 ? "" : `${lines.join("\n")}\n`;
 }
 

@@ -18,7 +18,7 @@ import type { Secret } from "../base/secret.ts";
 import { ControlError } from "../control/client/errors.ts";
 import type { Netmap, NetmapChange } from "../control/client/netmap.ts";
 import type { ControlApi, PollState } from "../control/client/types.ts";
-import type { Hostinfo } from "../control/wire/tailcfg.ts";
+import type { Hostinfo, Node } from "../control/wire/tailcfg.ts";
 import type { LocalEndpoint } from "../engine/config.ts";
 import { isDown, nextState, STATE_NUMBER } from "./backend_state.ts";
 import type { BackendState } from "./backend_state.ts";
@@ -29,7 +29,7 @@ import { checkPrefs } from "./check_prefs.ts";
 import { ControlClock } from "./control_clock.ts";
 import { ControlSession } from "./control_session.ts";
 import type { Datapath, DatapathPolicy } from "./datapath.ts";
-import { wantedExitNode } from "./exit_node.ts";
+import { suggestExitNode, wantedExitNode } from "./exit_node.ts";
 import { ExpiryTimer } from "./expiry_timer.ts";
 import { conntrackProblem, forwardingProblem } from "./forwarding.ts";
 import { Health } from "./health.ts";
@@ -211,7 +211,7 @@ export class Backend {
     this.#saved.set(next);
     this.#session?.update({ hostinfo: this.#hostinfo() });
     if (!old.WantRunning && next.WantRunning && this.#session?.loggedIn === false) this.#session.login(false);
-    this.datapath.hold(this.#holdsExit());
+    this.datapath.hold(this.#heldExit());
     if (changed.some((name) => DATAPATH_PREFS.has(name))) this.#reconfigure();
     this.bus.send({ Prefs: publicPrefs(this.prefs) });
     this.#update();
@@ -343,7 +343,7 @@ export class Backend {
         this.#options.log.warn(`could not log out: ${error instanceof Error ? error.message : error}`)
       );
     }
-    await Promise.all([session?.close(), this.datapath.close(faulty && this.#holdsExit())]);
+    await Promise.all([session?.close(), this.datapath.close(faulty && this.#heldExit() !== undefined)]);
     this.bus.close();
   }
 
@@ -389,7 +389,7 @@ export class Backend {
   #openSession(authKey: Secret | undefined): void {
     const { scheduler, random, log, ephemeral, connect } = this.#options;
     const prefs = this.prefs;
-    this.datapath.hold(this.#holdsExit());
+    this.datapath.hold(this.#heldExit());
     let api: ControlApi;
     try {
       api = connect(controlUrl(prefs));
@@ -445,7 +445,7 @@ export class Backend {
     this.#options.log.info(`to log in, open ${url}`);
     if (this.#keyExpired) {
       this.#blocked = true;
-      this.datapath.down(this.#holdsExit());
+      this.datapath.down(this.#heldExit());
     }
     this.#update();
     this.bus.send({ BrowseToURL: url });
@@ -546,7 +546,7 @@ export class Backend {
     this.#view = undefined;
     this.#keyExpired = false;
     this.health.setControlMessages({});
-    this.datapath.down(this.#holdsExit());
+    this.datapath.down(this.#heldExit());
   }
 
   /** Gives the data path what follows from netmap and preferences, unless it is to be down. */
@@ -578,9 +578,11 @@ export class Backend {
   }
 
   /** An exit node is set and the user has not disconnected: nothing may leave by another way, whatever else is wrong. */
-  #holdsExit(): boolean {
+  #heldExit(): DatapathPolicy["netfilter"] | undefined {
     const { WantRunning, LoggedOut, persist } = this.prefs;
-    return wantedExitNode(this.prefs) !== undefined && WantRunning && !LoggedOut && persist?.nodeKey !== undefined;
+    const holds = wantedExitNode(this.prefs) !== undefined && WantRunning && !LoggedOut &&
+      persist?.nodeKey !== undefined;
+    return holds ? netfilterPolicy(this.prefs) : undefined;
   }
 
   /** The lock's head, verdicts or condition are others now. */
@@ -646,7 +648,7 @@ export class Backend {
       if (next === "NeedsLogin") this.#blocked = true;
       this.#sawLive = false;
       this.#expiry.cancel();
-      this.datapath.down(this.#holdsExit());
+      this.datapath.down(this.#heldExit());
       return;
     }
     if (next === "Running") this.#awaited.end();
@@ -681,6 +683,11 @@ export class Backend {
     const { readSysctl, networks } = this.#options;
     const own = networks().map(({ prefix }) => prefix.split("/")[0]);
     return forwardingProblem(this.prefs.AdvertiseRoutes ?? [], own, readSysctl);
+  }
+
+  /** The exit node to suggest, of the peers the lock accepts. */
+  suggestExitNode(): Node | undefined {
+    return suggestExitNode(this.view?.peers ?? [], this.datapath.latency, this.#exitNode ?? "");
   }
 
   #updateRouterHealth(): void {

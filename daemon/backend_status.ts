@@ -3,6 +3,7 @@ import type { EngineStatus } from "../engine/config.ts";
 import { goTime, ZERO_TIME } from "../control/wire/tailcfg.ts";
 import type { Backend } from "./backend.ts";
 import type { LockMetrics, MetricsInput } from "./metrics.ts";
+import { NO_LOCAL_USE } from "./netfilter/local_use.ts";
 import { controlUrl } from "./prefs.ts";
 import { statusJson } from "./status.ts";
 
@@ -26,6 +27,7 @@ export async function engineStatus(backend: Backend): Promise<EngineStatus | und
 /** `ipnstate.Status` of the node now. */
 export async function backendStatus(backend: Backend, peers: boolean): Promise<Record<string, unknown>> {
   const engine = await engineStatus(backend);
+  const { netfilter } = backend.datapath;
   return statusJson({
     version: backend.version,
     state: backend.state,
@@ -41,6 +43,7 @@ export async function backendStatus(backend: Backend, peers: boolean): Promise<R
     controlNow: backend.controlNow,
     tunName: backend.datapath.engine.tunName,
     controlUrl: controlUrl(backend.prefs),
+    netfilter: { backend: netfilter.backend, localUse: netfilter.state?.localUse ?? NO_LOCAL_USE },
     ...(backend.exitNode !== undefined && { exitNode: backend.exitNode }),
   }, peers);
 }

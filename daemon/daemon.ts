@@ -28,7 +28,7 @@ import { startEngine } from "./engine_host.ts";
 import { EXIT } from "./exit_codes.ts";
 import { parseDaemonFlags } from "./flags.ts";
 import type { DaemonFlags, InvokedAs } from "./flags.ts";
-import { readSysctl } from "./forwarding.ts";
+import { allowMarkedAnswers, readSysctl } from "./forwarding.ts";
 import { readHostFacts } from "./hostinfo.ts";
 import type { Instance } from "./instance.ts";
 import { localApiRoutes } from "./localapi/routes.ts";
@@ -180,6 +180,13 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
     networks: localNetworks,
     instance: flags.instance,
     readSysctl,
+    allowMarkedAnswers: () => {
+      const problem = allowMarkedAnswers(
+        (path, value) => Deno.writeTextFileSync(`/proc/sys/${path}`, value),
+        readSysctl,
+      );
+      if (problem !== "") log.warn(problem);
+    },
     localUse: () => systemLocalUse(engine.tunName, localNetworks()),
     filter: () => nftBackend(flags.instance),
     icmpEcho: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs }),

@@ -26,12 +26,14 @@ import type { NetcheckRunner } from "./endpoint_tracker.ts";
 import { netInfoOf, sameNetInfo } from "./endpoints.ts";
 import type { InterfaceAddress } from "./endpoints.ts";
 import { isExitRoute } from "./exit_node.ts";
+import type { RegionLatency } from "./exit_node.ts";
 import { localRoutes, offeredAddresses } from "./local_networks.ts";
 import type { LocalNetwork } from "./local_networks.ts";
 import type { LockFilter } from "./lock_filter.ts";
 import { hasCapability } from "./node_view.ts";
 import type { Log } from "./log.ts";
 import type { Firewall } from "./netfilter/firewall.ts";
+import { NO_LOCAL_USE } from "./netfilter/local_use.ts";
 import type { LocalUse } from "./netfilter/local_use.ts";
 import type { FirewallState } from "./netfilter/ruleset.ts";
 import { HELD_ROUTES, NO_ROUTING } from "./os_router.ts";
@@ -70,8 +72,10 @@ export interface DatapathOptions {
   readonly lock: LockFilter;
   readonly interfaces: () => readonly InterfaceAddress[];
   readonly networks: () => readonly LocalNetwork[];
-  readonly firewall: Pick<Firewall, "set" | "repair" | "close" | "state" | "backendName">;
+  readonly firewall: Pick<Firewall, "set" | "repair" | "close" | "state" | "backendName" | "settled">;
   readonly localUse: () => LocalUse;
+  /** Lets answers to our own sockets in where reverse path filtering is strict. */
+  readonly allowMarkedAnswers: () => void;
   readonly scheduler: Scheduler;
   readonly random: RandomBytes;
   readonly log: Log;
@@ -138,6 +142,11 @@ export class Datapath {
     return this.#tracker.endpoints;
   }
 
+  /** Round trips to relay regions, as last measured. */
+  get latency(): RegionLatency {
+    return (region) => this.#tracker.report?.regionLatency.get(region);
+  }
+
   get netInfo(): NetInfo | undefined {
     return this.#netInfo;
   }
@@ -187,13 +196,12 @@ export class Datapath {
 
   /**
    * No addresses, no routes, no peers, no relays. Sockets and TUN device stay. @param held an exit node is set, and the
-   * user did not disconnect: nothing leaves by another way meanwhile.
+   * user did not disconnect: nothing leaves by another way meanwhile; how the packet filter is to be.
    */
-  down(held: boolean): void {
+  down(held: DatapathPolicy["netfilter"] | undefined): void {
     this.#last = undefined;
     this.#options.engine.configure(DOWN);
     this.hold(held);
-    this.#options.firewall.set(undefined);
     this.#tracker.setMap(undefined);
     this.#options.peerRelay.configure(undefined);
     void this.#options.portmap.release();
@@ -203,10 +211,20 @@ export class Datapath {
     this.#map = EMPTY_DERP_MAP;
   }
 
-  /** Before there is anything to configure: whether an exit node is set. @param held as of `down` */
-  hold(held: boolean): void {
+  /** Before there is anything to configure: what an exit node that is set asks for. @param held as of `down` */
+  hold(held: DatapathPolicy["netfilter"] | undefined): void {
     if (this.#last !== undefined) return;
-    this.#options.routing.set(held ? { addresses: [], routes: this.#heldRoutes(false) } : NO_ROUTING);
+    const { routing, firewall, engine } = this.#options;
+    if (held === undefined) {
+      routing.set(NO_ROUTING);
+      firewall.set(undefined);
+      return;
+    }
+    // The filter first: with strict reverse path filtering no answer would come in without its marks.
+    const { localPorts: { udp4, udp6 }, tunName: tun } = engine;
+    const empty = { addresses: [], offered: [], guestDevices: [], localUse: NO_LOCAL_USE, acceptCgnat: true };
+    firewall.set({ ...held, ...empty, tun, udpPort: { 4: udp4, 6: udp6 } });
+    routing.set({ addresses: [], routes: this.#heldRoutes(false) });
   }
 
   /** The map poll came up or broke: without control a home region is not given up for another. */
@@ -289,7 +307,7 @@ export class Datapath {
     const routed = this.#router.route(netmap, {
       ...policy,
       offered: offeredAddresses(policy.advertised, this.#options.networks()),
-      latency: (region) => this.#tracker.report?.regionLatency.get(region),
+      latency: this.latency,
       homeDerp: this.#home,
       relayServer,
     });
@@ -310,6 +328,11 @@ export class Datapath {
   get netfilter(): { readonly backend: string; readonly state: FirewallState | undefined } {
     const { firewall } = this.#options;
     return { backend: firewall.backendName, state: firewall.state };
+  }
+
+  /** Resolves when the kernel's packet filter is what was asked for, or could not be made so. */
+  get filterSettled(): Promise<void> {
+    return this.#options.firewall.settled;
   }
 
   /** Somebody changed the kernel's packet filter. */
@@ -333,6 +356,7 @@ export class Datapath {
 
   /** What stands in our table, besides the ways into the tunnel, while an exit node is set. */
   #heldRoutes(allowLan: boolean): string[] {
+    this.#options.allowMarkedAnswers();
     return [...HELD_ROUTES, ...localRoutes(this.#options.networks(), allowLan)];
   }
 

@@ -57,6 +57,7 @@ export interface NodeOptions {
   readonly instance: Instance;
   readonly readSysctl: ReadSysctl;
   readonly localUse: () => LocalUse;
+  readonly allowMarkedAnswers: () => void;
   /** What the packet filter is set by. @throws ProgramMissing */
   readonly filter: () => FilterBackend;
   readonly icmpEcho: PingPorts["icmpEcho"];
@@ -168,6 +169,7 @@ export function buildNode(options: NodeOptions): Backend {
         interfaces,
         networks: options.networks,
         localUse: options.localUse,
+        allowMarkedAnswers: options.allowMarkedAnswers,
         firewall,
         scheduler,
         random,

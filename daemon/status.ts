@@ -8,6 +8,7 @@ import type { DERPMap } from "../derp/derp_map.ts";
 import { regionOf } from "../derp/derp_map.ts";
 import type { EngineStatus, PeerStatus as PeerTraffic } from "../engine/config.ts";
 import type { BackendState } from "./backend_state.ts";
+import type { LocalUse } from "./netfilter/local_use.ts";
 import { isExpired } from "./router.ts";
 import { addressesOf } from "./node_view.ts";
 import type { NodeView } from "./node_view.ts";
@@ -32,6 +33,8 @@ export interface StatusInput {
   readonly controlNow: number;
   readonly tunName: string;
   readonly controlUrl: string;
+  /** The packet filter: program in use, "" for none; and what of 100.64.0.0/10 is let in beside the tailnet. */
+  readonly netfilter: { readonly backend: string; readonly localUse: LocalUse };
   /** Stable ID of the exit node in use, "" or undefined for none. */
   readonly exitNode?: string;
 }
@@ -171,6 +174,13 @@ export function statusJson(input: StatusInput, peers: boolean): Json {
     Agent: {
       ControlURL: input.controlUrl,
       TUN: input.tunName,
+      Netfilter: {
+        Backend: input.netfilter.backend,
+        Exempt: [
+          ...input.netfilter.localUse.prefixes.map(({ prefix, use }) => `${prefix} (${use})`),
+          ...input.netfilter.localUse.tunnels.map((device) => `${device} (another tailnet)`),
+        ],
+      },
       CryptoProvider: engine?.cryptoProvider ?? "",
       Offloads: engine?.offloads ?? {},
       Drops: engine?.drops ?? {},

@@ -119,6 +119,8 @@ export class NoiseServer {
     wait();
     // What goes wrong on one connection ends that connection and is the client's to report.
     session.on("error", () => session.destroy());
+    // A client that is killed closes its end, and nothing more comes; its session would not notice by itself.
+    noise.once("end", () => session.destroy());
     session.once("close", () => {
       idle?.cancel();
       this.#sessions.delete(session);

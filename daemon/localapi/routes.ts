@@ -9,6 +9,7 @@ import { lockRoutes } from "./routes/lock.ts";
 import { loginRoutes } from "./routes/login.ts";
 import { prefsRoutes } from "./routes/prefs.ts";
 import { profileRoutes } from "./routes/profiles.ts";
+import { routerRoutes } from "./routes/router.ts";
 import { statusRoutes } from "./routes/status.ts";
 import { watchRoutes } from "./routes/watch.ts";
 
@@ -21,5 +22,6 @@ export function localApiRoutes(backend: Backend): Record<string, Handler> {
     ...lockRoutes(backend),
     ...watchRoutes(backend),
     ...diagnoseRoutes(backend),
+    ...routerRoutes(backend),
   };
 }

@@ -174,7 +174,15 @@ export function isOwned(seen: Seen): boolean {
 
 /** Commands that make the kernel hold the ruleset, from what it holds. Ours of before are replaced. */
 export function applyScript(instance: Instance, ruleset: Ruleset, tun: string, seen: Seen): string {
-  const commands = unhook(instance, seen);
+  // Without jumps the base chains made for them have no use.
+  if (!ruleset.jumps) return removalScript(instance, seen) + additions(instance, ruleset, tun, NOTHING_SEEN);
+  return lines(unhook(instance, seen)) + additions(instance, ruleset, tun, seen);
+}
+
+const NOTHING_SEEN: Seen = { tables: [], chains: [], rules: [] };
+
+function additions(instance: Instance, ruleset: Ruleset, tun: string, seen: Seen): string {
+  const commands: string[] = [];
   const made: string[] = [];
   for (const { family, base, name, rules } of ruleset.shared) {
     const at = `${FAMILY[family]} ${SHARED}`;

@@ -72,6 +72,10 @@ Deno.test("a netmap of mutated map responses never makes router, status or whois
         controlNow: Date.now(),
         tunName: "",
         controlUrl: "",
+        netfilter: {
+          backend: "nftables",
+          localUse: { prefixes: [{ prefix: "100.72.0.0/16", use: "network of eth0" }], tunnels: [] },
+        },
       }, true);
       const query = parseWhoIsQuery("100.64.0.2");
       if (typeof query === "object") whoIs(view, query);

@@ -64,6 +64,10 @@ const INPUT: StatusInput = {
   controlNow: NOW,
   tunName: "agent0",
   controlUrl: "https://control.test",
+  netfilter: {
+    backend: "nftables",
+    localUse: { prefixes: [{ prefix: "100.72.0.0/16", use: "network of eth0" }], tunnels: [] },
+  },
 };
 
 // deno-lint-ignore no-explicit-any

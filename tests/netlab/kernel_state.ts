@@ -34,3 +34,10 @@ export function daemonTraces(ns: LabNamespace, device = "agent0"): { rules: numb
     device: linkByName(ns.netlink, device) !== undefined,
   };
 }
+
+/** Routes of the daemon's own table as `RoutingConfig` writes them, those to a device without its name. */
+export function tableRoutes({ netlink }: LabNamespace, table = ONE_NODE.table): string[] {
+  return FAMILIES.flatMap((family) => listRoutes(netlink, family, table)).map(({ destination, type }) =>
+    `${type === "unicast" ? "" : `${type} `}${formatPrefix(destination)}`
+  );
+}

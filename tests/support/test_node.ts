@@ -118,6 +118,7 @@ export class TestNode implements AsyncDisposable {
       instance: ONE_NODE,
       readSysctl: () => undefined,
       localUse: () => NO_LOCAL_USE,
+      allowMarkedAnswers: () => {},
       filter: () => ({
         name: "none",
         look: () => Promise.resolve({ print: "", limit: "" }),

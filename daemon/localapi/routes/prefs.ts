@@ -16,7 +16,10 @@ export function prefsRoutes(backend: Backend): Record<string, Handler> {
       const masked = readMaskedPrefs(await request.json());
       if (typeof masked === "string") return errorText(400, masked);
       try {
-        return json(publicPrefs(backend.editPrefs(masked)));
+        const prefs = backend.editPrefs(masked);
+        // Who has switched a filter on may rely on it from then on.
+        await backend.datapath.filterSettled;
+        return json(publicPrefs(prefs));
       } catch (cause) {
         if (cause instanceof BackendError) return json({ Error: cause.message }, 400);
         throw cause;

@@ -1,0 +1,107 @@
+// An exit node: everything leaves by it, the local network as it is allowed to, and nothing by another way while it, or
+// the daemon, is away.
+
+import assert from "node:assert/strict";
+import { until } from "../interop/support/agent.ts";
+import { tableRoutes } from "./kernel_state.ts";
+import type { LabNamespace } from "./lab.ts";
+import { groundTest, INTERNET, INTERNET6, isCutOff, reaches } from "./tailnet_ground.ts";
+
+/** Counts what leaves the machine by `device` without our mark, neighbour discovery left out. @returns a reader */
+async function countUnmarked(machine: LabNamespace, device: string): Promise<() => Promise<number>> {
+  await machine.nft(
+    `table inet lab_leaks { counter leaks {}; chain post { type filter hook postrouting priority 300; ` +
+      `oifname "${device}" meta mark and 0xff0000 != 0x80000 icmpv6 type != { 133-137, 143 } counter name leaks; ` +
+      `oifname "${device}" meta mark and 0xff0000 != 0x80000 meta l4proto != icmpv6 counter name leaks; }; }`,
+  );
+  return async () => {
+    const text = await machine.must(["nft", "-j", "list", "counter", "inet", "lab_leaks", "leaks"]);
+    return JSON.parse(text).nftables.find(({ counter }: { counter?: unknown }) => counter !== undefined).counter
+      .packets;
+  };
+}
+
+groundTest(
+  "exit node: the default route moves, LAN access is obeyed, and nothing leaks over kill -9 and restart",
+  async (ground) => {
+    await ground.startCoordinator("--approve-routes", "exit");
+    const [alpha, beta] = [ground.machine("alpha"), ground.machine("beta")];
+    const lana = ground.behind(alpha, "lana", "10.1.0");
+    ground.lab.router(beta);
+    const a = await ground.joined(alpha, "alpha");
+    const b = await ground.joined(beta, "beta", "--advertise-exit-node");
+    const [exit] = await b.ips();
+    await a.awaitPeer(exit);
+    await until("beta offers", 20_000, async () => (await a.peer(exit)).ExitNodeOption === true);
+    assert.match(await a.cli("exit-node", "list"), /beta\.tailnet\.internal/);
+    await until("a suggestion", 20_000, async () => /beta/.test((await a.command("exit-node", "suggest")).stdout), 500);
+    assert.match(await a.cli("status"), /idle; offers exit node/);
+
+    await ground.core.nft(
+      `table inet lab_by { counter own {}; counter exit {}; chain input { type filter hook input priority 0; ` +
+        `ip daddr ${INTERNET} ip saddr 10.90.1.2 counter name own; ip daddr ${INTERNET} ip saddr 10.90.2.2 counter name exit; }; }`,
+    );
+    const by = async () => {
+      const text = await ground.core.must(["nft", "-j", "reset", "counters", "table", "inet", "lab_by"]);
+      const listed: { counter?: { name: string; packets: number } }[] = JSON.parse(text).nftables;
+      return Object.fromEntries(
+        listed.flatMap(({ counter }) => counter === undefined ? [] : [[counter.name, counter.packets]]),
+      );
+    };
+    await reaches(alpha, INTERNET);
+    assert.ok((await by()).own > 0);
+    const leaks = await countUnmarked(alpha, "eth0");
+
+    await a.cli("set", "--exit-node", "beta");
+    await reaches(alpha, INTERNET);
+    await by();
+    const before = await leaks();
+    await reaches(alpha, INTERNET);
+    await reaches(alpha, INTERNET6);
+    const counted = await by();
+    assert.deepEqual([counted.own, counted.exit > 0], [0, true], "by beta only");
+    assert.match(await a.cli("status"), /exit node/);
+    assert.equal((await a.status()).ExitNodeStatus.Online, true);
+    assert.ok(await isCutOff(alpha, "10.1.0.2"), "the local network is not reached");
+    await a.cli("set", "--exit-node-allow-lan-access");
+    await reaches(alpha, "10.1.0.2");
+    await reaches(lana, "10.1.0.1");
+    await a.cli("set", "--exit-node-allow-lan-access=false");
+    assert.ok(await isCutOff(alpha, "10.1.0.2"));
+    // Something that never stops asking, over everything that follows.
+    const asking = alpha.spawn(
+      ["sh", "-c", `while :; do ping -n -c 1 -W 1 ${INTERNET}; ping -n -c 1 -W 1 ${INTERNET6}; sleep 0.1; done`],
+      { stdin: "null", stdout: "null", stderr: "null" },
+    );
+    await a.kill();
+    assert.ok(await isCutOff(alpha, INTERNET), "while the daemon is dead nothing leaves");
+    assert.ok(await isCutOff(alpha, INTERNET6));
+    assert.deepEqual(tableRoutes(alpha).filter((route) => route.startsWith("unreachable")), [
+      "unreachable 0.0.0.0/0",
+      "unreachable ::/0",
+    ]);
+    await a.run();
+    await reaches(alpha, INTERNET, 60_000);
+    await reaches(alpha, INTERNET6);
+    assert.equal(
+      await leaks() - before,
+      0,
+      "without our mark nothing left, from before the kill until after the restart",
+    );
+
+    // The exit node goes: the end of the road, and health that says so.
+    await b.cli("set", "--advertise-exit-node=false");
+    await until(
+      "health says so",
+      30_000,
+      async () => /exit node .* is not there/.test((await a.status()).Health?.join() ?? ""),
+    );
+    assert.ok(await isCutOff(alpha, INTERNET));
+    assert.equal(await leaks() - before, 0);
+    asking.kill("SIGKILL");
+    await a.cli("set", "--exit-node=");
+    await reaches(alpha, INTERNET);
+    assert.ok((await by()).own > 0, "by its own way again");
+    assert.deepEqual(tableRoutes(alpha).filter((route) => route.includes(" ")), []);
+  },
+);
