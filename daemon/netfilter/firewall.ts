@@ -48,7 +48,8 @@ export class Firewall {
   readonly #options: FirewallOptions;
   #state: FirewallState | undefined;
   #wanted = "";
-  #held: string | undefined;
+  /** What was made the kernel's last, as `#wanted` has it, and what that looked like there; undefined after a failure. */
+  #held: { readonly wanted: string; readonly print: string } | undefined;
   #work: Promise<void> = Promise.resolve();
   #queued = false;
   #repairedAt = -Infinity;
@@ -73,9 +74,8 @@ export class Firewall {
   set(state: FirewallState | undefined): void {
     this.#state = state;
     const wanted = JSON.stringify([state, this.#options.families()]);
-    if (wanted === this.#wanted && this.#held !== undefined) return;
+    if (wanted === this.#wanted && this.#held?.wanted === wanted) return;
     this.#wanted = wanted;
-    this.#held = undefined;
     this.#enqueue();
   }
 
@@ -108,14 +108,16 @@ export class Firewall {
   async #bring(): Promise<void> {
     const { log, problem, families, instance, scheduler } = this.#options;
     const state = this.#state;
+    const wanted = this.#wanted;
+    const kept = this.#held?.wanted === wanted ? this.#held.print : undefined;
     const ruleset = state === undefined ? NO_RULES : rulesetOf(state, instance, families());
     try {
       const empty = ruleset.shared.length === 0;
       // Where nothing is wanted and nothing of ours was ever there, a missing program is nobody's trouble.
       const backend = this.#backend ??= this.#options.backend();
       const now = await backend.look();
-      if (this.#held !== undefined && now.print === this.#held) return problem(now.limit);
-      if (this.#held !== undefined) {
+      if (now.print === kept) return problem(now.limit);
+      if (kept !== undefined) {
         const wait = this.#repairedAt + REPAIR_EVERY_MS - scheduler.monotonic();
         if (wait > 0) return void scheduler.after(wait, () => this.repair());
         this.#repairedAt = scheduler.monotonic();
@@ -124,7 +126,7 @@ export class Firewall {
       if (empty) await backend.remove();
       else await backend.apply(ruleset, state!.tun);
       const after = await backend.look();
-      this.#held = after.print;
+      this.#held = { wanted, print: after.print };
       problem(after.limit);
     } catch (cause) {
       // Tried again at the next change, ours or another's.

@@ -24,6 +24,8 @@ const OWN_HOOKS = {
 const SHARED = "filter";
 /** Begins the name of an empty chain in our table, which remembers that nobody had made that base chain before us. */
 const MADE = "made-";
+/** The same for the table itself. */
+const TABLE = "table";
 /** firewalld judges after iptables' chains, so an accept there does not count here. */
 const FIREWALLD = "firewalld";
 
@@ -134,7 +136,9 @@ export function removalScript(instance: Instance, seen: Seen): string {
       rulesIn(seen, family, SHARED, name).every((rule) => gone.has(jumpTarget(rule) ?? ""))
     );
     for (const { name } of idle) commands.push(`delete chain ${family} ${SHARED} ${name}`);
-    if (idle.length > 0 && chains.every((chain) => gone.has(chain.name) || idle.includes(chain))) {
+    if (
+      wasMade(instance, seen, family, TABLE) && chains.every((chain) => gone.has(chain.name) || idle.includes(chain))
+    ) {
       commands.push(`delete table ${family} ${SHARED}`);
     }
   }
@@ -175,11 +179,15 @@ export function isOwned(seen: Seen): boolean {
 /** Commands that make the kernel hold the ruleset, from what it holds. Ours of before are replaced. */
 export function applyScript(instance: Instance, ruleset: Ruleset, tun: string, seen: Seen): string {
   // Without jumps the base chains made for them have no use.
-  if (!ruleset.jumps) return removalScript(instance, seen) + additions(instance, ruleset, tun, NOTHING_SEEN);
-  return lines(unhook(instance, seen)) + additions(instance, ruleset, tun, seen);
+  const before = ruleset.jumps ? lines(replaced(instance, seen)) : removalScript(instance, seen);
+  return before + additions(instance, ruleset, tun, seen);
 }
 
-const NOTHING_SEEN: Seen = { tables: [], chains: [], rules: [] };
+/** Commands that take our jumps and our own tables away, which are made anew. */
+function replaced(instance: Instance, seen: Seen): string[] {
+  const tables = ["ip", "ip6"].filter((family) => hasTable(seen, family, instance.prefix));
+  return [...unhook(instance, seen), ...tables.map((family) => `delete table ${family} ${instance.prefix}`)];
+}
 
 function additions(instance: Instance, ruleset: Ruleset, tun: string, seen: Seen): string {
   const commands: string[] = [];
@@ -187,10 +195,14 @@ function additions(instance: Instance, ruleset: Ruleset, tun: string, seen: Seen
   for (const { family, base, name, rules } of ruleset.shared) {
     const at = `${FAMILY[family]} ${SHARED}`;
     commands.push(`add table ${at}`);
+    const own = `${FAMILY[family]} ${instance.prefix}`;
+    if (!hasTable(seen, FAMILY[family], SHARED) || wasMade(instance, seen, FAMILY[family], TABLE)) {
+      made.push(`${own} ${MADE}${TABLE}`);
+    }
     const there = seen.chains.some((one) => `${one.family} ${one.table} ${one.name}` === `${at} ${base}`);
     if (ruleset.jumps && !there) commands.push(`add chain ${at} ${base} { ${BASES[base]}; policy accept; }`);
     if (ruleset.jumps && (!there || wasMade(instance, seen, FAMILY[family], base))) {
-      made.push(`${FAMILY[family]} ${instance.prefix} ${MADE}${base}`);
+      made.push(`${own} ${MADE}${base}`);
     }
     commands.push(`add chain ${at} ${name}`, `flush chain ${at} ${name}`);
     for (const rule of rules) commands.push(`add rule ${at} ${name} ${ruleText(family, rule)}`);
@@ -199,14 +211,14 @@ function additions(instance: Instance, ruleset: Ruleset, tun: string, seen: Seen
   for (const family of [4, 6] as const) {
     const table = `${FAMILY[family]} ${instance.prefix}`;
     const chains = ruleset.own.filter((chain) => chain.family === family);
-    if (hasTable(seen, FAMILY[family], instance.prefix)) commands.push(`delete table ${table}`);
-    if (chains.length > 0) commands.push(`add table ${table}`);
+    const markers = made.filter((chain) => chain.startsWith(`${table} `));
+    if (chains.length + markers.length > 0) commands.push(`add table ${table}`);
+    for (const marker of markers) commands.push(`add chain ${marker}`);
     for (const { hook, rules } of chains) {
       commands.push(`add chain ${table} ${hook} { ${OWN_HOOKS[hook]}; }`);
       for (const rule of rules) commands.push(`add rule ${table} ${hook} ${ruleText(family, rule)}`);
     }
   }
-  commands.push(...made.map((chain) => `add chain ${chain}`));
   commands.push(...firewalldRules(instance, ruleset, tun, seen));
   return lines(commands);
 }
