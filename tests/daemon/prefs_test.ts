@@ -161,7 +161,7 @@ Deno.test("settingsWithoutEffect() names the flags that do nothing yet", () => {
   assert.equal(settingsWithoutEffect({ ...newPrefs(), CorpDNS: false }), "");
   assert.equal(settingsWithoutEffect(newPrefs()), "--accept-dns is");
   assert.equal(
-    settingsWithoutEffect({ ...newPrefs(), RunSSH: true, AdvertiseRoutes: ["10.0.0.0/8", "0.0.0.0/0"] }),
-    "--accept-dns, --ssh, --advertise-routes and --advertise-exit-node are",
+    settingsWithoutEffect({ ...newPrefs(), RunSSH: true, PostureChecking: true }),
+    "--accept-dns, --ssh and --report-posture are",
   );
 });
