@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { type AgentNode, until } from "../interop/support/agent.ts";
 import { daemonTraces, tableRoutes } from "./kernel_state.ts";
 import type { LabNamespace } from "./lab.ts";
-import { groundTest, isCutOff, reaches } from "./tailnet_ground.ts";
+import { groundTest, reaches } from "./tailnet_ground.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 
