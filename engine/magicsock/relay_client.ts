@@ -97,6 +97,8 @@ export class RelayClient {
   #lastSearch = new WeakMap<Endpoint, number>();
   #enabled = true;
   #generation: number;
+  /** No later than the earliest deadline: what ended early may be looked at once in vain. */
+  #next = Infinity;
 
   constructor(owner: RelayClientOwner) {
     this.#owner = owner;
@@ -109,9 +111,7 @@ export class RelayClient {
     this.#enabled = client;
     if (client && self) this.#servers.add(HERE);
     else this.#servers.delete(HERE);
-    if (client) return;
-    this.#allocations.clear();
-    this.#handshakes.clear();
+    if (!client) this.#clear();
   }
 
   /** Peers that run a relay server we may ask. */
@@ -128,8 +128,7 @@ export class RelayClient {
 
   /** Sockets or links changed: what was bound was bound to the old ones, and what is searched for is searched for anew. */
   networkChanged(): void {
-    this.#allocations.clear();
-    this.#handshakes.clear();
+    this.#clear();
     this.#lastSearch = new WeakMap();
   }
 
@@ -211,17 +210,15 @@ export class RelayClient {
     return false;
   }
 
+  /** When `advance` may have something to do; asked every turn. */
   nextDeadline(): number {
-    let next = Infinity;
-    for (const byPeer of this.#allocations.values()) {
-      for (const { retryAt, deadline } of byPeer.values()) next = Math.min(next, retryAt, deadline);
-    }
-    for (const { deadline } of this.#handshakes.values()) next = Math.min(next, deadline);
-    return next;
+    return this.#next;
   }
 
   /** Asks a second time, and gives up what took too long. */
   advance(now: number): void {
+    if (this.#next > now) return;
+    this.#next = Infinity;
     for (const [server, byPeer] of this.#allocations) {
       for (const [endpoint, allocation] of byPeer) {
         if (allocation.deadline <= now) byPeer.delete(endpoint);
@@ -229,14 +226,25 @@ export class RelayClient {
           allocation.retryAt = Infinity;
           this.#sendRequest(server, allocation);
         }
+        if (byPeer.has(endpoint)) this.#next = Math.min(this.#next, allocation.retryAt, allocation.deadline);
       }
+      if (byPeer.size === 0) this.#allocations.delete(server);
     }
-    for (const [id, { deadline }] of this.#handshakes) if (deadline <= now) this.#handshakes.delete(id);
+    for (const [id, { deadline }] of this.#handshakes) {
+      if (deadline <= now) this.#handshakes.delete(id);
+      else this.#next = Math.min(this.#next, deadline);
+    }
   }
 
   /** Addresses held here. */
   *addresses(): IterableIterator<AddrId> {
     for (const { addr } of this.#handshakes.values()) yield addr;
+  }
+
+  #clear(): void {
+    this.#allocations.clear();
+    this.#handshakes.clear();
+    this.#next = Infinity;
   }
 
   #busyWith(endpoint: Endpoint): boolean {
@@ -266,6 +274,7 @@ export class RelayClient {
       deadline: now + ALLOCATE_TIMEOUT_MS,
     };
     byPeer.set(endpoint, allocation);
+    this.#next = Math.min(this.#next, allocation.retryAt);
     this.#sendRequest(server, allocation);
   }
 
@@ -311,6 +320,7 @@ export class RelayClient {
       pings: new Map(),
     };
     this.#handshakes.set(idOf(server, vni), handshake);
+    this.#next = Math.min(this.#next, handshake.deadline);
     const { generation, remote } = handshake;
     const bind = encodeBind("bind", { vni, generation, remote, challenge: new Uint8Array(CHALLENGE_LENGTH) });
     for (const addr of this.#owner.intern(session.addrs)) this.#sendBind(handshake, addr, bind);
