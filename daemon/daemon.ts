@@ -44,6 +44,7 @@ import { systemLocalUse } from "./netfilter/system_use.ts";
 import { buildNode } from "./node.ts";
 import { rulesOf } from "./os_router.ts";
 import { startPeerRelay } from "./peer_relay_host.ts";
+import { TimestampCeiling } from "./timestamp_ceiling.ts";
 import { systemPortmap } from "./portmap_io.ts";
 import { serverKeyStore } from "./server_keys.ts";
 import { followStatus, ServiceStatus, takeServiceEnvironment } from "./service_status.ts";
@@ -94,12 +95,18 @@ class SystemError extends Error {
   override readonly name = "SystemError";
 }
 
-async function openEngine(flags: DaemonFlags, inbox: EngineInbox, log: Log): Promise<Engine> {
+async function openEngine(
+  flags: DaemonFlags,
+  timestamps: SharedArrayBuffer,
+  inbox: EngineInbox,
+  log: Log,
+): Promise<Engine> {
   try {
     const engine = await startEngine({
       tunName: flags.tun,
       port: flags.port,
       mark: flags.instance.bypassMark,
+      timestamps,
       events: inbox.events,
       crypto: Deno.env.get("AGENT_CRYPTO"),
       cryptoWorkers: Deno.env.get("AGENT_CRYPTO_WORKERS"),
@@ -136,7 +143,9 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
   if (store instanceof StateFile) stack.defer(() => store.close());
 
   const inbox = new EngineInbox();
-  const engine = await openEngine(flags, inbox, log);
+  const timestamps = new TimestampCeiling({ store, scheduler: systemScheduler, warn: (text) => log.warn(text) });
+  stack.defer(() => timestamps.close());
+  const engine = await openEngine(flags, timestamps.shared, inbox, log);
   // Closing twice is no harm; this one is for a failure between here and the node.
   stack.defer(() => engine.close());
   const routing = stack.use(netlinkRouting(engine.tunName, flags.instance));

@@ -23,6 +23,7 @@ import { createPoll } from "../ffi/poll.ts";
 import { createAddrTable } from "../ffi/sockaddr.ts";
 import { createTun } from "../ffi/tun.ts";
 import { createUdp } from "../ffi/udp.ts";
+import { timestampBounds } from "./timestamp_ceiling.ts";
 
 /** What the daemon tells the worker to begin with. */
 export interface WorkerStart {
@@ -35,6 +36,8 @@ export interface WorkerStart {
   readonly commands: SharedArrayBuffer;
   readonly events: SharedArrayBuffer;
   readonly arenaBytes: number;
+  /** Of `TimestampCeiling`. */
+  readonly timestamps: SharedArrayBuffer;
   /** `AGENT_CRYPTO`. */
   readonly crypto: string | undefined;
   /** Crypto helpers will join. */
@@ -92,7 +95,7 @@ function start(options: WorkerStart): void {
     commands: new Ring(options.commands),
     events: new Ring(options.events),
     drops: new DropCounters(),
-    timestamp: createTimestamps(() => Date.now()),
+    timestamp: createTimestamps(() => Date.now(), timestampBounds(options.timestamps)),
     monotonic: () => performance.now(),
     cpuTime: createCpuClock(arena),
     wall: () => Date.now(),

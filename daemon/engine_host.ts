@@ -30,6 +30,8 @@ export interface StartEngineOptions {
   readonly port: number;
   /** SO_MARK of its sockets, which routing rules know. */
   readonly mark: number;
+  /** Of `TimestampCeiling`. */
+  readonly timestamps: SharedArrayBuffer;
   readonly events: EngineEvents;
   /** `AGENT_CRYPTO`: forces a crypto provider by name. */
   readonly crypto: string | undefined;
@@ -104,6 +106,7 @@ export function startEngine(options: StartEngineOptions): Promise<Engine> {
       commands: commands.buffer,
       events: events.buffer,
       arenaBytes: ARENA,
+      timestamps: options.timestamps,
       crypto: options.crypto,
       helpers: helpers > 0,
     };

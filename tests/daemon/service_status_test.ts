@@ -34,28 +34,28 @@ Deno.test("WATCHDOG is sent for each heartbeat the worker answered, and not whil
     scheduler,
   });
   const settle = () => new Promise((resolve) => setTimeout(resolve, 0));
-  scheduler.advance(60_000);
+  scheduler.advanceSync(60_000);
   assert.deepEqual(sent, [], "nothing before READY");
   service.ready();
   asked[0].resolve();
   await settle();
   assert.deepEqual(sent, ["READY=1", "WATCHDOG=1"]);
-  scheduler.advance(10_000);
+  scheduler.advanceSync(10_000);
   assert.equal(asked.length, 2);
-  scheduler.advance(60_000);
+  scheduler.advanceSync(60_000);
   await settle();
   assert.equal(asked.length, 2, "one heartbeat at a time");
   assert.equal(sent.length, 2, "a worker that hangs is not vouched for");
   asked[1].resolve();
   await settle();
-  scheduler.advance(10_000);
+  scheduler.advanceSync(10_000);
   assert.deepEqual([asked.length, sent.length], [3, 3]);
   service.status("one");
   service.status("one");
   service.status("two\nREADY=0");
   assert.deepEqual(sent.slice(3), ["STATUS=one", "STATUS=two READY=0"]);
   service.close();
-  scheduler.advance(60_000);
+  scheduler.advanceSync(60_000);
   assert.equal(asked.length, 3);
 });
 

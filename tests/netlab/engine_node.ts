@@ -8,6 +8,9 @@
  *                   them: {"ms", "peers"}
  */
 import { ONE_NODE } from "../../daemon/instance.ts";
+import { systemScheduler } from "../../base/system.ts";
+import { MemoryState } from "../../daemon/state_file.ts";
+import { TimestampCeiling } from "../../daemon/timestamp_ceiling.ts";
 import { startEngine } from "../../daemon/engine_host.ts";
 import { parsePrefix } from "../../base/ip.ts";
 import type { PeerConfig } from "../../engine/config.ts";
@@ -22,6 +25,8 @@ import { largeNetmap, readLargeNetmap } from "./large_netmap.ts";
 
 const config: EngineNodeConfig = JSON.parse(Deno.args[0]);
 const engine = await startEngine({
+  timestamps:
+    new TimestampCeiling({ store: new MemoryState(), scheduler: systemScheduler, warn: console.error }).shared,
   mark: ONE_NODE.bypassMark,
   tunName: "agent0",
   port: config.port,
