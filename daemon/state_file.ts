@@ -81,6 +81,7 @@ export class StateFile implements StateStore {
     const real = resolveTarget(path);
     const lock = takeLock(path, real);
     try {
+      forgetUnfinished(real);
       const text = readIfThere(path, real);
       const state = text === undefined ? new Map<string, Uint8Array>() : parseState(path, text);
       const file = new StateFile(real, lock, state);
@@ -157,6 +158,19 @@ export class MemoryState implements StateStore {
   write(key: string, value: Uint8Array | undefined): void {
     if (value === undefined) this.#state.delete(key);
     else this.#state.set(key, value.slice());
+  }
+}
+
+/** Removes what processes that were killed while they wrote left beside the file. The lock says that none is writing. */
+function forgetUnfinished(path: string): void {
+  const [directory, name] = [dirname(path), path.slice(path.lastIndexOf("/") + 1)];
+  try {
+    for (const entry of Deno.readDirSync(directory)) {
+      const rest = entry.name.startsWith(`${name}.tmp`) ? entry.name.slice(name.length + 4) : "";
+      if (/^[0-9]+$/.test(rest)) removeQuietly(`${directory}/${entry.name}`);
+    }
+  } catch {
+    // A directory that cannot be listed holds a file that can be used all the same.
   }
 }
 

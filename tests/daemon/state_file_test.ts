@@ -126,6 +126,15 @@ Deno.test("StateFile.write() that fails says so, and the old state stands", () =
     assert.match(Deno.readTextFileSync(path), /Mg==/);
   }));
 
+Deno.test("StateFile.open() removes what killed processes left unfinished, and nothing else", () =>
+  inDirectory((dir) => {
+    const others = ["agent.state.tmpx", "agent.state.tmp", "other.state.tmp12", "agent.state.bak"];
+    for (const name of ["agent.state.tmp123", ...others]) Deno.writeTextFileSync(`${dir}/${name}`, "");
+    StateFile.open(`${dir}/agent.state`).close();
+    const left = [...Deno.readDirSync(dir)].map(({ name }) => name).sort();
+    assert.deepEqual(left, ["agent.state", "agent.state.lock", ...others].sort());
+  }));
+
 Deno.test("MemoryState keeps copies", () => {
   const store = new MemoryState();
   const value = utf8("x");

@@ -70,6 +70,37 @@ for (const [name, faketime] of Object.entries(CLOCKS)) {
   });
 }
 
+clockTest(
+  "agent: W5: killed, and started with a clock two days back, it still begins handshakes that tsnet takes",
+  async (scene) => {
+    const server = { namespace: scene.core, dir: scene.dir, host: "10.90.0.1" };
+    await using coordinator = await CoordinatorProcess.start(server);
+    const key = await coordinator.createKey("--reusable", "--user", "alice");
+    const [peer, ahead] = await Promise.all([
+      scene.peer("right", "theirs", { control: coordinator.url, authkey: key }),
+      scene.agent("left", "ours", clock("+1d")),
+    ]);
+    await ahead.up(coordinator.url, key);
+    const [ip] = await ahead.ips();
+    await Promise.all([ahead.awaitPeer(peer.ips[0]), peer.awaitPeer(ip)]);
+    const ping = (agent: typeof ahead) => agent.local(`ping?ip=${peer.ips[0]}&type=TSMP`, "POST");
+    assert.equal((await ping(ahead)).Err, "");
+    await ahead.kill();
+
+    const behind = await scene.agent("left", "ours", clock("-1d"));
+    await behind.awaitPeer(peer.ips[0]);
+    const status = await until("it is connected", 20_000, async () => {
+      const now = await behind.status();
+      return now.BackendState === "Running" && now;
+    });
+    assert.equal(status.TailscaleIPs[0], ip);
+    // Refused, it would have to wait until tsnet begins one itself, 15 s after something it sent was not answered.
+    const startedAt = performance.now();
+    await until("a handshake of ours is taken", 12_000, async () => (await ping(behind)).Err === "");
+    console.log(`  answered after ${Math.round(performance.now() - startedAt)} ms`);
+  },
+);
+
 clockTest("agent: over TLS a wrong clock is named, with host, subject, issuer and dates", async (scene) => {
   const day = 86_400_000;
   const now = Date.now();

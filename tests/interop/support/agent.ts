@@ -86,12 +86,12 @@ export class AgentNode implements AsyncDisposable {
 
   /** Runs a command of ours in the node's namespace, to its end, whatever its exit code. */
   command(...args: string[]): Promise<RunResult> {
-    return this.namespace.run(this.#argv(...args), { timeout: 60_000, env: { ...this.#options.env } });
+    return this.namespace.run(this.#argv(...args), { timeout: 60_000, env: this.#commandEnv() });
   }
 
   /** Begins a command that waits for something, as `up` does for a login. */
   begin(...args: string[]): RunningCommand {
-    const env = { ...this.#options.env };
+    const env = this.#commandEnv();
     return new RunningCommand(
       this.namespace.spawn(this.#argv(...args), { env, stdin: "null", stdout: "piped", stderr: "piped" }),
       `agent ${args.join(" ")}`,
@@ -179,6 +179,11 @@ export class AgentNode implements AsyncDisposable {
     const { code } = await child.status;
     clearTimeout(timer);
     return code;
+  }
+
+  /** A program unpacks where its daemon did; from source, a command lives in no other time or library than ours. */
+  #commandEnv(): Record<string, string> {
+    return this.#options.program === undefined ? {} : { ...this.#options.env };
   }
 
   #argv(...args: string[]): string[] {
