@@ -93,7 +93,7 @@ clockTest(
     await until("it is connected", 20_000, async () => (await behind.status()).BackendState === "Running");
     const startedAt = performance.now();
     // Refused, it waits until the peer begins one itself, 15 s after something it sent was not answered.
-  await until("a handshake of ours is taken", 8_000, () => ping(behind));
+    await until("a handshake of ours is taken", 8_000, () => ping(behind));
     console.log(`  answered after ${Math.round(performance.now() - startedAt)} ms`);
   },
 );
