@@ -57,6 +57,8 @@ function netfilterPolicy({ NetfilterMode, NoSNAT, NoStatefulFiltering }: Prefs):
   return { mode, snat: !NoSNAT, filtering };
 }
 
+/** How often addresses of two tailnets are compared. */
+const CONFLICTS_INTERVAL_MS = 15_000;
 /** How often time alone is allowed to change the health. */
 const HEALTH_INTERVAL_MS = 5_000;
 /** Preferences the data path depends on. */
@@ -89,6 +91,7 @@ export class Backend {
   #session: ControlSession | undefined;
   #netmap: Netmap | undefined;
   #exitNode: string | undefined;
+  #conflictsAt = 0;
   #view: NodeView | undefined;
   readonly #awaited = new AwaitedLogin();
   #blocked = false;
@@ -690,6 +693,19 @@ export class Backend {
     return suggestExitNode(this.view?.peers ?? [], this.datapath.latency, this.#exitNode ?? "");
   }
 
+  /** Looked for only beside another tailnet, and not at every turn: the kernel's whole routing table is read for it. */
+  #updateConflicts(): void {
+    const beside = (this.datapath.netfilter.state?.localUse.tunnels.length ?? 0) > 0;
+    if (beside && this.now - this.#conflictsAt < CONFLICTS_INTERVAL_MS) return;
+    this.#conflictsAt = beside ? this.now : 0;
+    const shared = beside ? this.#options.addressesInTwoTailnets() : [];
+    this.health.set("agent-address-conflict", shared.length > 0, this.now, {
+      error:
+        `${shared.slice(0, 3).join(", ")}${shared.length > 3 ? ` and ${shared.length - 3} more` : ""}: addresses in ` +
+        "two tailnets of this machine; packets go to the one whose routing rule comes first",
+    });
+  }
+
   #updateRouterHealth(): void {
     const { health, now } = this;
     const up = !isDown(this.#state);
@@ -697,6 +713,7 @@ export class Backend {
     health.set("ip-forwarding-off", forwarding !== "", now, { error: forwarding });
     const conntrack = up ? conntrackProblem(this.#options.readSysctl) : "";
     health.set("agent-conntrack-full", conntrack !== "", now, { error: conntrack });
+    this.#updateConflicts();
     const wanted = wantedExitNode(this.prefs);
     const name = wanted === undefined ? "" : wanted.auto ? "auto:any" : wanted.ip || wanted.id;
     health.set("agent-exit-node-missing", up && this.#exitNode === "", now, { name });

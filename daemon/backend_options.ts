@@ -27,6 +27,8 @@ export interface BackendOptions {
   readonly icmpEcho: PingPorts["icmpEcho"];
   readonly networks: () => readonly LocalNetwork[];
   readonly readSysctl: ReadSysctl;
+  /** Addresses that another tailnet on this machine has too. */
+  readonly addressesInTwoTailnets: () => readonly string[];
   readonly host: HostFacts;
   readonly scheduler: Scheduler;
   readonly random: RandomBytes;

@@ -38,7 +38,7 @@ import { limitedKdf } from "./lock/kdf_limit.ts";
 import { stderrLog } from "./log.ts";
 import type { Log } from "./log.ts";
 import { markedTcp } from "./marked_tcp.ts";
-import { cleanUp, isInUse, netlinkRouting } from "./netlink_routing.ts";
+import { addressesInTwoTailnets, cleanUp, isInUse, netlinkRouting } from "./netlink_routing.ts";
 import { cleanUpFilter, nftBackend } from "./netfilter/nft.ts";
 import { systemLocalUse } from "./netfilter/system_use.ts";
 import { buildNode } from "./node.ts";
@@ -189,6 +189,7 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
     networks: localNetworks,
     instance: flags.instance,
     readSysctl,
+    addressesInTwoTailnets: () => addressesInTwoTailnets(engine.tunName, flags.instance),
     allowMarkedAnswers: () => {
       const problem = allowMarkedAnswers(
         (path, value) => Deno.writeTextFileSync(`/proc/sys/${path}`, value),

@@ -1,10 +1,10 @@
 /** The routing port over netlink, and the clean-up of what a killed daemon left behind. */
-import { formatPrefix, parsePrefix } from "../base/ip.ts";
+import { CGNAT, formatPrefix, parsePrefix, prefixContains } from "../base/ip.ts";
 import type { Prefix } from "../base/ip.ts";
 import { FfiError } from "../ffi/libc.ts";
 import { Netlink } from "../ffi/netlink.ts";
-import { addAddress, deleteAddress } from "../ffi/rt_addr.ts";
-import { linkByName, setLink } from "../ffi/rt_link.ts";
+import { addAddress, deleteAddress, listAddresses } from "../ffi/rt_addr.ts";
+import { linkByName, listLinks, setLink } from "../ffi/rt_link.ts";
 import { deleteRoute, listRoutes, replaceRoute } from "../ffi/rt_route.ts";
 import type { Route } from "../ffi/rt_route.ts";
 import { addRule, deleteRule, listRules } from "../ffi/rt_rule.ts";
@@ -16,6 +16,8 @@ import type { PolicyRule, RoutingPort } from "./os_router.ts";
 
 /** Metric of the end of the road: any other route is preferred. */
 const LAST_METRIC = 0xffffffff;
+/** The kernel's own, of addresses here. */
+const LOCAL_TABLE = 255;
 
 function toPrefix(text: string): Prefix {
   const prefix = parsePrefix(text);
@@ -105,6 +107,32 @@ function isOurs(instance: Instance, rule: Rule): boolean {
     return rule.priority === priority && (rule.action ?? "table") === action && rule.table === table &&
       rule.mark === mark && (mark === undefined || rule.mask === mask);
   });
+}
+
+/**
+ * Addresses that this node's tailnet has and another's on this machine too, by the tables of all instances and the
+ * addresses of their devices. The kernel asks the table of the lower rule only. @throws FfiError
+ */
+export function addressesInTwoTailnets(device: string, instance: Instance): string[] {
+  using netlink = new Netlink();
+  const own = linkByName(netlink, device)?.index;
+  const tunnels = new Set(
+    listLinks(netlink).filter(({ kind, index }) => kind === "tun" && index !== own).map(({ index }) => index),
+  );
+  const single = ({ ip, bits }: Prefix) => bits === 32 && prefixContains(CGNAT, ip);
+  const routes = listRoutes(netlink, 4).filter((route) => hasDevice(route) && single(route.destination));
+  const addresses = listAddresses(netlink).filter(({ prefix }) => single(prefix));
+  const text = (list: readonly { readonly destination: Prefix }[]) =>
+    list.map(({ destination }) => formatPrefix(destination));
+  const ours = new Set([
+    ...text(routes.filter(({ table, device }) => table === instance.table && device === own)),
+    ...addresses.filter(({ index }) => index === own).map(({ prefix }) => formatPrefix(prefix)),
+  ]);
+  const theirs = [
+    ...text(routes.filter(({ device, table }) => tunnels.has(device!) && table !== LOCAL_TABLE)),
+    ...addresses.filter(({ index }) => tunnels.has(index)).map(({ prefix }) => formatPrefix(prefix)),
+  ];
+  return [...new Set(theirs)].filter((prefix) => ours.has(prefix)).map((prefix) => prefix.split("/")[0]).sort();
 }
 
 /** A daemon holds the device. */

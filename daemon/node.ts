@@ -56,6 +56,7 @@ export interface NodeOptions {
   readonly networks: () => readonly LocalNetwork[];
   readonly instance: Instance;
   readonly readSysctl: ReadSysctl;
+  readonly addressesInTwoTailnets: () => readonly string[];
   readonly localUse: () => LocalUse;
   readonly allowMarkedAnswers: () => void;
   /** What the packet filter is set by. @throws ProgramMissing */
@@ -144,6 +145,7 @@ export function buildNode(options: NodeOptions): Backend {
     icmpEcho: options.icmpEcho,
     networks: options.networks,
     readSysctl: options.readSysctl,
+    addressesInTwoTailnets: options.addressesInTwoTailnets,
     host: options.host,
     scheduler,
     random,

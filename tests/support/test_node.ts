@@ -117,6 +117,7 @@ export class TestNode implements AsyncDisposable {
       networks: () => [{ device: "eth0", prefix: "192.0.2.10/24", kind: "lan" }],
       instance: ONE_NODE,
       readSysctl: () => undefined,
+      addressesInTwoTailnets: () => [],
       localUse: () => NO_LOCAL_USE,
       allowMarkedAnswers: () => {},
       filter: () => ({

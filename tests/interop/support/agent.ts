@@ -17,6 +17,8 @@ export interface AgentOptions {
   readonly dir: string;
   /** Of the files in `dir`, and the host name it joins by. */
   readonly name: string;
+  /** Name of the TUN device; "agent0" by default. */
+  readonly tun?: string;
   /** UDP port; 0 picks one. */
   readonly port?: number;
   /** What to run instead of the sources. */
@@ -58,7 +60,15 @@ export class AgentNode implements AsyncDisposable {
   /** Starts the daemon, again after `kill` or `stop`, on the same state. The log goes on in the same file. */
   async run(more: readonly string[] = []): Promise<void> {
     const { dir, name, port = 0, denoArgs = [], args = [], env, program } = this.#options;
-    const argv = ["daemon", "--state", `${dir}/${name}.state`, "--socket", this.socket, "--tun", "agent0"];
+    const argv = [
+      "daemon",
+      "--state",
+      `${dir}/${name}.state`,
+      "--socket",
+      this.socket,
+      "--tun",
+      this.#options.tun ?? "agent0",
+    ];
     const child = this.namespace.spawn([
       "/bin/sh",
       "-c",
