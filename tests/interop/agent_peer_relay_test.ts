@@ -45,6 +45,8 @@ if (missing === undefined) {
   labTest("our coordinator: a node that runs a relay server relays for ours and for stock nodes", async (path) => {
     await using internet = await Internet.create();
     const dir = await Deno.makeTempDir({ prefix: "relay-" });
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => Deno.remove(dir, { recursive: true }));
     const host = internet.server(1, 0)[0].split(":")[0];
     await using coordinator = await CoordinatorProcess.start({
       namespace: internet.core,
