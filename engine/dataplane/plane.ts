@@ -20,6 +20,7 @@ import { encapsulate, GENEVE_WIREGUARD } from "../geneve.ts";
 import type { Endpoint } from "../magicsock/endpoint.ts";
 import { Magicsock } from "../magicsock/magicsock.ts";
 import type { AddrId, AddrTable, AeadProvider, Arena, PollPort, TunPort, UdpPort, WakePort } from "../ports.ts";
+import { StunGate } from "../magicsock/stun_gate.ts";
 import { AllowedIps } from "../wg/allowed_ips.ts";
 import { WgDevice } from "../wg/device.ts";
 import { Coalescer } from "./coalesce.ts";
@@ -85,6 +86,7 @@ export class Plane {
   readonly #paths = new PathCounters();
   readonly #flows = new FlowCache();
   readonly #pings = new TsmpPings();
+  readonly #stunGate = new StunGate();
   readonly #watch: TurnWatch;
   readonly #sender: Sender;
   readonly #transmit: Transmit;
@@ -161,6 +163,7 @@ export class Plane {
       wg: this.#wg,
       magicsock: this.#magicsock,
       coalescer: new Coalescer(arena, kernels, tun, layout, { tunWriteFailed: () => drops.count("tun-write") }),
+      stunGate: this.#stunGate,
       stun: (payload, source) =>
         this.#emit({ kind: "stun", from: addrs.text(source), payload: toHex(new Uint8Array(payload)) }),
       tsmp: (packet, peer) => this.#onTsmp(packet, peer),
@@ -305,7 +308,9 @@ export class Plane {
       case "stun": {
         const to = parseAddrPort(command.to);
         if (to !== undefined) {
-          this.#sender.sendUdp(this.#options.addrs.intern(to.ip, to.port), fromHex(command.payload)!);
+          const message = fromHex(command.payload)!;
+          this.#stunGate.sent(message, now);
+          this.#sender.sendUdp(this.#options.addrs.intern(to.ip, to.port), message);
         }
         return;
       }

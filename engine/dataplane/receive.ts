@@ -18,6 +18,7 @@ import { GENEVE_DISCO, GENEVE_LENGTH, GENEVE_WIREGUARD_WORD, readGeneve, vniAt }
 import { classify, isDisco } from "../magicsock/classify.ts";
 import type { DiscoSource, Magicsock } from "../magicsock/magicsock.ts";
 import { Packet, parsePacket, PROTO } from "../packet.ts";
+import type { StunGate } from "../magicsock/stun_gate.ts";
 import type { AddrId, AddrTable, AeadProvider, Arena, UdpPort } from "../ports.ts";
 import type { AllowedIps } from "../wg/allowed_ips.ts";
 import { MESSAGE_DATA } from "../wg/messages.ts";
@@ -63,6 +64,33 @@ class Opening {
   relay: Relay | undefined;
 }
 
+/** A UDP source, its parts made when first wanted: most of a flood is refused by mac1 and must not fill the address table. */
+class UdpSource implements AnswerableSource {
+  readonly relay = undefined;
+  readonly vni: number;
+  readonly #addrs: AddrTable;
+  readonly #source: AddrId;
+
+  constructor(addrs: AddrTable, source: AddrId, vni: number) {
+    this.#addrs = addrs;
+    this.#source = source;
+    this.vni = vni;
+  }
+
+  get id(): AddrId {
+    return this.#addrs.pin(this.#source);
+  }
+
+  get bytes(): Uint8Array {
+    const port = this.#addrs.port(this.#source);
+    return concat(to16(this.#addrs.ip(this.#source)), Uint8Array.of(port >> 8, port & 0xff));
+  }
+
+  get rateKey(): string {
+    return rateKey(this.#addrs.ip(this.#source));
+  }
+}
+
 /** What the receive path works with. */
 export interface ReceiveOptions {
   readonly arena: Arena;
@@ -75,7 +103,8 @@ export interface ReceiveOptions {
   readonly coalescer: Coalescer;
   readonly drops: DropCounters;
   readonly paths: PathCounters;
-  /** A STUN message from `source`; the bytes are borrowed. */
+  readonly stunGate: StunGate;
+  /** A STUN answer from `source`; the bytes are borrowed. */
   stun(payload: Uint8Array, source: AddrId): void;
   /** A TSMP packet, which the engine answers itself; the bytes are borrowed. */
   tsmp(packet: Uint8Array, peer: PlanePeer): void;
@@ -208,6 +237,7 @@ export class Receive {
       }
       case "stun":
         if (relay !== undefined) return drops.count("unknown-type");
+        if (!this.#options.stunGate.takes(arena.u8, at, now)) return drops.count("stun-unknown-transaction");
         return this.#options.stun(arena.u8.subarray(at, at + bytes), source);
       case "wireguard":
         return this.#handshake(arena.u8.slice(at, at + bytes), source, 0, relay, now);
@@ -222,13 +252,7 @@ export class Receive {
     // A handshake may retire the keypair that the batch used so far.
     this.#lastKeypair = undefined;
     const from: AnswerableSource = relay === undefined
-      ? {
-        id: addrs.pin(source),
-        bytes: concat(to16(addrs.ip(source)), Uint8Array.of(addrs.port(source) >> 8, addrs.port(source) & 0xff)),
-        rateKey: rateKey(addrs.ip(source)),
-        relay,
-        vni,
-      }
+      ? new UdpSource(addrs, source, vni)
       : { id: 0, bytes: relay.peer.bytes, rateKey: relay.peer.hex, relay, vni };
     const { peer, drop } = wg.handleHandshake(message, from, now);
     if (drop !== undefined) return drops.count(drop);

@@ -4,12 +4,15 @@
  */
 import { BoxKey } from "../../base/box.ts";
 import type { DiscoPrivate, DiscoPublic } from "../../base/keys.ts";
+import { BoxBudget } from "./box_budget.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 /** A disco key and the peers that have it. */
 export class DiscoPeer {
   readonly key: DiscoPublic;
   readonly endpoints = new Set<Endpoint>();
+  /** Failures from addresses known to be this peer's. */
+  readonly budget = new BoxBudget();
   readonly #own: DiscoPrivate;
   #box: BoxKey | undefined;
 

@@ -254,6 +254,11 @@ export class Endpoint implements Deadlined {
     return this.lastSend !== 0 && now - this.lastSend < SESSION_ACTIVE_TIMEOUT_MS;
   }
 
+  /** Whether `addr` is a candidate, or the relay server in use. */
+  knows(addr: AddrId): boolean {
+    return this.#candidates.has(addr) || (addr !== 0 && this.#best.addr === addr);
+  }
+
   /** An authenticated ping came from `addr` (stable). False when it is one heard before, not to be answered again. */
   handlePing(addr: AddrId, txId: string, now: number): boolean {
     const fresh = this.#candidates.hear(addr, txId, now, this.#best.trusted(now));

@@ -32,6 +32,7 @@ import {
   RESTUN_MAX_MS,
   RESTUN_MIN_MS,
 } from "./constants.ts";
+import { BoxBudget } from "./box_budget.ts";
 import {
   DISCO_PING_SIZE,
   type DiscoMessage,
@@ -89,6 +90,8 @@ export class Magicsock {
   readonly #owner: EndpointOwner;
   readonly #byKey = new Map<string, Endpoint>();
   readonly #discoPeers: DiscoPeers;
+  /** Failures from addresses that are not known to be the named peer's. */
+  readonly #strangers = new BoxBudget();
   readonly #deadlines = new Deadlines<Endpoint>();
   /** Peers to be sent a CallMeMaybe once own endpoints are fresh. */
   readonly #callMeMaybes = new Set<Endpoint>();
@@ -216,8 +219,13 @@ export class Magicsock {
     if (peer === undefined) return "disco-unknown-sender";
     const box = peer.box;
     if (box === undefined) return "low-order-key";
+    const budget = isKnownSource(peer, source) ? peer.budget : this.#strangers;
+    if (!budget.allows(now)) return "disco-rate";
     const payload = openDisco(message, box);
-    if (payload === undefined) return "disco-decrypt";
+    if (payload === undefined) {
+      budget.failed(now);
+      return "disco-decrypt";
+    }
     const parsed = parseDisco(payload);
     if (typeof parsed === "string") return parsed;
     switch (parsed.type) {
@@ -462,6 +470,13 @@ export class Magicsock {
     const [high, low] = this.#random(2);
     return since + RESTUN_MIN_MS + ((high << 8 | low) / 65_536) * (RESTUN_MAX_MS - RESTUN_MIN_MS);
   }
+}
+
+/** The message came by a path this peer is known by: an address of its candidates, or a relay, which says who sends. */
+function isKnownSource(peer: DiscoPeer, source: DiscoSource): boolean {
+  if ("derp" in source) return [...peer.endpoints].some((endpoint) => endpoint.key === source.peer.hex);
+  for (const endpoint of peer.endpoints) if (endpoint.knows(source.addr)) return true;
+  return false;
 }
 
 function keyBytes(hex: string): Uint8Array {

@@ -12,6 +12,7 @@
  */
 import { xchacha20poly1305 } from "@noble/ciphers/chacha.js";
 import { blake2s, keyedBlake2s } from "../../base/blake2s.ts";
+import { Blake2sMac } from "../../base/blake2s_mac.ts";
 import { equalBytes, utf8 } from "../../base/bytes.ts";
 import type { NodePublic, RandomBytes } from "../../base/keys.ts";
 import { COOKIE_REFRESH_TIME } from "./constants.ts";
@@ -30,8 +31,13 @@ function mac2Of(message: Uint8Array): Uint8Array {
   return message.subarray(-MAC_LENGTH);
 }
 
-function computeMac1(key: Uint8Array, message: Uint8Array): Uint8Array {
-  return keyedBlake2s(key, message.subarray(0, -2 * MAC_LENGTH), MAC_LENGTH);
+/** What computes mac1 for messages to the holder of this key. */
+function mac1For(receiver: NodePublic): Blake2sMac {
+  return new Blake2sMac(blake2s(LABEL_MAC1, receiver.bytes), MAC_LENGTH);
+}
+
+function computeMac1(mac1: Blake2sMac, message: Uint8Array): Uint8Array {
+  return mac1.compute(message.subarray(0, -2 * MAC_LENGTH));
 }
 
 function computeMac2(cookie: Uint8Array, message: Uint8Array): Uint8Array {
@@ -41,7 +47,7 @@ function computeMac2(cookie: Uint8Array, message: Uint8Array): Uint8Array {
 /** The responder's side: judges the MACs of handshake messages sent to us. */
 export class CookieChecker {
   readonly #random: RandomBytes;
-  readonly #mac1Key: Uint8Array;
+  readonly #mac1: Blake2sMac;
   readonly #cookieKey: Uint8Array;
   #secret: Uint8Array = new Uint8Array(SECRET_LENGTH);
   #secretSet = -Infinity;
@@ -49,13 +55,13 @@ export class CookieChecker {
   /** @param local Our own public key. */
   constructor(local: NodePublic, random: RandomBytes) {
     this.#random = random;
-    this.#mac1Key = blake2s(LABEL_MAC1, local.bytes);
+    this.#mac1 = mac1For(local);
     this.#cookieKey = blake2s(LABEL_COOKIE, local.bytes);
   }
 
   /** Whether the sender knows our public key. @param message An initiation or response of the right length. */
   checkMac1(message: Uint8Array): boolean {
-    return equalBytes(computeMac1(this.#mac1Key, message), mac1Of(message));
+    return equalBytes(computeMac1(this.#mac1, message), mac1Of(message));
   }
 
   /** Whether the sender got a cookie of ours at `source` within the last `COOKIE_REFRESH_TIME`. */
@@ -82,7 +88,7 @@ export class CookieChecker {
 
 /** The sender's side: puts the MACs on handshake messages to one peer and remembers its cookie. */
 export class CookieGenerator {
-  readonly #mac1Key: Uint8Array;
+  readonly #mac1: Blake2sMac;
   readonly #cookieKey: Uint8Array;
   #lastMac1: Uint8Array | undefined;
   #cookie: Uint8Array | undefined;
@@ -90,13 +96,13 @@ export class CookieGenerator {
 
   /** @param remote The peer's public key. */
   constructor(remote: NodePublic) {
-    this.#mac1Key = blake2s(LABEL_MAC1, remote.bytes);
+    this.#mac1 = mac1For(remote);
     this.#cookieKey = blake2s(LABEL_COOKIE, remote.bytes);
   }
 
   /** Fills mac1, and mac2 when there is a cookie young enough. Changes `message`. */
   addMacs(message: Uint8Array, now: number): void {
-    const mac1 = computeMac1(this.#mac1Key, message);
+    const mac1 = computeMac1(this.#mac1, message);
     mac1Of(message).set(mac1);
     this.#lastMac1 = mac1;
     if (this.#cookie === undefined || now - this.#cookieSet > COOKIE_REFRESH_TIME) return;

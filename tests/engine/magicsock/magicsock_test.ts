@@ -193,6 +193,20 @@ Deno.test("W9: disco with a known key and a wrong box is dropped and moves nothi
   assert.deepEqual([bench.candidates(peer), bench.sent.length], [[], 0]);
 });
 
+Deno.test("W9: a flood in a peer's name is tried so often only, and the peer itself is heard all the same", () => {
+  const bench = new Bench();
+  const peer = bench.peer();
+  const own = "198.51.100.7:41641";
+  assert.equal(bench.udp(peer.ping(), own), undefined);
+  const forged = peer.ping();
+  forged[forged.length - 1] ^= 1;
+  const outcomes = Array.from({ length: 5_000 }, () => bench.udp(forged, "203.0.113.66:66"));
+  const tried = outcomes.filter((outcome) => outcome === "disco-decrypt").length;
+  assert.ok(tried <= 110, `${tried} were tried`);
+  assert.equal(outcomes.at(-1), "disco-rate");
+  assert.equal(bench.udp(peer.ping(), own), undefined, "from an address of its own");
+});
+
 Deno.test("W9: a ping with a node key that is not its own is dropped", () => {
   const bench = new Bench();
   const peer = bench.peer();

@@ -1,0 +1,32 @@
+/**
+ * How many disco messages that do not open are tried (W9). Anybody may send a message in a known peer's name, and each
+ * costs a Salsa20 and a Poly1305 before it is found out.
+ *
+ * ```
+ *   from an address we know of this peer   the peer's own budget   \  empty: dropped unopened,
+ *   from anywhere else                     one budget for all      /  until time has filled it again
+ * ```
+ * Only failures spend, so that a peer that is itself is never limited, and strangers elsewhere cannot spend what the peer's
+ * own address has. Ours; Tailscale opens every message.
+ */
+import { TokenBucket } from "./token_bucket.ts";
+
+/** Failures at once, and one more in so many ms. */
+const BURST = 100;
+const INTERVAL_MS = 1;
+
+/** A budget of failures. */
+export class BoxBudget {
+  readonly #bucket = new TokenBucket(BURST, INTERVAL_MS);
+  #spentUntil = -Infinity;
+
+  /** Whether another message may be opened. */
+  allows(now: number): boolean {
+    return now >= this.#spentUntil;
+  }
+
+  /** A message did not open. */
+  failed(now: number): void {
+    if (!this.#bucket.take(now)) this.#spentUntil = now + INTERVAL_MS;
+  }
+}
