@@ -100,7 +100,9 @@ export class PortMapper {
   #via = "";
   #services = NO_SERVICES;
   #location = "";
+  /** When, and by which way, the services were found. */
   #servicesAt = -Infinity;
+  #servicesVia = "";
   /** The router's clock as last heard, and when. */
   #epoch: { readonly s: number; readonly at: number } | undefined;
   #mapping: Mapping | undefined;
@@ -165,7 +167,8 @@ export class PortMapper {
       }
       return (heard.upnp || !this.#upnpAllowed) && heard.pmp && heard.pcp;
     });
-    [this.#services, this.#location, this.#servicesAt] = [heard, location, this.#ports.scheduler.monotonic()];
+    [this.#services, this.#location] = [heard, location];
+    [this.#servicesAt, this.#servicesVia] = [this.#ports.scheduler.monotonic(), key(way)];
     return heard;
   }
 
@@ -235,11 +238,11 @@ export class PortMapper {
     if (way === undefined || internalPort === 0) return this.#forget();
     if (this.#via !== key(way) || this.#mapping?.internalPort !== internalPort) {
       this.#forget();
-      if (this.#via !== key(way)) this.#servicesAt = -Infinity;
       this.#via = key(way);
     }
     if (this.#mapping !== undefined && scheduler.monotonic() < this.#renewAt) return;
-    if (scheduler.monotonic() - this.#servicesAt > TRUST_SERVICES_MS) await this.probe();
+    const known = this.#servicesVia === key(way) && scheduler.monotonic() - this.#servicesAt <= TRUST_SERVICES_MS;
+    if (!known) await this.probe();
     const wanted = this.#mapping?.external.port ?? Math.max(internalPort, 1024);
     const before = this.external;
     const { pmp, pcp, upnp } = this.#services;

@@ -72,6 +72,17 @@ Deno.test("PortMapper renews at half the lease, keeps the port it was granted, a
   assert.equal(gateway.scheduler.pending, 0);
 });
 
+Deno.test("PortMapper.update() goes by the probe before it and asks the router no second time what it can do", async () => {
+  const { mapper, settled, gateway } = world((gateway) => gateway.services = only());
+  assert.deepEqual({ ...await settled(mapper.probe()) }, only());
+  gateway.services = only("upnp");
+  await settled(mapper.update());
+  assert.deepEqual([mapper.external, gateway.calls], ["", []]);
+  await settled(mapper.probe());
+  await settled(mapper.update());
+  assert.equal(mapper.external, "198.51.100.1:41641");
+});
+
 Deno.test("PortMapper.close() gives the mapping back", async () => {
   for (const name of ["pmp", "pcp", "upnp"]) {
     const { mapper, changes, settled, gateway } = world((gateway) => gateway.services = only(name));
