@@ -1,4 +1,4 @@
-/** Reads the head of an HTTP/1.1 answer from a stream that becomes something else behind it. RFC 9112. */
+/** The head of an HTTP/1.1 answer on a stream that becomes something else behind it. RFC 9112. */
 import type { Buffer } from "node:buffer";
 import type { Duplex } from "node:stream";
 import { concat } from "./bytes.ts";
@@ -13,10 +13,12 @@ export interface HttpHead {
   readonly line: string;
   /** Names in lower case; the last of equal names counts. */
   readonly headers: ReadonlyMap<string, string>;
+  /** Bytes of the head, the empty line included. */
+  readonly length: number;
 }
 
 /** Undefined while `bytes` has no whole head; a text when it is none. Bytes are taken as Latin-1. */
-function parse(bytes: Uint8Array): { head: HttpHead; length: number } | string | undefined {
+export function parseHttpHead(bytes: Uint8Array): HttpHead | string | undefined {
   const text = new TextDecoder("latin1").decode(bytes.subarray(0, MAX_HEAD));
   if (!"HTTP/1.".startsWith(text.slice(0, 7))) return `it begins ${JSON.stringify(text.slice(0, 20))}, want HTTP/1.1`;
   const end = text.indexOf("\r\n\r\n");
@@ -30,7 +32,7 @@ function parse(bytes: Uint8Array): { head: HttpHead; length: number } | string |
     if (colon > 0) headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
   }
   const line = match[1].trim().slice(0, 100);
-  return { head: { status: Number(match[2]), line, headers }, length: end + 4 };
+  return { status: Number(match[2]), line, headers, length: end + 4 };
 }
 
 /**
@@ -50,13 +52,13 @@ export function readHttpHead(stream: Duplex, signal: AbortSignal): Promise<HttpH
     const onEnd = () => settle(() => reject(new Error("the connection was closed before an answer")));
     const onData = (chunk: Buffer) => {
       bytes = concat(bytes, chunk);
-      const seen = parse(bytes);
+      const seen = parseHttpHead(bytes);
       if (seen === undefined) return;
       settle(() => {
         stream.pause();
         if (typeof seen === "string") return reject(new Error(seen));
         if (bytes.length > seen.length) stream.unshift(bytes.subarray(seen.length));
-        resolve(seen.head);
+        resolve(seen);
       });
     };
     if (signal.aborted) return onAbort();

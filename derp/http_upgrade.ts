@@ -1,8 +1,6 @@
 /** The HTTP/1.1 request that turns a connection into a DERP stream, and its answer. */
-import { fromUtf8, utf8 } from "../base/bytes.ts";
-
-/** Most bytes of an answer's head. */
-const MAX_HEAD = 8192;
+import { concat, utf8 } from "../base/bytes.ts";
+import { parseHttpHead } from "../base/http_head.ts";
 
 /** Says that the client will not wait for a 101 (`derp.FastStartHeader`). */
 export const FAST_START_HEADER = "Derp-Fast-Start";
@@ -37,27 +35,14 @@ export type UpgradeAnswer =
 
 /** Collects an answer that may come in pieces; bounded. */
 export class UpgradeReader {
-  #head = new Uint8Array(0);
+  #bytes: Uint8Array = new Uint8Array(0);
 
   push(chunk: Uint8Array): UpgradeAnswer {
-    const head = new Uint8Array(this.#head.length + chunk.length);
-    head.set(this.#head);
-    head.set(chunk, this.#head.length);
-    this.#head = head;
-    const end = endOfHead(head.subarray(0, MAX_HEAD));
-    if (end < 0) {
-      return head.length < MAX_HEAD ? { kind: "more" } : { kind: "refused", status: `a head over ${MAX_HEAD} bytes` };
-    }
-    const line = (fromUtf8(head.subarray(0, end)) ?? "").split("\r\n", 1)[0];
-    if (!/^HTTP\/1\.1 101(?: |$)/.test(line)) return { kind: "refused", status: line.slice(0, 100) };
-    return { kind: "switched", rest: head.subarray(end) };
+    this.#bytes = concat(this.#bytes, chunk);
+    const head = parseHttpHead(this.#bytes);
+    if (head === undefined) return { kind: "more" };
+    if (typeof head === "string") return { kind: "refused", status: `something else: ${head}` };
+    if (head.status !== 101) return { kind: "refused", status: head.line };
+    return { kind: "switched", rest: this.#bytes.subarray(head.length) };
   }
-}
-
-/** Index after the empty line, or -1. */
-function endOfHead(bytes: Uint8Array): number {
-  for (let i = 3; i < bytes.length; i++) {
-    if (bytes[i] === 10 && bytes[i - 1] === 13 && bytes[i - 2] === 10 && bytes[i - 3] === 13) return i + 1;
-  }
-  return -1;
 }

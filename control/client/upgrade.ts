@@ -13,6 +13,7 @@ import type { Duplex } from "node:stream";
 import type { Buffer } from "node:buffer";
 import { concat, fromUtf8, toBase64, utf8 } from "../../base/bytes.ts";
 import type { RandomBytes } from "../../base/keys.ts";
+import { parseHttpHead } from "../../base/http_head.ts";
 import { openWebSocket } from "../../base/websocket.ts";
 import {
   bodyLength,
@@ -30,34 +31,8 @@ import { ControlError } from "./errors.ts";
 export const UPGRADE_PROTOCOL = "tailscale-control-protocol";
 /** Path of the upgrade. */
 export const UPGRADE_PATH = "/ts2021";
-const MAX_HEAD = 16 << 10;
-
-/** The answer's head, once it is whole. Bytes are taken as Latin-1, as HTTP/1.1 has them. */
-export interface ResponseHead {
-  readonly status: number;
-  readonly statusText: string;
-  /** Names in lower case; the last of equal names counts. */
-  readonly headers: ReadonlyMap<string, string>;
-  /** Bytes of the head, the empty line included. */
-  readonly length: number;
-}
-
-/** Undefined while the head is not whole; a text when it is not HTTP/1.1. */
-export function parseResponseHead(bytes: Uint8Array): ResponseHead | undefined | string {
-  const head = new TextDecoder("latin1").decode(bytes.subarray(0, MAX_HEAD));
-  if (!"HTTP/1.".startsWith(head.slice(0, 7))) return `it begins ${JSON.stringify(head.slice(0, 20))}, want HTTP/1.1`;
-  const end = head.indexOf("\r\n\r\n");
-  if (end < 0) return bytes.length >= MAX_HEAD ? `its headers are longer than ${MAX_HEAD} bytes` : undefined;
-  const [first, ...lines] = head.slice(0, end).split("\r\n");
-  const match = /^HTTP\/1\.[01] ([0-9]{3}) ?(.*)$/.exec(first);
-  if (match === null) return `it begins ${JSON.stringify(first.slice(0, 40))}, want HTTP/1.1`;
-  const headers = new Map<string, string>();
-  for (const line of lines) {
-    const colon = line.indexOf(":");
-    if (colon > 0) headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
-  }
-  return { status: Number(match[1]), statusText: match[2], headers, length: end + 4 };
-}
+/** Longest error text of a server, with its header. */
+const MAX_ERROR = 16 << 10;
 
 /** The upgrade request. @param authority `host` or `host:port` for the `Host` header. */
 export function upgradeRequest(authority: string, initiation: Uint8Array): Uint8Array<ArrayBuffer> {
@@ -73,13 +48,13 @@ type Progress = { readonly need: "more" } | { readonly error: ControlError } | {
 };
 
 function progress(bytes: Uint8Array, authority: string): Progress {
-  const head = parseResponseHead(bytes);
+  const head = parseHttpHead(bytes);
   if (head === undefined) return { need: "more" };
   const refuse = (seen: string) => ({
     error: new ControlError("not-control", `Cannot use ${authority}: ${seen}: is this a Tailscale control server?`),
   });
   if (typeof head === "string") return refuse(head);
-  if (head.status !== 101) return refuse(`answered ${head.status} ${head.statusText.slice(0, 80)}`.trimEnd());
+  if (head.status !== 101) return refuse(`answered ${head.line}`);
   const protocol = head.headers.get("upgrade");
   if (protocol?.toLowerCase() !== UPGRADE_PROTOCOL) return refuse(`switched to protocol ${JSON.stringify(protocol)}`);
   return noiseResponse(bytes.subarray(head.length), authority);
@@ -90,7 +65,7 @@ function noiseResponse(after: Uint8Array, authority: string): Progress {
   if (after.length < HEADER_LENGTH) return { need: "more" };
   const end = HEADER_LENGTH + bodyLength(after);
   if (after[0] === MESSAGE_TYPE.error) {
-    if (after.length < Math.min(end, MAX_HEAD)) return { need: "more" };
+    if (after.length < Math.min(end, MAX_ERROR)) return { need: "more" };
     const text = fromUtf8(after.subarray(HEADER_LENGTH, Math.min(end, HEADER_LENGTH + 500))) ?? "unreadable text";
     return {
       error: new ControlError("handshake", `Cannot do the handshake with ${authority}: it says ${quote(text)}`),
@@ -162,7 +137,7 @@ function finishHandshake(
     const onError = (error: Error) => lost(error.message, error);
     // A server that cannot open the initiation, since it has another key, just closes after its 101.
     const onEnd = () => {
-      const upgraded = parse === noiseResponse || typeof parseResponseHead(bytes) === "object";
+      const upgraded = parse === noiseResponse || typeof parseHttpHead(bytes) === "object";
       if (!upgraded) return lost("the connection was closed before an answer");
       fail(new ControlError("handshake", `Cannot do the handshake with ${authority}: it closed without a response`));
     };

@@ -85,9 +85,10 @@ Deno.test("DerpClient sends packets in the frame of the peer's key, and NotePref
 Deno.test("DerpClient closes on a refused or endless answer to the upgrade", async () => {
   for (
     const [answer, reason] of [
-      ["HTTP/1.1 403 Forbidden\r\n\r\n", /answered the upgrade with HTTP\/1\.1 403 Forbidden/],
+      ["HTTP/1.1 403 Forbidden\r\n\r\n", /answered the upgrade with 403 Forbidden/],
       ["HTTP/1.1 1010 X\r\n\r\n", /1010/],
-      ["x".repeat(8192), /a head over 8192 bytes/],
+      ["x".repeat(20), /something else: it begins "x+", want HTTP\/1.1/],
+      [`HTTP/1.1 101 OK\r\nX: ${"x".repeat(16 << 10)}`, /its headers are longer than 16384 bytes/],
     ] as const
   ) {
     const server = new ScriptedServer();
