@@ -104,7 +104,7 @@ ${flagHelp(FLAGS)}
     if (values.c < 0 || values.size < 0) throw new UsageError("--c and --size cannot be negative");
     const [word] = rest;
     const status = await client.json<Status>("GET", parseIp(word) === undefined ? "status" : "status?peers=false");
-    const stopped = notRunningText(status, program);
+    const stopped = notRunningText(status);
     if (stopped !== undefined) {
       print(`${stopped}\n`);
       return EXIT_FAILED;

@@ -2,7 +2,6 @@
 import { EXIT_FAILED, EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
 import { formatAgo } from "./duration.ts";
-import { troubles } from "./health_lines.ts";
 import type { PeerStatus, Status } from "./local_types.ts";
 import { colourWanted, columns, paint, print } from "./terminal.ts";
 import type { Verb } from "./verb.ts";
@@ -127,17 +126,15 @@ function tint(line: string, colour: boolean): string {
 }
 
 /** What is printed instead of a table when the node is not running, or undefined. */
-export function notRunningText(status: Status, program: string): string | undefined {
+export function notRunningText(status: Status): string | undefined {
   switch (status.BackendState) {
     case "Running":
     case "Starting":
       return undefined;
     case "Stopped":
       return "Tailscale is stopped.";
-    case "NeedsLogin": {
-      const url = status.AuthURL === "" ? `Log in with: ${program} up` : `Log in at: ${status.AuthURL}`;
-      return `Logged out.\n${url}`;
-    }
+    case "NeedsLogin":
+      return status.AuthURL === "" ? "Logged out." : `Logged out.\nLog in at: ${status.AuthURL}`;
     case "NeedsMachineAuth":
       return "Machine is not yet approved by tailnet admin.";
     default:
@@ -153,7 +150,7 @@ Exits with 1 when the node is not connected.
 
 ${flagHelp(FLAGS)}
 `,
-  async run(args, { client, program }) {
+  async run(args, { client }) {
     const { values, rest } = parseFlags(FLAGS, args);
     if (values.web) throw new UsageError("--web is not offered: use --json");
     if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
@@ -166,10 +163,10 @@ ${flagHelp(FLAGS)}
       print(`${JSON.stringify(shown, null, 2)}\n`);
       return EXIT_OK;
     }
-    const stopped = notRunningText(current, program);
+    const stopped = notRunningText(current);
     if (stopped !== undefined) {
-      // That it is stopped, or waits for a login, the state says; why it cannot connect, only the health.
-      const health = current.AuthURL === "" ? troubles(current.Health ?? []) : [];
+      // That it is stopped, or waits for a login, the state says; why it is in none of the usual states, only the health.
+      const health = current.BackendState === "NoState" ? current.Health ?? [] : [];
       const lines = health.length > 0 ? [...healthLines(health, colourWanted()), ""] : [];
       print(`${[...lines, stopped].join("\n")}\n`);
       return EXIT_FAILED;

@@ -79,11 +79,11 @@ Deno.test("formatStatus() reads a status that Go wrote", () => {
 });
 
 Deno.test("notRunningText() has a text for every state but the running ones", () => {
-  const text = (BackendState: string, AuthURL = "") => notRunningText(status({ BackendState, AuthURL }), "agent");
+  const text = (BackendState: string, AuthURL = "") => notRunningText(status({ BackendState, AuthURL }));
   assert.equal(text("Running"), undefined);
   assert.equal(text("Starting"), undefined);
   assert.equal(text("Stopped"), "Tailscale is stopped.");
-  assert.equal(text("NeedsLogin"), "Logged out.\nLog in with: agent up");
+  assert.equal(text("NeedsLogin"), "Logged out.");
   assert.equal(text("NeedsLogin", "https://c/a/1"), "Logged out.\nLog in at: https://c/a/1");
   assert.equal(text("NeedsMachineAuth"), "Machine is not yet approved by tailnet admin.");
   assert.equal(text("NoState"), "unexpected state: NoState");
