@@ -1,5 +1,8 @@
 /** Which lines of the daemon's health a command repeats. */
 
+/** What the daemon says of a store that failed. */
+const UNSAVED = "Keys and preferences could not be saved: ";
+
 /** Source: cmd/tailscale/cli/up.go upWorthyWarning. */
 const ALWAYS =
   /Tailscale SSH enabled, but |--accept-routes is false|this node is locked out|only being stored in-memory/;
@@ -7,9 +10,14 @@ const ALWAYS =
 /** What the user can act on now, and what concerns the settings just named. */
 export function worthSaying(health: readonly string[], given: ReadonlySet<string>): string[] {
   return health.filter((line) =>
-    ALWAYS.test(line) || /update available: /i.test(line) ||
+    ALWAYS.test(line) || line.startsWith(UNSAVED) || /update available: /i.test(line) ||
     [...given].some((flag) => new RegExp(`--${flag}(?![\\w-])`).test(line))
   );
+}
+
+/** The line of a daemon that has settings in memory alone, which its end would lose; undefined when all are kept. */
+export function unsaved(health: readonly string[]): string | undefined {
+  return health.find((line) => line.startsWith(UNSAVED));
 }
 
 /** Lines that say no more than that the node is not connected, or have no part in it. */

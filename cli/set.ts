@@ -1,8 +1,8 @@
 /** `set`: changes the named preferences and nothing else. Source: cmd/tailscale/cli/set.go. */
 import { ACCEPT_RISK_FLAG, askRisk, isSshOverTailscale } from "./accept_risk.ts";
-import { EXIT_OK, UsageError } from "./exit_codes.ts";
+import { CliError, EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
-import { worthSaying } from "./health_lines.ts";
+import { unsaved, worthSaying } from "./health_lines.ts";
 import { demandLock, LOCK_FLAGS } from "./lock/policy_flags.ts";
 import type { Prefs, Status } from "./local_types.ts";
 import { maskedPrefs, PREF_FLAGS, SET_ONLY_FLAGS } from "./pref_flags.ts";
@@ -40,7 +40,11 @@ ${flagHelp(FLAGS, { fallbacks: false })}
     await demandLock(client, { values, given });
     await client.text("PATCH", "prefs", edits);
     const after = await client.json<Status>("GET", "status?peers=false");
-    for (const line of worthSaying(after.Health ?? [], given)) printError(`${line}\n`);
+    const lost = unsaved(after.Health ?? []);
+    for (const line of worthSaying(after.Health ?? [], given)) if (line !== lost) printError(`${line}\n`);
+    if (lost !== undefined) {
+      throw new CliError(`Set, but only until the daemon ends: make it possible to save and set it again.\n${lost}`);
+    }
     return EXIT_OK;
   },
 };

@@ -209,11 +209,14 @@ export class Backend {
     const next = applyChange(old, masked);
     this.#assertUsable(next);
     const changed = changedPrefs(old, next);
-    if (changed.length === 0) return old;
+    if (changed.length === 0) {
+      this.#saved.retry();
+      return old;
+    }
     this.#options.log.info(`preferences changed: ${changed.join(", ")}`);
     this.#saved.set(next);
     this.#session?.update({ hostinfo: this.#hostinfo() });
-    if (!old.WantRunning && next.WantRunning && this.#session?.loggedIn === false) this.#session.login(false);
+    if (!old.WantRunning && next.WantRunning && this.#session?.loggedIn === false) this.#login(this.#session, false);
     this.datapath.hold(this.#heldExit());
     if (changed.some((name) => DATAPATH_PREFS.has(name))) this.#reconfigure();
     this.bus.send({ Prefs: publicPrefs(this.prefs) });
@@ -231,7 +234,7 @@ export class Backend {
       this.bus.send({ BrowseToURL: this.authUrl });
       return;
     }
-    session.login(true);
+    this.#login(session, true);
     this.#update();
   }
 
@@ -400,6 +403,7 @@ export class Backend {
       throw new BackendError(cause instanceof Error ? cause.message : String(cause), { cause });
     }
     this.health.clear("agent-server-key-changed");
+    this.health.clear("login-state");
     this.lock.bind(this.#saved.profileId, controlUrl(prefs));
     this.lock.connect(api);
     const session: ControlSession = new ControlSession({
@@ -430,7 +434,13 @@ export class Backend {
       },
     });
     this.#session = session;
-    if (!prefs.LoggedOut && prefs.persist?.nodeKey !== undefined) session.login(false);
+    if (!prefs.LoggedOut && prefs.persist?.nodeKey !== undefined) this.#login(session, false);
+  }
+
+  /** Why the last attempt failed says nothing about a new one. */
+  #login(session: ControlSession, interactive: boolean): void {
+    this.health.clear("login-state");
+    session.login(interactive);
   }
 
   /** A stopped node does not speak to control. */

@@ -18,6 +18,7 @@ export class SavedPrefs {
   readonly #health: Health;
   readonly #log: Log;
   readonly #wall: () => number;
+  #unsaved = false;
 
   constructor(profiles: Profiles, health: Health, log: Log, wall: () => number) {
     this.#profiles = profiles;
@@ -28,6 +29,11 @@ export class SavedPrefs {
 
   get current(): Prefs {
     return this.#profiles.prefs;
+  }
+
+  /** Stores what could not be stored before. */
+  retry(): void {
+    if (this.#unsaved) this.set(this.current);
   }
 
   set(prefs: Prefs, network?: NetworkProfile): void {
@@ -94,9 +100,11 @@ export class SavedPrefs {
   #store(run: () => void): void {
     try {
       run();
+      this.#unsaved = false;
       this.#health.clear("state-store-health");
     } catch (cause) {
       const error = cause instanceof Error ? cause.message : String(cause);
+      this.#unsaved = true;
       this.#log.error(error);
       this.#health.warn("state-store-health", this.#wall(), { error });
     }

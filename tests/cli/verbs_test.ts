@@ -62,10 +62,11 @@ Deno.test("status exits with 1 and a text when the node is not connected; --json
   const failed = await runAll(["status"], {
     "GET status": () => answer(status({ BackendState: "NeedsLogin", Health: why })),
   });
-  assert.equal(
-    failed.ran[0].out,
-    `# Health check:\n#     - The last login error was: no.\n\nLogged out.\nLog in with: agent up\n`,
-  );
+  assert.deepEqual([failed.ran[0].code, failed.ran[0].out], [1, "Logged out.\n"]);
+  const starting = await runAll(["status"], {
+    "GET status": () => answer(status({ BackendState: "NoState", Health: ["No way out."] })),
+  });
+  assert.equal(starting.ran[0].out, "# Health check:\n#     - No way out.\n\nunexpected state: NoState\n");
   const { ran: [table, active], seen } = await runAll(["status --peers=false", "status --json --active"]);
   assert.equal(table.code, 0);
   assert.equal(seen[0].path, "status?peers=false");
@@ -91,6 +92,13 @@ Deno.test("set changes what is named after asking whether it may", async () => {
   });
   const refused = await runAll(["set --auto-update"], { "POST check-prefs": () => answer({ Error: "Not here." }) });
   assert.deepEqual([refused.ran[0].code, refused.ran[0].err], [1, "Not here.\n"]);
+  const line = "Keys and preferences could not be saved: Cannot write state file /var/x: No space left on device";
+  const full = await runAll(["set --shields-up"], { "GET status": () => answer(status({ Health: [line] })) });
+  assert.equal(full.ran[0].code, 1);
+  assert.equal(
+    full.ran[0].err,
+    `Set, but only until the daemon ends: make it possible to save and set it again.\n${line}\n`,
+  );
 });
 
 Deno.test("get prints one setting, all, JSON, or flags", async () => {

@@ -4,8 +4,11 @@ import type { BackendState } from "../../daemon/backend_state.ts";
 import { BackendError } from "../../daemon/backend_options.ts";
 import { backendStatus } from "../../daemon/backend_status.ts";
 import { change } from "../../daemon/prefs.ts";
+import { Profiles } from "../../daemon/profiles.ts";
+import { MemoryState, StateFileError } from "../../daemon/state_file.ts";
 import { ControlError } from "../../control/client/errors.ts";
 import { REGISTERED, testNetmap, testNode, untilAborted } from "../support/fake_control.ts";
+import { SeededRandom } from "../support/random.ts";
 import { TestNode } from "../support/test_node.ts";
 
 function numbers(...states: BackendState[]): number[] {
@@ -292,6 +295,13 @@ Deno.test("Backend keeps trying after a rejected login, and stays quiet about a 
   await node.up();
   assert.deepEqual(node.notified.flatMap((notify) => notify.ErrMessage ?? []), ["invalid key: not valid"]);
   assert.match(node.backend.healthStrings().join(), /last login error was: invalid key: not valid/);
+  // What comes of a new attempt is not known yet, and the old one's error is no part of it.
+  node.control.answer = (_input, signal) => untilAborted(signal);
+  node.backend.loginInteractive();
+  await node.settle();
+  assert.doesNotMatch(node.backend.healthStrings().join(), /login error/);
+  node.control.answer = () => ({ kind: "rejected", reason: "invalid key: not valid" });
+  node.backend.loginInteractive();
   await node.scheduler.advance(120_000);
   assert.ok(node.control.registered.length > 3 && node.control.registered.length < 60);
 
@@ -338,6 +348,29 @@ Deno.test("Backend.editPrefs() refuses bad preferences whole, and tells control 
     true,
   ]);
   assert.ok(hostinfo.BackendLogID!.length > 0);
+});
+
+Deno.test("Backend.editPrefs() that changes nothing saves what could not be saved before", async () => {
+  class FullDisk extends MemoryState {
+    full = false;
+    override write(key: string, value: Uint8Array): void {
+      if (this.full) throw new StateFileError("no space left");
+      super.write(key, value);
+    }
+  }
+  const store = new FullDisk();
+  await using node = new TestNode({ store });
+  await runningNode(node);
+  const saved = () => new Profiles(store, new SeededRandom(9).bytes, () => 0).prefs.Hostname;
+  store.full = true;
+  node.backend.editPrefs(change({ Hostname: "renamed" }));
+  assert.equal(node.backend.prefs.Hostname, "renamed");
+  assert.match(node.backend.healthStrings().join(), /could not be saved: no space left/);
+  assert.notEqual(saved(), "renamed");
+  store.full = false;
+  node.backend.editPrefs(change({ Hostname: "renamed" }));
+  assert.doesNotMatch(node.backend.healthStrings().join(), /could not be saved/);
+  assert.equal(saved(), "renamed");
 });
 
 Deno.test("Backend follows a peer that is changed, re-keyed and removed, and tells watchers", async () => {

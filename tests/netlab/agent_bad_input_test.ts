@@ -148,6 +148,8 @@ privilegedTest(
     // It runs on what it has: what cannot be kept holds as long as it runs, and health says so.
     const health = (await status()).Health.find((text: string) => text.includes("state file"));
     assert.match(health ?? "", /Cannot write state file .*No space left/);
+    assert.equal(set.code, 1, "what is not kept is not done");
+    assert.match(set.stderr, /^Set, but only until the daemon ends: .*\n.*No space left/);
     console.log(`  set ended with ${set.code}; health: ${health}`);
     Deno.kill(Number(await Deno.readTextFile(pid)), "SIGTERM");
     assert.equal((await ended).stdout, "code 0\nsame\nagent.state\nagent.state.lock\nfiller\n");
