@@ -152,7 +152,7 @@ Deno.test("the nodes of a region are tried in order, and one that fails the logi
   await bench.scheduler.advance(200);
   assert.deepEqual(bench.dials.map(([name]) => name), ["1a", "1b", "1c"]);
   assert.equal(bench.pool.status()[0].node, "1c");
-  assert.match(bench.logs[0], /derp-1: the server answered the upgrade with HTTP\/1\.1 500 X/);
+  assert.match(bench.logs[0], /derp-1: the server answered the upgrade with 500 X/);
   await bench.end();
 });
 
