@@ -41,6 +41,7 @@ import { markedTcp } from "./marked_tcp.ts";
 import { addressesInTwoTailnets, cleanUp, isInUse, netlinkRouting } from "./netlink_routing.ts";
 import { cleanUpFilter, nftBackend } from "./netfilter/nft.ts";
 import { systemLocalUse } from "./netfilter/system_use.ts";
+import { askWeb } from "./ask_web.ts";
 import { buildNode } from "./node.ts";
 import { rulesOf } from "./os_router.ts";
 import { startPeerRelay } from "./peer_relay_host.ts";
@@ -182,6 +183,7 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
       connect: tcp,
       plainHttp: Deno.env.get("TS_DEBUG_USE_DERP_HTTP") === "1",
     }),
+    askWeb: askWeb(tcp),
     lockDirectory: flags.stateDir === undefined ? undefined : `${flags.stateDir}/tka-profiles`,
     deriveDisablement: limitedKdf(systemScheduler, deriveInWorker),
     capabilityVersion: capability,

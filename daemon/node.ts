@@ -7,9 +7,11 @@ import type { Scheduler } from "../base/clock.ts";
 import type { RandomBytes } from "../base/keys.ts";
 import { parseIp } from "../base/ip.ts";
 import type { ControlApi } from "../control/client/types.ts";
+import { createHttpsLatency } from "../derp/latency.ts";
 import type { DerpDial } from "../derp/stream.ts";
 import { DerpPool } from "../derp/pool.ts";
 import type { Engine } from "../engine/engine.ts";
+import type { AskWeb } from "../engine/netcheck/captive_portal.ts";
 import { Netcheck } from "../engine/netcheck/netcheck.ts";
 import { PortMapper } from "../engine/portmap/port_mapper.ts";
 import type { DeriveDisablement } from "../tka/kdf.ts";
@@ -20,7 +22,6 @@ import { usableAddresses } from "./endpoints.ts";
 import type { InterfaceAddress } from "./endpoints.ts";
 import type { ReadSysctl } from "./forwarding.ts";
 import type { HostFacts } from "./hostinfo.ts";
-import { httpsLatency } from "./https_latency.ts";
 import type { Instance } from "./instance.ts";
 import type { LocalNetwork } from "./local_networks.ts";
 import { diskStores, memoryStores } from "./lock/stores.ts";
@@ -52,6 +53,8 @@ export interface NodeOptions {
   readonly deriveDisablement: DeriveDisablement;
   readonly capabilityVersion: number;
   readonly dialDerp: DerpDial;
+  /** Captive portals are not looked for where it is absent. */
+  readonly askWeb?: AskWeb;
   readonly interfaces: () => readonly InterfaceAddress[];
   readonly networks: () => readonly LocalNetwork[];
   readonly instance: Instance;
@@ -99,7 +102,8 @@ export function buildNode(options: NodeOptions): Backend {
     resolve,
     icmpLatency: options.icmpEcho,
     portmap: () => portmap.probe(),
-    httpsLatency: (_region, node, timeoutMs) => httpsLatency(dialDerp, scheduler, node, timeoutMs),
+    httpsLatency: createHttpsLatency(dialDerp, scheduler),
+    askWeb: options.askWeb,
     localFamilies,
   });
   const peerRelay = new PeerRelay({

@@ -6,6 +6,7 @@
  *   …          each answer: latency of its region, own address as seen from there
  *   ≤ 3 s      all sets answered, or enough regions did and the slow ones had their time, or nothing comes any more
  *              no answer at all: UDP is blocked, ask the relays over HTTPS and ICMP
+ *   200 ms     in a full run that has not ended by then: is there a captive portal (captive_portal.ts)?
  *   ≤ 5 s      the report: home region from this run and the history of the last five minutes
  * ```
  * The first run, and one every five minutes, is full; those between are incremental (probe_plan.ts).
@@ -13,9 +14,10 @@
  */
 import { formatAddrPort, type IpBytes, parseAddrPort, parseIp } from "../../base/ip.ts";
 import type { RandomBytes } from "../../base/keys.ts";
-import type { Scheduler } from "../../base/clock.ts";
+import type { Scheduler, Timer } from "../../base/clock.ts";
 import { regionIds, regionOf } from "../../derp/derp_map.ts";
 import type { DERPMap, DERPNode, DERPRegion } from "../../derp/derp_map.ts";
+import { type AskWeb, findPortal, portalProbes } from "./captive_portal.ts";
 import { chooseHome } from "./home_region.ts";
 import { makeProbePlan } from "./probe_plan.ts";
 import { ReportHistory } from "./history.ts";
@@ -29,6 +31,8 @@ const REPORT_TIMEOUT_MS = 5_000;
 const STUN_TIMEOUT_MS = 3_000;
 /** Between full runs. */
 const FULL_INTERVAL_MS = 300_000;
+/** What STUN gets before web servers are asked about captive portals. `captivePortalDelay` */
+const PORTAL_DELAY_MS = 200;
 /** Regions whose answers end a run early. */
 const ENOUGH_REGIONS = 3;
 
@@ -48,6 +52,8 @@ export interface NetcheckPorts {
   readonly icmpLatency?: (ip: IpBytes, timeoutMs: number) => Promise<number | undefined>;
   /** Which port mapping services the router has. Where it is absent they are not looked for. Never rejects. */
   readonly portmap?: () => Promise<{ readonly upnp: boolean; readonly pmp: boolean; readonly pcp: boolean }>;
+  /** Asks a web server past all proxies. Where it is absent captive portals are not looked for. */
+  readonly askWeb?: AskWeb;
   /** Whether the machine has an address of each family that could reach the Internet, and IPv6 at all. */
   localFamilies(): { readonly v4: boolean; readonly v6: boolean; readonly osHasIpv6: boolean };
 }
@@ -97,13 +103,17 @@ export class Netcheck {
     const start = scheduler.monotonic();
     const startedAt = scheduler.wall();
     const local = this.#ports.localFamilies();
-    const full = options.full === true || start - this.#lastFull >= FULL_INTERVAL_MS;
+    const before = this.#history.last;
+    // What a captive portal lets through says little: each run is full until it is gone.
+    const captive = before?.captivePortal === true && !before.udp;
+    const full = options.full === true || captive || start - this.#lastFull >= FULL_INTERVAL_MS;
     if (full) this.#lastFull = start;
-    const last = full ? undefined : this.#history.last;
-    const previous = this.#history.last?.preferredDerp ?? 0;
+    const last = full ? undefined : before;
+    const previous = before?.preferredDerp ?? 0;
 
     const builder = new ReportBuilder(local.osHasIpv6);
     const portmap = this.#ports.portmap?.();
+    const portal = last === undefined ? this.#lookForPortal(map, previous) : undefined;
     const plan = makeProbePlan(map, local, last, previous);
     await new StunRun({
       ports: this.#ports,
@@ -114,11 +124,13 @@ export class Netcheck {
       timeoutMs: STUN_TIMEOUT_MS,
       address: (node, family) => this.#address(node, family),
     }).finished;
+    if (builder.udp && !options.verbose) portal?.spare();
     if (!builder.udp) {
       const left = REPORT_TIMEOUT_MS - (scheduler.monotonic() - start);
       await Promise.all([this.#askByHttps(map, builder, left), this.#askByIcmp(map, builder, left)]);
     }
 
+    const captivePortal = await portal?.found;
     const measured = builder.finish(scheduler.wall());
     const recent = this.#history.bestLatencies(scheduler.monotonic(), measured.regionLatency);
     const preferredDerp = chooseHome({
@@ -132,9 +144,31 @@ export class Netcheck {
       lastActivity: (region) => options.lastDerpActivity?.(region) ?? 0,
       forced: options.forcedDerp,
     });
-    const report = { ...measured, ...await portmap, preferredDerp };
+    const report = { ...measured, ...await portmap, captivePortal, preferredDerp };
     this.#history.add(scheduler.monotonic(), report);
     return report;
+  }
+
+  /** `spare` leaves it be unless it has begun; `found` is undefined then. Source: feature/captiveportal/netcheckhook. */
+  #lookForPortal(
+    map: DERPMap,
+    home: number,
+  ): { readonly found: Promise<boolean | undefined>; spare(): void } | undefined {
+    const { scheduler, askWeb } = this.#ports;
+    if (askWeb === undefined) return undefined;
+    let timer: Timer | undefined;
+    let give: (found: Promise<boolean> | undefined) => void = () => {};
+    const found = new Promise<boolean | undefined>((resolve) => give = resolve);
+    timer = scheduler.after(PORTAL_DELAY_MS, () => {
+      timer = undefined;
+      give(findPortal(portalProbes(map, home), { scheduler, askWeb }));
+    });
+    const spare = () => {
+      if (timer === undefined) return;
+      timer.cancel();
+      give(undefined);
+    };
+    return { found, spare };
   }
 
   /** Where to send a STUN request, or undefined when the node has no such address. */

@@ -167,6 +167,15 @@ Deno.test("HTTPS latency is measured where the relay answers, and undefined wher
   const region = relay.map.Regions["900"];
   const latency = await measure(region, relay.node, 3000);
   assert.ok(latency !== undefined && latency > 0 && latency < 1000, `${latency} ms`);
+  // What a firewall on the way answers in the relay's name is no latency of the relay.
+  const firewall = createServer((socket) => {
+    socket.on("error", () => {}).on("data", () => socket.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"));
+  });
+  await new Promise<void>((resolve) => firewall.listen(0, "127.0.0.1", resolve));
+  const plain = createDerpDial({ scheduler: realScheduler, plainHttp: true });
+  const blocked = nodeAt((firewall.address() as AddressInfo).port, {});
+  assert.equal(await createHttpsLatency(plain, realScheduler)(region, blocked, 3000), undefined);
+  firewall.close();
   const port = relay.port;
   await relay.stop();
   assert.equal(await measure(region, nodeAt(port, {}), 3000), undefined);

@@ -18,7 +18,8 @@ import (
 	"tailscale.com/client/local"
 	"tailscale.com/client/tailscale/apitype"
 	"tailscale.com/envknob"
-	_ "tailscale.com/feature/relayserver" // tsnet leaves it out; prefs turn it on
+	_ "tailscale.com/feature/captiveportal/netcheckhook" // tailscaled has it, tsnet not
+	_ "tailscale.com/feature/relayserver"                // tsnet leaves it out; prefs turn it on
 	"tailscale.com/ipn"
 	"tailscale.com/ipn/ipnstate"
 	"tailscale.com/net/netcheck"

@@ -2,6 +2,7 @@
 import { formatIp, parseAddrPort } from "../../../base/ip.ts";
 import type { DERPMap, DERPNode, DERPRegion } from "../../../derp/derp_map.ts";
 import { encodeStunResponse, parseStunRequest } from "../../../derp/stun.ts";
+import type { WebAnswer } from "../../../engine/netcheck/captive_portal.ts";
 import { Netcheck } from "../../../engine/netcheck/netcheck.ts";
 import type { NetcheckOptions } from "../../../engine/netcheck/netcheck.ts";
 import type { Report } from "../../../engine/netcheck/report.ts";
@@ -49,6 +50,9 @@ export class World {
   readonly icmp = new Map<string, number>();
   /** What the router maps ports by. */
   services = { upnp: false, pmp: false, pcp: false };
+  /** What web servers answer, by the challenge sent; without it none does. */
+  web: ((challenge: string) => WebAnswer) | undefined;
+  readonly askedWeb: { at: number; url: string }[] = [];
   readonly dns = new Map<string, string[]>();
   readonly sent: { at: number; to: string }[] = [];
   readonly askedByHttps: string[] = [];
@@ -80,6 +84,12 @@ export class World {
         const ms = this.icmp.get(formatIp(ip)) ?? Infinity;
         this.scheduler.after(Math.min(ms, timeoutMs), () => resolve(ms <= timeoutMs ? ms : undefined));
       }),
+    askWeb: (url, challenge, signal) => {
+      this.askedWeb.push({ at: this.scheduler.monotonic(), url });
+      const answer = this.web?.(challenge);
+      if (answer !== undefined) return Promise.resolve(answer);
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+    },
     portmap: () => Promise.resolve(this.services),
     localFamilies: () => this.local,
   });
