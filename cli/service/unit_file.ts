@@ -5,7 +5,7 @@
  *   MemoryDenyWriteExecute  V8 compiles to memory and ends at once under it; without its compiler there is no WebAssembly
  *   PrivateNetwork, PrivateUsers  the host's network is what the node is about
  *   CAP_NET_ADMIN (TUN, routes, rules, nftables), CAP_NET_RAW (ICMP), CAP_NET_BIND_SERVICE (DNS)
- *   /etc and /run are writable: resolv.conf, openresolv, iptables' lock
+ *   /etc and /run are writable: resolv.conf, openresolv, iptables' lock; /proc/sys/net: src_valid_mark, for exit nodes
  */
 
 /** What differs between units. */
@@ -71,7 +71,7 @@ CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE
 NoNewPrivileges=yes
 UMask=0077
 ProtectSystem=strict
-ReadWritePaths=/etc /run
+ReadWritePaths=/etc /run -/proc/sys/net
 ProtectHome=yes
 PrivateTmp=yes
 PrivateMounts=yes

@@ -230,11 +230,16 @@ machineTest("the sandbox: its exposure, and what a node does inside it", async (
   const [peerAddress] = await peer.ips();
   assert.match(await machine.must("ip", "route", "get", peerAddress), /dev agent0 table 52/);
   await machine.must("ping", "-c", "1", "-W", "10", peerAddress);
+  // Netfilter, and nothing that the sandbox would keep from the node.
+  assert.match(await machine.must("nft", "list", "ruleset"), /chain agent-input/);
+  const { Health } = JSON.parse(await machine.must("agent", "status", "--json"));
+  assert.deepEqual((Health ?? []).filter((text: string) => !text.includes("--accept-dns")), []);
   // As the daemon's own processes see the machine: what is closed, and what is open.
   const inside = (script: string) => machine.run("nsenter", "--mount", "--target", MainPID, "--", "sh", "-c", script);
   for (const path of ["/usr/x", "/boot/x", "/home/x", "/proc/sys/kernel/hostname", "/sys/fs/cgroup/x", "/dev/x"]) {
     assert.notEqual((await inside(`echo x >${path}`)).code, 0, `${path} can be written`);
   }
+  assert.equal((await inside("echo 1 >/proc/sys/net/ipv4/conf/all/src_valid_mark")).code, 0, "an exit node needs it");
   for (const path of ["/etc/agent-test", "/run/agent/x", "/var/lib/agent/x"]) {
     assert.equal((await inside(`echo x >${path} && rm ${path}`)).code, 0, `${path} cannot be written`);
   }
