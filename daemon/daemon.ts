@@ -153,7 +153,8 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
 
   const capability = capabilityVersion();
   const tcp = markedTcp(flags.instance.bypassMark);
-  let faulty = false;
+  // Until a signal says otherwise the end is a fault, and what keeps an exit node's traffic in outlives it.
+  let code: number = EXIT.failed;
   const backend = buildNode({
     version: LONG_VERSION,
     store,
@@ -210,11 +211,10 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
     log,
     failed: (error) => {
       log.error(`the data plane failed: ${error.message}`);
-      faulty = true;
       ending.resolve(EXIT.failed);
     },
   });
-  stack.defer(() => backend.close(faulty));
+  stack.defer(() => backend.close(code !== EXIT.ok));
 
   const watch = watchLinks(backend, engine.tunName, flags.instance, log);
   stack.defer(() => watch.stop());
@@ -239,7 +239,7 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
   );
   await backend.start().catch((cause) => log.error(cause instanceof Error ? cause.message : String(cause)));
   service.ready();
-  const code = await ending.promise;
+  code = await ending.promise;
   log.info("stopping");
   service.stopping();
   return code;
