@@ -44,6 +44,10 @@ export const VERBS: Readonly<Record<string, Entry>> = {
     summary: "Analyse the network around this node",
     load: async () => (await import("./netcheck.ts")).netcheck,
   },
+  dns: {
+    summary: "Show the DNS settings, or ask this node's resolver",
+    load: async () => (await import("./dns.ts")).dns,
+  },
   whois: { summary: "Tell who has a Tailscale address", load: async () => (await import("./whois.ts")).whois },
   lock: { summary: "Manage Tailnet Lock", load: async () => (await import("./lock.ts")).lock },
   wait: { summary: "Wait until the node is connected", load: async () => (await import("./wait.ts")).wait },

@@ -29,6 +29,7 @@ import { checkPrefs } from "./check_prefs.ts";
 import { ControlClock } from "./control_clock.ts";
 import { ControlSession } from "./control_session.ts";
 import type { Datapath, DatapathPolicy } from "./datapath.ts";
+import type { Dns, DnsProblem } from "./dns/dns.ts";
 import { suggestExitNode, wantedExitNode } from "./exit_node.ts";
 import { ExpiryTimer } from "./expiry_timer.ts";
 import { conntrackProblem, forwardingProblem } from "./forwarding.ts";
@@ -73,6 +74,7 @@ const DATAPATH_PREFS: ReadonlySet<string> = new Set([
   "NoSNAT",
   "NoStatefulFiltering",
   "NetfilterMode",
+  "CorpDNS",
   "RelayServerPort",
   "RelayServerStaticEndpoints",
 ]);
@@ -83,6 +85,7 @@ const LOGOUT_MS = 5_000;
 export class Backend {
   readonly bus = new Bus();
   readonly health = new Health();
+  readonly dns: Dns;
   readonly datapath: Datapath;
   readonly #options: BackendOptions;
   readonly #saved: SavedPrefs;
@@ -112,6 +115,7 @@ export class Backend {
     this.#backendLogId = toHex(options.random(32));
     this.#controlClock = new ControlClock(options.scheduler);
     this.#expiry = new ExpiryTimer(options.scheduler, () => this.#lookAtExpiry());
+    this.dns = options.dns;
     this.datapath = options.datapath({
       live: () => {
         this.#sawLive = true;
@@ -319,6 +323,12 @@ export class Backend {
     this.health.set("agent-routing", text !== "", this.now, { error: text });
   }
 
+  /** What is wrong with DNS, or "" when it is well again. */
+  dnsProblem(code: DnsProblem, text: string): void {
+    this.health.set(code, text !== "", this.now, { error: text });
+    this.#updateSoon();
+  }
+
   /** Why the peer relay server does not run although it should, or "" when all is well again. */
   peerRelayProblem(text: string): void {
     this.health.set("agent-peer-relay", text !== "", this.now, { error: text });
@@ -342,6 +352,7 @@ export class Backend {
     this.#healthTimer?.cancel();
     await this.#serial.catch(() => {});
     this.lock.close();
+    await this.dns.close();
     const session = this.#session;
     this.#session = undefined;
     if (session !== undefined && this.#options.ephemeral && session.loggedIn) {
@@ -458,7 +469,7 @@ export class Backend {
     this.#options.log.info(`to log in, open ${url}`);
     if (this.#keyExpired) {
       this.#blocked = true;
-      this.datapath.down(this.#heldExit());
+      this.#down();
     }
     this.#update();
     this.bus.send({ BrowseToURL: url });
@@ -559,7 +570,7 @@ export class Backend {
     this.#view = undefined;
     this.#keyExpired = false;
     this.health.setControlMessages({});
-    this.datapath.down(this.#heldExit());
+    this.#down();
   }
 
   /** Gives the data path what follows from netmap and preferences, unless it is to be down. */
@@ -585,9 +596,20 @@ export class Backend {
       controlNow: this.controlNow,
     });
     this.#view = new NodeView(netmap, routed.visible);
+    this.dns.configure({
+      view: this.#view,
+      acceptDns: this.prefs.CorpDNS && !this.#keyExpired,
+      exitNode: wanted !== undefined,
+    });
     this.#exitNode = routed.exitNode;
     this.health.set("agent-accept-routes-off", routed.routesOffered && !this.prefs.RouteAll, this.now);
     this.#expiry.arm(routed.nextExpiry === undefined ? undefined : routed.nextExpiry - this.controlNow);
+  }
+
+  /** Names first: what the machine asks must not lead to addresses that are gone. */
+  #down(): void {
+    this.dns.down();
+    this.datapath.down(this.#heldExit());
   }
 
   /** An exit node is set and the user has not disconnected: nothing may leave by another way, whatever else is wrong. */
@@ -661,7 +683,7 @@ export class Backend {
       if (next === "NeedsLogin") this.#blocked = true;
       this.#sawLive = false;
       this.#expiry.cancel();
-      this.datapath.down(this.#heldExit());
+      this.#down();
       return;
     }
     if (next === "Running") this.#awaited.end();

@@ -4,6 +4,7 @@ import type { RandomBytes } from "../base/keys.ts";
 import type { Secret } from "../base/secret.ts";
 import type { ControlApi } from "../control/client/types.ts";
 import type { Datapath, DatapathEvents } from "./datapath.ts";
+import type { Dns } from "./dns/dns.ts";
 import type { HostFacts } from "./hostinfo.ts";
 import type { ReadSysctl } from "./forwarding.ts";
 import type { LocalNetwork } from "./local_networks.ts";
@@ -22,6 +23,7 @@ export interface BackendOptions {
   readonly lock: TailnetLock;
   /** Makes a client of a control server. @throws ControlError for a URL that cannot be used. */
   readonly connect: (serverUrl: string) => ControlApi;
+  readonly dns: Dns;
   /** Makes the data path; called once, from the constructor. */
   readonly datapath: (events: DatapathEvents) => Datapath;
   readonly icmpEcho: PingPorts["icmpEcho"];

@@ -23,6 +23,8 @@ import { watchNftables } from "../ffi/nft_watch.ts";
 import type { NetworkChange, NetworkWatch } from "../ffi/rt_watch.ts";
 import { userByName } from "../ffi/user.ts";
 import type { Backend } from "./backend.ts";
+import { systemDnsTransport } from "./dns/dns_transport.ts";
+import { cleanUpDns, systemDns } from "./dns/os/system.ts";
 import { EngineInbox } from "./engine_inbox.ts";
 import { startEngine } from "./engine_host.ts";
 import { EXIT } from "./exit_codes.ts";
@@ -76,6 +78,7 @@ async function run(flags: DaemonFlags): Promise<number> {
   const log = stderrLog(flags.verbose);
   try {
     if (flags.cleanup) {
+      for (const line of await cleanUpDns(etcDirectory(), flags.instance.prefix)) log.info(`cleanup: ${line}`);
       const lines = cleanUp(flags.tun, flags.instance);
       // What a running daemon needs is left to it, its packet filter too.
       if (!isInUse(flags.tun)) lines.push(...await cleanUpFilter(flags.instance));
@@ -129,6 +132,11 @@ function capabilityVersion(): number {
   return /^[0-9]{1,4}$/.test(text) ? Number(text) : CAPABILITY_VERSION;
 }
 
+/** `AGENT_TEST_ETC` keeps a test's daemon away from the machine's own settings. */
+function etcDirectory(): string {
+  return Deno.env.get("AGENT_TEST_ETC") || "/etc";
+}
+
 async function serve(flags: DaemonFlags, log: Log): Promise<number> {
   await using stack = new AsyncDisposableStack();
   // A signal that comes while we start must not leave a TUN device or a socket behind.
@@ -151,6 +159,8 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
   stack.defer(() => engine.close());
   const routing = stack.use(netlinkRouting(engine.tunName, flags.instance));
 
+  const transport = stack.use(systemDnsTransport(roots));
+  const host = readHostFacts();
   const capability = capabilityVersion();
   const tcp = markedTcp(flags.instance.bypassMark);
   // Until a signal says otherwise the end is a fault, and what keeps an exit node's traffic in outlives it.
@@ -205,7 +215,16 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
     icmpEcho: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs }),
     portmap: systemPortmap(interfaceAddresses),
     startPeerRelay: (options) => startPeerRelay(options, flags.instance.bypassMark),
-    host: readHostFacts(),
+    dnsTransport: transport,
+    dnsSystem: systemDns({
+      device: engine.tunName,
+      owner: flags.instance.prefix,
+      container: host.container,
+      etc: etcDirectory(),
+      scheduler: systemScheduler,
+      log: (line) => log.info(`dns: ${line}`),
+    }),
+    host,
     scheduler: systemScheduler,
     random: systemRandom,
     log,
@@ -215,6 +234,8 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
     },
   });
   stack.defer(() => backend.close(code !== EXIT.ok));
+  // Before anything of ours is asked: a killed daemon may have left the machine without DNS.
+  await backend.dns.start();
 
   const watch = watchLinks(backend, engine.tunName, flags.instance, log);
   stack.defer(() => watch.stop());

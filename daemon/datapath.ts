@@ -76,6 +76,8 @@ export interface DatapathOptions {
   readonly localUse: () => LocalUse;
   /** Lets answers to our own sockets in where reverse path filtering is strict. */
   readonly allowMarkedAnswers: () => void;
+  /** Addresses of this machine alone, where DNS is answered; no peer can send to them. */
+  readonly serviceAddresses: readonly string[];
   readonly scheduler: Scheduler;
   readonly random: RandomBytes;
   readonly log: Log;
@@ -312,7 +314,7 @@ export class Datapath {
       relayServer,
     });
     this.#options.engine.configure(routed.config);
-    const { addresses } = routed.config;
+    const addresses = [...routed.config.addresses, ...this.#options.serviceAddresses];
     this.#options.routing.set({
       addresses: addresses.map((address) => `${address}/${address.includes(":") ? 128 : 32}`),
       routes: routed.exitNode === undefined ? routed.routes : [...this.#heldRoutes(policy.allowLan), ...routed.routes],

@@ -43,6 +43,10 @@ export type WarningCode =
   | "agent-exit-node-missing"
   | "agent-address-conflict"
   | "agent-peer-relay"
+  | "agent-dns-service"
+  | "dns-set-os-config-failed"
+  | "resolv-conf-overwritten"
+  | "dns-forward-failing"
   | "agent-accept-routes-off"
   | "agent-slow-crypto"
   | "agent-not-implemented";
@@ -168,6 +172,31 @@ const WARNABLES: Readonly<Record<WarningCode, Warnable>> = {
     title: "Address in two tailnets",
     text: ({ error }) => error,
     impactsConnectivity: true,
+  },
+  "agent-dns-service": {
+    severity: "medium",
+    title: "MagicDNS",
+    text: ({ error }) => `This node cannot answer DNS: ${error}`,
+    dependsOn: ["wantrunning-false"],
+  },
+  "dns-set-os-config-failed": {
+    severity: "medium",
+    title: "DNS settings",
+    text: ({ error }) => `The DNS settings of this machine could not be set: ${error}`,
+    dependsOn: ["wantrunning-false"],
+  },
+  "resolv-conf-overwritten": {
+    severity: "medium",
+    title: "DNS configuration issue",
+    text: ({ error }) => `System DNS config not ideal: ${error}. See 'agent dns status'.`,
+    dependsOn: ["wantrunning-false"],
+  },
+  "dns-forward-failing": {
+    severity: "medium",
+    title: "DNS unavailable",
+    text: ({ error }) => `None of the DNS servers that questions are sent on to answers: ${error}`,
+    dependsOn: ["wantrunning-false"],
+    graceMs: 15_000,
   },
   "agent-accept-routes-off": {
     severity: "low",

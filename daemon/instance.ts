@@ -10,6 +10,8 @@
  *                      5270              5270 + n            of two tailnets with one address, the lower is asked
  *   marks              0x40000 0x80000   two values of their own under the same mask
  *   netfilter chains   agent-…           agent-NAME-…
+ *   DNS is served at   100.100.100.100   100.100.100.(100 + n)
+ *                      fd7a:…::53        fd7a:…::53:n
  * ```
  * The one node's numbers are Tailscale's own. Nothing is written down: the same name gives the same numbers after a
  * crash, so that `--cleanup` finds what is to be removed. Source: tsconst/linuxfw.go, osrouter/router_linux.go.
@@ -28,6 +30,8 @@ export interface Instance {
   readonly subnetMark: number;
   /** Names of chains and of the table begin with it. */
   readonly prefix: string;
+  /** Addresses of this machine at which the node answers DNS, of both families. */
+  readonly serviceAddresses: readonly string[];
 }
 
 /** The bits of a packet's mark that are ours. */
@@ -46,6 +50,7 @@ export const ONE_NODE: Instance = {
   bypassMark: 0x80000,
   subnetMark: 0x40000,
   prefix: "agent",
+  serviceAddresses: ["100.100.100.100", "fd7a:115c:a1e0::53"],
 };
 
 /** The instance of a name, "" for the one node; undefined for a name that cannot be used. */
@@ -61,6 +66,7 @@ export function instanceOf(name: string): Instance | undefined {
     subnetMark: mark,
     bypassMark: mark + 0x10000,
     prefix: `agent-${name}`,
+    serviceAddresses: [`100.100.100.${100 + number}`, `fd7a:115c:a1e0::53:${number.toString(16)}`],
   };
 }
 

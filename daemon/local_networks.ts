@@ -6,7 +6,7 @@
  * ipnlocal.internalAndExternalInterfaces, shrinkDefaultRoute.
  */
 import { subtractPrefixes } from "../base/prefix_set.ts";
-import { formatPrefix, isTailscaleIp, masked, parsePrefix } from "../base/ip.ts";
+import { formatIp, formatPrefix, isTailscaleIp, masked, parseIp, parsePrefix, prefixContains } from "../base/ip.ts";
 import { isExitRoute } from "./exit_node.ts";
 
 /** An address of an interface of this machine, and the network it is in. */
@@ -34,6 +34,16 @@ function networkOf({ prefix }: LocalNetwork): string {
 function isNetwork({ prefix }: LocalNetwork): boolean {
   const { ip, bits } = parsePrefix(prefix)!;
   return bits < ip.length * 8 && bits > 0 && !isTailscaleIp(ip);
+}
+
+/** Whether an address is this machine's own, or of what runs on it. */
+export function isOnThisMachine(address: string, networks: readonly LocalNetwork[]): boolean {
+  const ip = parseIp(address);
+  return ip !== undefined && networks.some(({ prefix, kind }) => {
+    const network = parsePrefix(prefix)!;
+    return formatIp(network.ip) === formatIp(ip) ||
+      (kind !== "lan" && kind !== "tunnel" && prefixContains(network, ip));
+  });
 }
 
 /** Routes (`RoutingConfig.routes`) that keep local traffic out of the tunnel while an exit node is set. */

@@ -79,7 +79,10 @@ export function netlinkRouting(device: string, instance: Instance): RoutingPort 
   const ipv6 = hasFamily(6, device);
   return {
     linkUp: (mtu) => setLink(netlink, index, { mtu, up: true }),
-    addAddress: (prefix) => void addAddress(netlink, index, toPrefix(prefix), { noPrefixRoute: true }),
+    addAddress: (prefix) => {
+      const neverChosen = instance.serviceAddresses.includes(prefix.split("/")[0]);
+      addAddress(netlink, index, toPrefix(prefix), { noPrefixRoute: true, neverChosen });
+    },
     deleteAddress: (prefix) => void deleteAddress(netlink, index, toPrefix(prefix)),
     addRoute: (route) => replaceRoute(netlink, toRoute(route, table, index)),
     deleteRoute: (route) => void deleteRoute(netlink, toRoute(route, table, index)),

@@ -17,12 +17,16 @@ import { PortMapper } from "../engine/portmap/port_mapper.ts";
 import type { DeriveDisablement } from "../tka/kdf.ts";
 import { Backend } from "./backend.ts";
 import { Datapath } from "./datapath.ts";
+import { Dns } from "./dns/dns.ts";
+import type { DnsSystem } from "./dns/dns.ts";
+import type { DnsTransport } from "./dns/forwarder.ts";
 import type { EngineInbox } from "./engine_inbox.ts";
 import { usableAddresses } from "./endpoints.ts";
 import type { InterfaceAddress } from "./endpoints.ts";
 import type { ReadSysctl } from "./forwarding.ts";
 import type { HostFacts } from "./hostinfo.ts";
 import type { Instance } from "./instance.ts";
+import { isOnThisMachine } from "./local_networks.ts";
 import type { LocalNetwork } from "./local_networks.ts";
 import { diskStores, memoryStores } from "./lock/stores.ts";
 import { TailnetLock } from "./lock/tailnet_lock.ts";
@@ -64,6 +68,8 @@ export interface NodeOptions {
   readonly allowMarkedAnswers: () => void;
   /** What the packet filter is set by. @throws ProgramMissing */
   readonly filter: () => FilterBackend;
+  readonly dnsSystem: DnsSystem;
+  readonly dnsTransport: DnsTransport;
   readonly icmpEcho: PingPorts["icmpEcho"];
   readonly portmap: PortmapIo;
   readonly startPeerRelay: PeerRelayOptions["start"];
@@ -140,7 +146,20 @@ export function buildNode(options: NodeOptions): Backend {
     log: log.child("netfilter"),
     problem: (text) => backend.netfilterProblem(text),
   });
+  const { serviceAddresses: all } = options.instance;
+  const serviceAddresses = all.filter((address) => options.routing.hasFamily(address.includes(":") ? 6 : 4));
+  const dns = new Dns({
+    system: options.dnsSystem,
+    transport: options.dnsTransport,
+    serviceAddresses,
+    mayAsk: (address) => isOnThisMachine(address, options.networks()),
+    scheduler,
+    random,
+    log,
+    problem: (code, text) => backend.dnsProblem(code, text),
+  });
   const backend: Backend = new Backend({
+    dns,
     version: options.version,
     profiles,
     ephemeral: store.ephemeral,
@@ -177,6 +196,7 @@ export function buildNode(options: NodeOptions): Backend {
         localUse: options.localUse,
         allowMarkedAnswers: options.allowMarkedAnswers,
         firewall,
+        serviceAddresses,
         scheduler,
         random,
         log,

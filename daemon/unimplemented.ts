@@ -5,7 +5,6 @@
 import type { PrefValues } from "./pref_fields.ts";
 
 const WITHOUT_EFFECT: readonly (readonly [flag: string, isSet: (prefs: PrefValues) => boolean])[] = [
-  ["--accept-dns", (prefs) => prefs.CorpDNS],
   ["--ssh", (prefs) => prefs.RunSSH],
   ["--webclient", (prefs) => prefs.RunWebClient],
   ["--advertise-connector", (prefs) => prefs.AppConnector.Advertise],

@@ -28,10 +28,14 @@ const RTM_GETADDR = 22;
 
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
+const IFA_CACHEINFO = 6;
 const IFA_FLAGS = 8;
 const IFA_F_NODAD = 0x02;
 const IFA_F_TENTATIVE = 0x40;
 const IFA_F_NOPREFIXROUTE = 0x200;
+
+/** struct ifa_cacheinfo, four u32: preferred for no time, valid for ever, two stamps. */
+const DEPRECATED = new Uint8Array(16).fill(0xff, 4, 8);
 
 export interface InterfaceAddress {
   /** Index of its interface. */
@@ -47,7 +51,11 @@ export interface InterfaceAddress {
 export interface AddAddressOptions {
   /** Do not add the route to the prefix. */
   readonly noPrefixRoute?: boolean;
+  /** Only answers come from it: never chosen for what this machine begins. IPv4 by scope "host", IPv6 by deprecation. */
+  readonly neverChosen?: boolean;
 }
+
+const SCOPE_HOST = 254;
 
 export function listAddresses(netlink: Netlink): InterfaceAddress[] {
   const addresses = netlink.dump(RTM_GETADDR, [new Uint8Array(8)], "list addresses").map(decodeAddress);
@@ -58,6 +66,10 @@ export function listAddresses(netlink: Netlink): InterfaceAddress[] {
 export function addAddress(netlink: Netlink, index: number, prefix: Prefix, options: AddAddressOptions = {}): boolean {
   const flags = IFA_F_NODAD | (options.noPrefixRoute ? IFA_F_NOPREFIXROUTE : 0);
   const parts = [...encode(index, prefix), attributeU32(IFA_FLAGS, flags)];
+  if (options.neverChosen) {
+    if (prefix.ip.length === 4) parts[0][3] = SCOPE_HOST;
+    else parts.push(attribute(IFA_CACHEINFO, DEPRECATED));
+  }
   const action = `add address ${formatPrefix(prefix)} to interface ${index}`;
   return unless(EEXIST, () => netlink.request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, parts, action));
 }

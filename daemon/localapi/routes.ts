@@ -5,6 +5,7 @@
 import type { Backend } from "../backend.ts";
 import type { Handler } from "./reply.ts";
 import { diagnoseRoutes } from "./routes/diagnose.ts";
+import { dnsRoutes } from "./routes/dns.ts";
 import { lockRoutes } from "./routes/lock.ts";
 import { loginRoutes } from "./routes/login.ts";
 import { prefsRoutes } from "./routes/prefs.ts";
@@ -23,5 +24,6 @@ export function localApiRoutes(backend: Backend): Record<string, Handler> {
     ...watchRoutes(backend),
     ...diagnoseRoutes(backend),
     ...routerRoutes(backend),
+    ...dnsRoutes(backend),
   };
 }

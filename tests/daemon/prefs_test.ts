@@ -158,10 +158,8 @@ Deno.test("checkPrefs() says what is wrong in Tailscale's words", () => {
 });
 
 Deno.test("settingsWithoutEffect() names the flags that do nothing yet", () => {
-  assert.equal(settingsWithoutEffect({ ...newPrefs(), CorpDNS: false }), "");
-  assert.equal(settingsWithoutEffect(newPrefs()), "--accept-dns is");
-  assert.equal(
-    settingsWithoutEffect({ ...newPrefs(), RunSSH: true, PostureChecking: true }),
-    "--accept-dns, --ssh and --report-posture are",
-  );
+  assert.equal(settingsWithoutEffect(newPrefs()), "");
+  assert.equal(settingsWithoutEffect({ ...newPrefs(), RunSSH: true }), "--ssh is");
+  const more = { ...newPrefs(), RunSSH: true, RunWebClient: true, PostureChecking: true };
+  assert.equal(settingsWithoutEffect(more), "--ssh, --webclient and --report-posture are");
 });

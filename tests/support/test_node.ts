@@ -20,6 +20,8 @@ import type { StateStore } from "../../daemon/state_file.ts";
 import { FakeControl } from "./fake_control.ts";
 import { FakeEngine } from "./fake_engine.ts";
 import { FakeRelays } from "./fake_relay.ts";
+import { FakeServers } from "./dns.ts";
+import { noConfigurator } from "../../daemon/dns/os/configurator.ts";
 import { FakeScheduler } from "./fake_scheduler.ts";
 import { SeededRandom } from "./random.ts";
 
@@ -68,6 +70,8 @@ export class FakeRouting implements RoutingPort {
   }
 }
 
+const nothingBefore = () => Promise.resolve({ nameservers: [], searchDomains: [] });
+
 /** What a test node can be given. */
 export interface TestNodeOptions {
   readonly store?: StateStore;
@@ -115,7 +119,6 @@ export class TestNode implements AsyncDisposable {
       capabilityVersion: 130,
       interfaces: () => [{ device: "eth0", address: "192.0.2.10" }, { device: "fake0", address: "100.64.0.1" }],
       networks: () => [{ device: "eth0", prefix: "192.0.2.10/24", kind: "lan" }],
-      instance: ONE_NODE,
       readSysctl: () => undefined,
       addressesInTwoTailnets: () => [],
       localUse: () => NO_LOCAL_USE,
@@ -126,6 +129,10 @@ export class TestNode implements AsyncDisposable {
         apply: () => Promise.resolve(),
         remove: () => Promise.resolve(),
       }),
+      // No sockets: nobody answers DNS.
+      instance: { ...ONE_NODE, serviceAddresses: [] },
+      dnsTransport: new FakeServers({}),
+      dnsSystem: { open: () => Promise.resolve(noConfigurator({ mode: "none", why: "a test" }, nothingBefore)) },
       icmpEcho: () => Promise.resolve(3.5),
       portmap: {
         gateway: () => undefined,

@@ -77,7 +77,7 @@ export class AgentNode implements AsyncDisposable {
       this.logPath,
       ...program ?? [Deno.execPath(), "run", "-A", "--no-lock", ...denoArgs, MAIN],
       ...[...argv, "--port", String(port), "--verbose", "1", ...args, ...more],
-    ], { stdin: "null", stdout: "null", stderr: "null", env: { ...env } });
+    ], { stdin: "null", stdout: "null", stderr: "null", env: { AGENT_TEST_ETC: await this.#etc(), ...env } });
     this.#child = child;
     let ended = false;
     child.status.then(() => ended = true);
@@ -88,6 +88,13 @@ export class AgentNode implements AsyncDisposable {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     throw new Error(`The daemon ${name} did not start; its log:\n${await this.log()}`);
+  }
+
+  /** Stands for /etc: the machine's own is not the tests' to change. */
+  async #etc(): Promise<string> {
+    const path = `${this.#options.dir}/${this.name}.etc`;
+    await Deno.mkdir(path, { recursive: true });
+    return path;
   }
 
   get pid(): number {

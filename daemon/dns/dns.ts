@@ -1,0 +1,223 @@
+/**
+ * DNS of the node: what the netmap says becomes what the resolver answers and what the machine is told.
+ *
+ * ```
+ *   backend ──configure──▶ plan ─┬─▶ resolver ◀── listener (100.100.100.100)
+ *                                └─▶ configurator (resolved, resolvconf, resolv.conf)
+ *   backend ──down──▶ no plan, no listener, the machine as it was
+ * ```
+ * The machine is told one thing after another, and of several that wait only the last.
+ */
+import type { Scheduler } from "../../base/clock.ts";
+import type { RandomBytes } from "../../base/keys.ts";
+import { encodeQuery, MAX_UDP_RESPONSE } from "../../base/dns_message.ts";
+import type { NodeView } from "../node_view.ts";
+import type { Log } from "../log.ts";
+import { DnsListener } from "./dns_listener.ts";
+import { Forwarder } from "./forwarder.ts";
+import type { DnsTransport } from "./forwarder.ts";
+import type { DnsConfigurator } from "./os/configurator.ts";
+import { isNothing } from "./os/configurator.ts";
+import type { ResolvConf } from "./os/resolv_conf.ts";
+import { NO_SYSTEM_DNS, planDns } from "./plan.ts";
+import type { DnsPlan, SystemDns } from "./plan.ts";
+import { Resolver } from "./resolver.ts";
+import type { Resolved } from "./resolver.ts";
+
+/** What can be wrong; codes of health warnings. */
+export type DnsProblem =
+  | "agent-dns-service"
+  | "dns-set-os-config-failed"
+  | "resolv-conf-overwritten"
+  | "dns-forward-failing";
+
+/** The machine as DNS needs it; `os/system.ts` is the real one. */
+export interface DnsSystem {
+  /** Looks at the machine, puts back what an earlier run left, and chooses how to tell it. @throws Error */
+  open(events: { trampled(text: string): void; baseChanged(): void }): Promise<DnsConfigurator>;
+}
+
+/** What it is made of. */
+export interface DnsOptions {
+  readonly system: DnsSystem;
+  readonly transport: DnsTransport;
+  /** Addresses of this machine to answer at; empty for none. */
+  readonly serviceAddresses: readonly string[];
+  readonly mayAsk: (address: string) => boolean;
+  readonly scheduler: Scheduler;
+  readonly random: RandomBytes;
+  readonly log: Log;
+  /** "" when it is well again. */
+  readonly problem: (code: DnsProblem, text: string) => void;
+}
+
+/** What it is to do. */
+export interface DnsWish {
+  readonly view: NodeView;
+  readonly acceptDns: boolean;
+  readonly exitNode: boolean;
+}
+
+/** What `dns status` shows of the machine. */
+export interface DnsStatus {
+  readonly mode: string;
+  readonly why: string;
+  /** What the machine has been told by us. */
+  readonly told: SystemDns;
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+const NO_BASE: ResolvConf = { nameservers: [], searchDomains: [] };
+
+/** DNS of the node; down until configured. */
+export class Dns {
+  readonly #options: DnsOptions;
+  readonly #resolver: Resolver;
+  readonly #listener: DnsListener;
+  #opening: Promise<DnsConfigurator | undefined> | undefined;
+  #configurator: DnsConfigurator | undefined;
+  #wish: DnsWish | undefined;
+  #told: SystemDns = NO_SYSTEM_DNS;
+  #working: Promise<void> | undefined;
+  #again = false;
+  #closed = false;
+
+  constructor(options: DnsOptions) {
+    this.#options = options;
+    const { transport, scheduler, random, problem } = options;
+    const failing = (servers: string | undefined) =>
+      problem("dns-forward-failing", this.#wish?.acceptDns && servers !== undefined ? servers : "");
+    const forwarder = new Forwarder({ transport, scheduler, random, failing });
+    this.#resolver = new Resolver(forwarder, () => scheduler.wall());
+    this.#listener = new DnsListener({
+      addresses: options.serviceAddresses,
+      mayAsk: options.mayAsk,
+      answer: async (query, by) => (await this.#resolver.resolve(query, by))?.bytes,
+      scheduler,
+      problem: (text) => problem("agent-dns-service", text),
+    });
+  }
+
+  /** Looks at the machine and puts back what an earlier run left. Never rejects. */
+  async start(): Promise<void> {
+    await this.#open();
+  }
+
+  /** What is wanted from now on. */
+  configure(wish: DnsWish): void {
+    if (this.#closed) return;
+    const old = this.#wish;
+    this.#wish = wish;
+    const same = old?.view.netmap === wish.view.netmap && old.view.peers === wish.view.peers &&
+      old.acceptDns === wish.acceptDns && old.exitNode === wish.exitNode;
+    if (same) return;
+    this.#listener.open();
+    this.#refresh();
+  }
+
+  /** Nothing from now on: the machine is as it was. */
+  down(): void {
+    if (this.#wish === undefined) return;
+    this.#wish = undefined;
+    this.#resolver.setPlan(undefined);
+    this.#listener.close();
+    this.#refresh();
+  }
+
+  /** Puts the machine back and closes all sockets. Never rejects. */
+  async close(): Promise<void> {
+    this.down();
+    this.#closed = true;
+    await this.#working;
+    await this.#configurator?.close().catch((cause) => this.#failed(cause));
+  }
+
+  /** Asks the resolver as a program would; undefined for a name nobody can ask for. */
+  async query(name: string, type: number): Promise<Resolved | undefined> {
+    const id = this.#options.random(2);
+    const wire = encodeQuery(id[0] << 8 | id[1], name, type, MAX_UDP_RESPONSE);
+    return wire === undefined ? undefined : await this.#resolver.resolve(wire, "tcp");
+  }
+
+  /** What the machine had before us. @throws Error */
+  async base(): Promise<ResolvConf> {
+    return await (await this.#open())?.base() ?? NO_BASE;
+  }
+
+  /** How the machine is told, why so, and of what. */
+  async status(): Promise<DnsStatus> {
+    const chosen = (await this.#open())?.chosen ?? { mode: "none", why: "the machine's DNS settings cannot be read" };
+    await this.#working;
+    return { mode: chosen.mode, why: chosen.why, told: this.#told, counts: { ...this.#resolver.counts } };
+  }
+
+  #open(): Promise<DnsConfigurator | undefined> {
+    this.#opening ??= (async () => {
+      const { system, log, problem } = this.#options;
+      try {
+        this.#configurator = await system.open({
+          trampled: (text) => problem("resolv-conf-overwritten", text),
+          baseChanged: () => this.#refresh(),
+        });
+        log.info(`dns: ${this.#configurator.chosen.mode}: ${this.#configurator.chosen.why}`);
+      } catch (cause) {
+        this.#failed(cause);
+      }
+      return this.#configurator;
+    })();
+    return this.#opening;
+  }
+
+  /** Plans at once what needs nothing of the machine, and tells the machine as soon as it listens. */
+  #refresh(): void {
+    const wish = this.#wish;
+    if (wish !== undefined) this.#resolver.setPlan(this.#plan(wish, NO_BASE));
+    if (this.#working !== undefined) {
+      this.#again = true;
+      return;
+    }
+    this.#working = this.#work().finally(() => {
+      this.#working = undefined;
+      if (this.#again) {
+        this.#again = false;
+        this.#refresh();
+      }
+    });
+  }
+
+  async #work(): Promise<void> {
+    const configurator = await this.#open();
+    if (configurator === undefined) return;
+    try {
+      const needsBase = this.#wish?.acceptDns === true && !configurator.splits;
+      const base = needsBase ? await configurator.base() : NO_BASE;
+      const wish = this.#wish;
+      if (wish !== undefined && needsBase) this.#resolver.setPlan(this.#plan(wish, base));
+      const system = wish === undefined ? NO_SYSTEM_DNS : this.#plan(wish, base).system;
+      const changed = JSON.stringify(system) !== JSON.stringify(this.#told);
+      if (changed && !(isNothing(system) && isNothing(this.#told))) await configurator.set(system);
+      this.#told = configurator.chosen.mode === "none" ? NO_SYSTEM_DNS : system;
+      this.#options.problem("dns-set-os-config-failed", "");
+    } catch (cause) {
+      this.#failed(cause);
+    }
+  }
+
+  #plan(wish: DnsWish, base: ResolvConf): DnsPlan {
+    const { serviceAddresses } = this.#options;
+    return planDns(wish.view, wish.view.netmap.dns, {
+      acceptDns: wish.acceptDns && serviceAddresses.length > 0,
+      exitNode: wish.exitNode,
+      splits: this.#configurator?.splits === true,
+      // Ourselves we never ask.
+      base: { ...base, nameservers: base.nameservers.filter((address) => !serviceAddresses.includes(address)) },
+      serviceAddresses,
+    });
+  }
+
+  #failed(cause: unknown): void {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    this.#options.log.warn(`dns: ${text}`);
+    this.#options.problem("dns-set-os-config-failed", text);
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * systemd-resolved, told for our device alone: it asks us for our suffixes and keeps its own servers for the rest. What it
+ * was told goes away with the device, so that nothing is left after a crash.
+ *
+ * ```
+ *   D-Bus org.freedesktop.resolve1.Manager ─▶ cannot be reached ─▶ resolvectl
+ * ```
+ * Source: net/dns/resolved.go; org.freedesktop.resolve1(5).
+ */
+import { parseIp } from "../../../base/ip.ts";
+import type { SystemDns } from "../plan.ts";
+import { isNothing } from "./configurator.ts";
+import type { DnsConfigurator } from "./configurator.ts";
+import type { ChosenMode } from "./mode.ts";
+import type { ResolvConf } from "./resolv_conf.ts";
+
+/** One call of resolved's manager; rejects with what it says. */
+export type CallResolved = (member: string, signature: string, body: readonly unknown[]) => Promise<void>;
+/** Runs `resolvectl`. @throws Error */
+export type RunResolvectl = (args: readonly string[]) => Promise<void>;
+
+/** How resolved is spoken to. */
+export interface ResolvedPorts {
+  readonly device: string;
+  /** Index of the device. */
+  readonly index: number;
+  readonly call: CallResolved;
+  /** Undefined where there is no such program. */
+  readonly resolvectl: RunResolvectl | undefined;
+  readonly log: (line: string) => void;
+}
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+
+/** Domains of a link: the name, and whether it only routes. Nothing to match means that all names are ours. */
+export function linkDomains(
+  { nameservers, searchDomains, matchDomains }: SystemDns,
+): [name: string, routes: boolean][] {
+  const domains = new Map<string, boolean>(searchDomains.map((name) => [`${name}.`, false]));
+  for (const name of matchDomains) if (!domains.has(`${name}.`)) domains.set(`${name}.`, true);
+  if (matchDomains.length === 0 && nameservers.length > 0) domains.set(".", true);
+  return [...domains];
+}
+
+/** The way. */
+export function resolvedConfigurator(chosen: ChosenMode, ports: ResolvedPorts): DnsConfigurator {
+  const { index, device, call, resolvectl, log } = ports;
+
+  const byBus = async (config: SystemDns) => {
+    const servers = config.nameservers.map((address) => {
+      const ip = parseIp(address)!;
+      return [ip.length === 4 ? AF_INET : AF_INET6, ip];
+    });
+    const domains = linkDomains(config);
+    await call("SetLinkDNS", "ia(iay)", [index, servers]);
+    await call("SetLinkDomains", "ia(sb)", [index, domains]).catch((error) => {
+      // Before systemd 246 it took few: the reverse zones are what can be missed.
+      if (domains.length < 64) throw error;
+      return call("SetLinkDomains", "ia(sb)", [index, domains.filter(([name]) => !name.endsWith(".arpa."))]);
+    });
+    const settings: [string, string, unknown][] = [
+      ["SetLinkDefaultRoute", "ib", config.matchDomains.length === 0],
+      ["SetLinkLLMNR", "is", "no"],
+      ["SetLinkMulticastDNS", "is", "no"],
+      // The answers of a tailnet are not signed.
+      ["SetLinkDNSSEC", "is", "no"],
+      ["SetLinkDNSOverTLS", "is", "no"],
+    ];
+    for (const [member, signature, value] of settings) {
+      await call(member, signature, [index, value]).catch((error) => log(`resolved: ${member}: ${error.message}`));
+    }
+    await call("FlushCaches", "", []).catch((error) => log(`resolved: FlushCaches: ${error.message}`));
+  };
+
+  const byProgram = async (run: RunResolvectl, config: SystemDns) => {
+    await run(["dns", device, ...config.nameservers]);
+    await run(["domain", device, ...linkDomains(config).map(([name, routes]) => routes ? `~${name}` : name)]);
+    await run(["default-route", device, config.matchDomains.length === 0 ? "yes" : "no"]);
+    for (const setting of ["llmnr", "mdns", "dnssec", "dnsovertls"]) {
+      await run([setting, device, "no"]).catch((error) => log(`resolvectl ${setting}: ${error.message}`));
+    }
+    await run(["flush-caches"]).catch((error) => log(`resolvectl flush-caches: ${error.message}`));
+  };
+
+  const either = async (bus: () => Promise<void>, program: (run: RunResolvectl) => Promise<void>) => {
+    try {
+      await bus();
+    } catch (cause) {
+      if (resolvectl === undefined) throw cause;
+      log(`resolved by D-Bus: ${cause instanceof Error ? cause.message : cause}; using resolvectl`);
+      await program(resolvectl);
+    }
+  };
+  const revert = () => either(() => call("RevertLink", "i", [index]), (run) => run(["revert", device]));
+
+  return {
+    chosen,
+    splits: true,
+    // It keeps its own servers itself.
+    base: (): Promise<ResolvConf> => Promise.resolve({ nameservers: [], searchDomains: [] }),
+    set: (config) => isNothing(config) ? revert() : either(() => byBus(config), (run) => byProgram(run, config)),
+    close: revert,
+  };
+}
