@@ -78,10 +78,11 @@ async function run(flags: DaemonFlags): Promise<number> {
   const log = stderrLog(flags.verbose);
   try {
     if (flags.cleanup) {
-      for (const line of await cleanUpDns(etcDirectory(), flags.instance.prefix)) log.info(`cleanup: ${line}`);
       const lines = cleanUp(flags.tun, flags.instance);
-      // What a running daemon needs is left to it, its packet filter too.
-      if (!isInUse(flags.tun)) lines.push(...await cleanUpFilter(flags.instance));
+      // What a running daemon needs is left to it, its packet filter and its DNS too.
+      if (!isInUse(flags.tun)) {
+        lines.push(...await cleanUpDns(etcDirectory(), flags.instance.prefix), ...await cleanUpFilter(flags.instance));
+      }
       for (const line of lines) log.info(`cleanup: ${line}`);
       return EXIT.ok;
     }
