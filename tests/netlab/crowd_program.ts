@@ -19,7 +19,7 @@ const EVERY_MS = 200;
 const [count, targetSeed, target] = Deno.args;
 // Its inner address ends like its seed (`engineAddresses`).
 const { ip, port } = parseAddrPort(target)!;
-const arena = createArena(4 << 20);
+const arena = createArena(16 << 20);
 const addrs = createAddrTable(arena);
 const socket = createUdp({ arena, addrs, family: ip.length === 4 ? 4 : 6, port: 0, mark: 0, offload: false });
 const poll = createPoll(arena);
