@@ -47,6 +47,10 @@ sceneTest("agent: Tailscale's own command line drives the daemon", async (scene)
   assert.match(await ok("metrics"), /^tailscaled_home_derp_region_id 1$/m);
   assert.match(await ok("version", "--daemon"), /\nDaemon: \S+/);
   await ok("wait", "--timeout", "5s");
+  const dns = await ok("dns", "status", "--all");
+  assert.match(dns, new RegExp(`MagicDNS: enabled tailnet-wide \\(suffix = ${DOMAIN}\\)`));
+  assert.match(await ok("dns", "query", `theirs.${DOMAIN}`), new RegExp(`RCodeSuccess[^]*TypeA +${peer.ips[0]}`));
+  assert.match(await ok("dns", "query", `nobody.${DOMAIN}`), /Response code: RCodeNameError/);
 
   await ok("set", "--hostname=renamed", "--shields-up");
   assert.match(await ok("get"), /^hostname +renamed$/m);
