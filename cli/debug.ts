@@ -1,5 +1,6 @@
 /** `debug`: verbs that look into the running daemon. Their output is for people and may change. */
 import { dataplane } from "./debug/dataplane.ts";
+import { path } from "./debug/path.ts";
 import { peerRelaySessions } from "./debug/peer_relay_sessions.ts";
 import { via } from "./debug/via.ts";
 import { UsageError } from "./exit_codes.ts";
@@ -8,6 +9,7 @@ import type { Verb } from "./verb.ts";
 /** One file of `debug/` each. */
 const VERBS: Readonly<Record<string, Verb & { readonly summary: string }>> = {
   dataplane,
+  path,
   via,
   "peer-relay-sessions": peerRelaySessions,
 };

@@ -1,6 +1,7 @@
 /** `ping`: is a peer there, and by which path. Texts and exit codes are those of cmd/tailscale/cli/ping.go. */
 import { parseIp } from "../base/ip.ts";
 import { formatDuration } from "./duration.ts";
+import { askPath, formatPath } from "./debug/path.ts";
 import { CliError, EXIT_FAILED, EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
 import type { Parsed } from "./flags.ts";
@@ -20,7 +21,7 @@ const FLAGS = {
   icmp: { type: "boolean", help: "ping through WireGuard, not through the own system's network stack" },
   peerapi: { type: "boolean", help: "ask the peer's HTTP server" },
   size: { type: "number", value: "bytes", help: "size of the message, disco pings only; 0 for the smallest" },
-  verbose: { type: "boolean", help: "tell which address a name stands for" },
+  verbose: { type: "boolean", help: "tell which address a name stands for, and at the end the story of the path" },
 } as const;
 
 type Values = Parsed<typeof FLAGS>["values"];
@@ -116,7 +117,13 @@ ${flagHelp(FLAGS)}
         return EXIT_OK;
       }
       if (values.verbose && ip !== word) printError(`lookup "${word}" => "${ip}"\n`);
-      return await pingUntilDone(client, ip, values);
+      if (!values.verbose) return await pingUntilDone(client, ip, values);
+      try {
+        return await pingUntilDone(client, ip, values);
+      } finally {
+        const story = await askPath(client, ip).then(formatPath, () => "");
+        printError(story);
+      }
     } catch (error) {
       const lockedOut = error instanceof CliError ? await lockedOutText(client, word, program) : undefined;
       throw lockedOut === undefined ? error : new CliError(lockedOut, undefined, { cause: error });

@@ -124,6 +124,58 @@ export interface PeerStatus {
   readonly active: boolean;
 }
 
+/** What an event on a path was. `path` is that the path in use became another. */
+export type PathEventKind =
+  | "ping"
+  | "pong"
+  | "lost"
+  | "heard"
+  | "call-me-maybe-sent"
+  | "call-me-maybe-received"
+  | "path";
+
+/** One event, or several alike. Times are milliseconds before the report. */
+export interface PathEvent {
+  readonly kind: PathEventKind;
+  /** `ip:port`, `ip:port:vni:N` at a peer relay, `derp-N`, or "" for none. */
+  readonly path: string;
+  readonly firstAgoMs: number;
+  readonly lastAgoMs: number;
+  readonly count: number;
+  readonly latencyMs?: number;
+}
+
+/** An address a peer may have. */
+export interface PathCandidate {
+  readonly address: string;
+  /** Who stands behind it: control's netmap, the peer's CallMeMaybe, a ping that came from it. */
+  readonly sources: readonly ("configured" | "announced" | "heard")[];
+  /** Of its last pong; absent when it never answered. */
+  readonly latencyMs?: number;
+  readonly pingedAgoMs?: number;
+  readonly heardAgoMs?: number;
+  readonly best: boolean;
+  /** Why it is, or is not, the best: points by `betterAddr` for it and for the best. */
+  readonly points?: { readonly own: number; readonly best: number };
+}
+
+/** All the engine knows of the way to one peer. */
+export interface PathReport {
+  /** The address or relay session that answered best, "" for none. */
+  readonly best: string;
+  /** How much longer it carries traffic without DERP's help; 0 when it is not trusted. */
+  readonly trustedForMs: number;
+  readonly latencyMs?: number;
+  /** DERP region that relays to the peer, 0 for none. */
+  readonly derp: number;
+  /** Packets were sent within the last 45 s, so that the path is kept alive. */
+  readonly active: boolean;
+  readonly sentAgoMs?: number;
+  readonly receivedAgoMs?: number;
+  readonly candidates: readonly PathCandidate[];
+  readonly events: readonly PathEvent[];
+}
+
 /** What a disco ping found. */
 export interface PingOutcome {
   readonly latencyMs: number;

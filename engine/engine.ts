@@ -6,6 +6,7 @@ import type {
   EngineConfig,
   EngineStatus,
   LocalEndpoint,
+  PathReport,
   PeerStatus,
   PingOutcome,
   RelayRequest,
@@ -65,6 +66,8 @@ export interface Engine {
   relaySession(request: RelayRequest, session: RelaySessionConfig): void;
   /** Disco ping; undefined when no pong came in time. `size` pads it. */
   ping(peer: string, size: number, timeoutMs: number): Promise<PingOutcome | undefined>;
+  /** All that is known of the way to a peer (64 hex digits of its node key); undefined when there is none such. */
+  pathReport(peer: string): Promise<PathReport | undefined>;
   /** TSMP ping of a peer's Tailscale address, through WireGuard and answered by the peer's engine. */
   tsmpPing(address: string, timeoutMs: number): Promise<PingOutcome | undefined>;
   status(): Promise<EngineStatus>;

@@ -8,6 +8,7 @@ import type {
   EngineConfig,
   EngineStatus,
   LocalEndpoint,
+  PathReport,
   PeerStatus,
   PingOutcome,
   RelayRequest,
@@ -55,6 +56,7 @@ export class EngineHost implements Engine {
   readonly #options: HostOptions;
   readonly #backlog: Uint8Array[] = [];
   readonly #pings = new Map<number, (outcome: PingOutcome | undefined) => void>();
+  readonly #reports = new Map<number, (report: PathReport | undefined) => void>();
   readonly #statuses = new Map<number, { peers: PeerStatus[]; resolve: (status: EngineStatus) => void }>();
   /** Answers come in the order asked. */
   readonly #heartbeats: (() => void)[] = [];
@@ -127,6 +129,15 @@ export class EngineHost implements Engine {
     });
   }
 
+  pathReport(peer: string): Promise<PathReport | undefined> {
+    if (this.#closed) return Promise.resolve(undefined);
+    const id = this.#nextId++;
+    return new Promise((resolve) => {
+      this.#reports.set(id, resolve);
+      this.#send({ kind: "path-report", id, key: peer });
+    });
+  }
+
   status(): Promise<EngineStatus> {
     const id = this.#nextId++;
     return new Promise((resolve) => {
@@ -156,7 +167,7 @@ export class EngineHost implements Engine {
     this.#options.events.nudge();
     await this.#reading;
     clearInterval(this.#alive);
-    for (const resolve of this.#pings.values()) resolve(undefined);
+    for (const resolve of [...this.#pings.values(), ...this.#reports.values()]) resolve(undefined);
     for (const { resolve, peers } of this.#statuses.values()) resolve(this.#statusOf(peers, this.#nothing));
   }
 
@@ -212,6 +223,11 @@ export class EngineHost implements Engine {
         const resolve = this.#pings.get(event.id);
         this.#pings.delete(event.id);
         return resolve?.(event.outcome);
+      }
+      case "path-report": {
+        const resolve = this.#reports.get(event.id);
+        this.#reports.delete(event.id);
+        return resolve?.(event.report);
       }
       case "status-peers":
         this.#statuses.get(event.id)?.peers.push(...event.peers);

@@ -332,6 +332,10 @@ export class Plane {
         return this.#tsmpPing(command.id, command.address, command.timeoutMs);
       case "status":
         return this.#sendStatus(command.id);
+      case "path-report": {
+        const report = this.#magicsock.endpoint(command.key)?.report(now);
+        return this.#emit({ kind: "path-report", id: command.id, ...(report !== undefined && { report }) });
+      }
       case "heartbeat":
         return this.#emit({ kind: "heartbeat" });
       case "rebind":

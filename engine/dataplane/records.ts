@@ -9,6 +9,7 @@ import type {
   EngineStatus,
   FilterRuleConfig,
   LocalEndpoint,
+  PathReport,
   PeerConfig,
   PeerStatus,
   PingOutcome,
@@ -49,6 +50,7 @@ export type Command =
   }
   | { readonly kind: "tsmp-ping"; readonly id: number; readonly address: string; readonly timeoutMs: number }
   | { readonly kind: "status"; readonly id: number }
+  | { readonly kind: "path-report"; readonly id: number; readonly key: string }
   | { readonly kind: "heartbeat" }
   | { readonly kind: "rebind" }
   | { readonly kind: "stop" };
@@ -63,6 +65,7 @@ export type WorkerEvent =
   | { readonly kind: "relay-request"; readonly request: RelayRequest }
   | { readonly kind: "path"; readonly status: PeerStatus }
   | { readonly kind: "ping"; readonly id: number; readonly outcome?: PingOutcome }
+  | { readonly kind: "path-report"; readonly id: number; readonly report?: PathReport }
   | { readonly kind: "status-peers"; readonly id: number; readonly peers: readonly PeerStatus[] }
   | { readonly kind: "status"; readonly id: number; readonly totals: StatusTotals }
   | { readonly kind: "heartbeat" }

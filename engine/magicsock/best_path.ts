@@ -39,6 +39,11 @@ export class BestPath {
     return this.#quality?.addr === addr && this.#quality.vni === vni;
   }
 
+  /** Milliseconds of trust that are left, 0 for none. */
+  trustLeft(now: number): number {
+    return this.#quality === undefined ? 0 : Math.max(0, this.#trustUntil - now);
+  }
+
   get latencyMs(): number {
     return this.#quality?.latencyMs ?? Infinity;
   }

@@ -30,12 +30,20 @@ export function betterAddr(a: AddrQuality, b: AddrQuality | undefined): boolean 
   if (b === undefined) return true;
   if (a.addr === b.addr && a.vni === b.vni) return a.wireMtu > b.wireMtu;
   if ((a.vni === 0) !== (b.vni === 0)) return a.vni === 0;
-  let aPoints = bonus(a.ip);
-  let bPoints = bonus(b.ip);
-  if (a.latencyMs > b.latencyMs && a.latencyMs > 0) bPoints += gain(b.latencyMs, a.latencyMs);
-  else if (b.latencyMs > 0) aPoints += gain(a.latencyMs, b.latencyMs);
-  if (aPoints <= 1 && bPoints === 0) return false;
-  return aPoints > bPoints;
+  const points = addrPoints(a, b);
+  if (points.a <= 1 && points.b === 0) return false;
+  return points.a > points.b;
+}
+
+/** The points of two direct addresses against each other. */
+export function addrPoints(
+  a: Pick<AddrQuality, "ip" | "latencyMs">,
+  b: Pick<AddrQuality, "ip" | "latencyMs">,
+): { readonly a: number; readonly b: number } {
+  const points = { a: bonus(a.ip), b: bonus(b.ip) };
+  if (a.latencyMs > b.latencyMs && a.latencyMs > 0) points.b += gain(b.latencyMs, a.latencyMs);
+  else if (b.latencyMs > 0) points.a += gain(a.latencyMs, b.latencyMs);
+  return points;
 }
 
 /** Percent by which `faster` beats `slower`, rounded as Tailscale's integers do: up. */

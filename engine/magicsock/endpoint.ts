@@ -29,9 +29,10 @@ import { toHex } from "../../base/bytes.ts";
 import type { DiscoPublic, NodePublic, RandomBytes } from "../../base/keys.ts";
 import type { AddrId, AddrTable } from "../ports.ts";
 import type { Deadlined } from "../wg/deadlines.ts";
-import type { PingOutcome } from "../config.ts";
+import type { PathCandidate, PathReport, PingOutcome } from "../config.ts";
 import { BestPath, wireLength } from "./best_path.ts";
-import { CandidateSet } from "./candidates.ts";
+import { addrPoints } from "./better_addr.ts";
+import { type Candidate, CandidateSet } from "./candidates.ts";
 import {
   CALL_ME_MAYBE_BURST,
   CALL_ME_MAYBE_INTERVAL_MS,
@@ -44,6 +45,7 @@ import {
   WIREGUARD_ONLY_TRY_MS,
 } from "./constants.ts";
 import { MAX_DISCO_PING_SIZE, TX_ID_LENGTH } from "./disco.ts";
+import { PathStory } from "./path_story.ts";
 import { type PingRequest, type SentPing, SentPings } from "./pings.ts";
 import { TokenBucket } from "./token_bucket.ts";
 import { WireguardOnly } from "./wireguard_only.ts";
@@ -99,6 +101,7 @@ export class Endpoint implements Deadlined {
   readonly #best = new BestPath();
   readonly #wireguard = new WireguardOnly();
   readonly #pings = new SentPings();
+  readonly #story = new PathStory();
   readonly #requests = new Set<PingRequest>();
   readonly #path: SendPath = { addr: 0, vni: 0, derp: 0 };
   #disco: DiscoPublic | undefined;
@@ -262,6 +265,7 @@ export class Endpoint implements Deadlined {
   /** An authenticated ping came from `addr` (stable). False when it is one heard before, not to be answered again. */
   handlePing(addr: AddrId, txId: string, now: number): boolean {
     const fresh = this.#candidates.hear(addr, txId, now, this.#best.trusted(now));
+    if (fresh) this.#story.note("heard", this.#owner.addrs.text(addr), now);
     this.#candidatesChanged();
     return fresh;
   }
@@ -274,6 +278,7 @@ export class Endpoint implements Deadlined {
     const ping = this.#pings.take(txId);
     if (ping === undefined) return false;
     const latencyMs = Math.max(0, now - ping.at);
+    this.#story.note("pong", this.#pathText(ping), now, latencyMs);
     if (source !== 0) this.#noteLatency(ping, latencyMs, now);
     if (ping.request !== undefined) this.#finish(ping.request, this.#outcome(ping, latencyMs));
     return true;
@@ -287,6 +292,7 @@ export class Endpoint implements Deadlined {
   /** The peer says by DERP where it is and that it has just pinged. False when it says so too often. */
   handleCallMeMaybe(endpoints: readonly AddrId[], now: number): boolean {
     if (!this.takeCallMeMaybe(now)) return false;
+    this.#story.note("call-me-maybe-received", "", now);
     this.#candidates.announce(endpoints, now, this.#best.trusted(now));
     this.#candidatesChanged();
     this.#discover(now, false);
@@ -342,6 +348,7 @@ export class Endpoint implements Deadlined {
   /** Does what is due. */
   advance(now: number): void {
     for (const ping of this.#pings.expire(now)) {
+      this.#story.note("lost", this.#pathText(ping), now);
       if (ping.addr !== 0 && this.#best.is(ping) && this.#best.trusted(now) === 0) this.#clearBest();
     }
     for (const request of [...this.#requests]) if (request.deadline <= now) this.#finish(request, undefined);
@@ -384,6 +391,7 @@ export class Endpoint implements Deadlined {
     if (!this.#best.isDirect(now)) this.#owner.relayWanted(this, now);
     if (!sendCallMeMaybe || this.#homeDerp === 0 || now - this.#callMeMaybeAt < DISCO_PING_INTERVAL_MS) return;
     this.#callMeMaybeAt = now;
+    this.#story.note("call-me-maybe-sent", `derp-${this.#homeDerp}`, now);
     this.#owner.callMeMaybeWanted(this, now);
   }
 
@@ -414,7 +422,9 @@ export class Endpoint implements Deadlined {
   ): void {
     if (this.#disco === undefined) return;
     const txId = this.#owner.random(TX_ID_LENGTH);
-    this.#pings.add(toHex(txId), { addr, vni, derp, at: now, size, request });
+    const ping = { addr, vni, derp, at: now, size, request };
+    this.#pings.add(toHex(txId), ping);
+    this.#story.note("ping", this.#pathText(ping), now);
     this.#owner.deadlineChanged(this);
     this.#owner.sendPing(this, txId, addr, vni, derp, size);
   }
@@ -467,6 +477,55 @@ export class Endpoint implements Deadlined {
     return { latencyMs, endpoint: addr === 0 ? "" : this.#owner.addrs.text(addr), derp };
   }
 
+  /** All that is known of the way to the peer. */
+  report(now: number): PathReport {
+    const best = this.#best;
+    const slowness = ({ best, latencyMs }: PathCandidate) => best ? -1 : latencyMs ?? 1e9;
+    return {
+      best: best.addr === 0 ? "" : this.#pathText({ addr: best.addr, vni: best.vni, derp: 0 }),
+      trustedForMs: Math.round(best.trustLeft(now)),
+      ...(best.addr !== 0 && { latencyMs: best.latencyMs }),
+      derp: this.derp,
+      active: this.active(now),
+      ...(this.lastSend !== 0 && { sentAgoMs: Math.round(now - this.lastSend) }),
+      ...(this.lastReceive !== 0 && { receivedAgoMs: Math.round(now - this.lastReceive) }),
+      candidates: Array.from(this.#candidates, (candidate) => this.#describe(candidate, now))
+        .sort((a, b) => slowness(a) - slowness(b)),
+      events: this.#story.tell(now),
+    };
+  }
+
+  #describe(candidate: Candidate, now: number): PathCandidate {
+    const { addrs } = this.#owner;
+    const best = this.#best;
+    const isBest = best.vni === 0 && best.addr === candidate.addr;
+    const ip = addrs.ip(candidate.addr).slice();
+    const compare = candidate.latencyMs >= 0 && best.addr !== 0 && best.vni === 0 && !isBest;
+    const points = compare &&
+      addrPoints({ ip, latencyMs: candidate.latencyMs }, {
+        ip: addrs.ip(best.addr).slice(),
+        latencyMs: best.latencyMs,
+      });
+    return {
+      address: addrs.text(candidate.addr),
+      sources: [
+        ...(candidate.configured ? ["configured" as const] : []),
+        ...(candidate.announced ? ["announced" as const] : []),
+        ...(candidate.heardAt !== -Infinity ? ["heard" as const] : []),
+      ],
+      ...(candidate.latencyMs >= 0 && { latencyMs: candidate.latencyMs }),
+      ...(candidate.lastPing !== -Infinity && { pingedAgoMs: Math.round(now - candidate.lastPing) }),
+      ...(candidate.heardAt !== -Infinity && { heardAgoMs: Math.round(now - candidate.heardAt) }),
+      best: isBest,
+      ...(points !== false && { points: { own: points.a, best: points.b } }),
+    };
+  }
+
+  #pathText({ addr, vni, derp }: Pick<SentPing, "addr" | "vni" | "derp">): string {
+    if (addr === 0) return `derp-${derp}`;
+    return vni === 0 ? this.#owner.addrs.text(addr) : relayText(this.#owner.addrs, addr, vni);
+  }
+
   #finish(request: PingRequest, outcome: PingOutcome | undefined): void {
     if (this.#requests.delete(request)) request.done(outcome);
   }
@@ -478,6 +537,10 @@ export class Endpoint implements Deadlined {
     if (addr === this.#reported && vni === this.#reportedVni) return;
     this.#reported = addr;
     this.#reportedVni = vni;
+    // `now` is -Infinity where a path is given up: the story has the time of what led there.
+    if (now !== -Infinity) {
+      this.#story.note("path", addr === 0 ? `derp-${this.derp}` : this.#pathText({ addr, vni, derp: 0 }), now);
+    }
     this.#owner.pathChanged(this);
   }
 }

@@ -102,5 +102,5 @@ Deno.test("buildHostinfo() says what preferences and machine say, and never an e
     AdvertiseRoutes: ["10.0.0.0/8"],
   });
   assert.deepEqual([set.Hostname, set.RequestTags, set.ShieldsUp], ["named", ["tag:a", "tag:b"], true]);
-  assert.ok(!("RoutableIPs" in set), "routes are not offered in this version");
+  assert.deepEqual([set.RoutableIPs, "RoutableIPs" in plain], [["10.0.0.0/8"], false]);
 });

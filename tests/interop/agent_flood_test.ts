@@ -45,6 +45,10 @@ sceneTest(
     const ips = await two.ips();
     await one.awaitPeer(ips[0]);
     await one.cli("ping", ips[0]);
+    const story = await one.cli("debug", "path", ips[0]);
+    assert.match(story, /^in use +direct, \S+, answers in \S+ ms; trusted for another \S+ s$/m);
+    assert.match(story, /^ {2}\* (10\.90\.2\.2|\[fd90:2::2\]):\d+ +(configured|announced|heard).* ms/m);
+    assert.match(story, /packets now go by/);
     const target = await addressOf(one);
     const discard = `${target.split(":")[0]}:9`;
     const { Node }: GoJson = await one.local(`whois?addr=${ips[0]}`);

@@ -3,6 +3,7 @@ import type {
   EngineConfig,
   EngineStatus,
   LocalEndpoint,
+  PathReport,
   PeerStatus,
   PingOutcome,
   RelayRequest,
@@ -35,6 +36,8 @@ export class FakeEngine implements Engine {
   closed = false;
   /** Answer of disco and TSMP pings. */
   pong: PingOutcome | undefined = { latencyMs: 12.5, endpoint: "192.0.2.1:41641", derp: 0 };
+  /** What is known of the way to any peer. */
+  report: PathReport | undefined;
   /** Peers as `status` shows them, in place of those configured. */
   peerStatus: readonly PeerStatus[] | undefined;
   readonly #events: EngineEvents;
@@ -74,6 +77,9 @@ export class FakeEngine implements Engine {
   }
   tsmpPing(): Promise<PingOutcome | undefined> {
     return Promise.resolve(this.pong);
+  }
+  pathReport(): Promise<PathReport | undefined> {
+    return Promise.resolve(this.report);
   }
   status(): Promise<EngineStatus> {
     const peers = this.peerStatus ?? (this.config?.peers ?? []).map((peer) => ({

@@ -1,5 +1,6 @@
 /** Measuring: ping, the sessions of the peer relay here and, our own, netcheck. */
 import { formatIp, parseIp } from "../../../base/ip.ts";
+import { NodePublic } from "../../../base/keys.ts";
 import { EMPTY_DERP_MAP } from "../../../derp/derp_map.ts";
 import type { RelayClientStatus } from "../../../engine/peer_relay/sessions.ts";
 import type { Backend } from "../../backend.ts";
@@ -10,7 +11,7 @@ import { queryBool } from "./status.ts";
 import { errorText, json, requireMethod } from "../reply.ts";
 import type { Handler } from "../reply.ts";
 
-/** `ping`, `debug-peer-relay-sessions`, `agent/netcheck`. */
+/** `ping`, `debug-peer-relay-sessions`, `agent/path`, `agent/netcheck`. */
 export function diagnoseRoutes(backend: Backend): Record<string, Handler> {
   let running: ReturnType<Backend["datapath"]["netcheck"]> | undefined;
   return {
@@ -31,6 +32,17 @@ export function diagnoseRoutes(backend: Backend): Record<string, Handler> {
       if (size > MAX_PING_SIZE) return errorText(400, `maximum value for 'size' is ${MAX_PING_SIZE}`);
       if (!isPingType(type)) return errorText(400, `unknown ping type ${JSON.stringify(type)}`);
       return json(await backend.ping(formatIp(ip), type, size));
+    },
+
+    // Ours: the way to a peer, with own endpoints and what netcheck says of the network beside it.
+    "agent/path": async (request) => {
+      requireMethod(request, "GET", 405, "GET required");
+      const node = backend.view?.byAddress(request.query.get("ip") ?? "");
+      if (node === undefined || node === backend.view?.netmap.self) return errorText(404, "no such peer");
+      const report = await backend.datapath.engine.pathReport(NodePublic.parse(node.Key)?.hex ?? "");
+      if (report === undefined) return errorText(404, "the engine does not know this peer (yet)");
+      const { netInfo, endpoints } = backend.datapath;
+      return json({ Name: node.Name.replace(/\.$/, ""), Endpoints: endpoints, NetInfo: netInfo ?? null, Path: report });
     },
 
     // Source: net/udprelay/status.ServerStatus.

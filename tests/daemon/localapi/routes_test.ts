@@ -305,3 +305,23 @@ Deno.test("profiles/ lists, begins, changes and forgets logins as Tailscale's do
   api.uid = OTHER;
   assert.equal(await text("GET", "profiles/"), "403 profiles access denied\n");
 });
+
+Deno.test("agent/path tells the way to a peer, and nothing of oneself or of nobody", async () => {
+  await using api = await Api.start();
+  await api.up();
+  api.node.engine.report = {
+    ...{ best: "192.0.2.1:1", trustedForMs: 5, derp: 1, active: true, candidates: [], events: [] },
+  };
+  api.uid = OTHER;
+  const [peer] = api.node.backend.view!.peers;
+  const ip = peer.Addresses![0].split("/")[0];
+  const answer = await api.json("GET", `agent/path?ip=${ip}`);
+  assert.equal(answer.Name, peer.Name.replace(/\.$/, ""));
+  assert.equal((answer.Path as { best: string }).best, "192.0.2.1:1");
+  for (const other of ["100.64.0.1", "100.99.0.1", "x", ""]) {
+    assert.equal((await api.call("GET", `agent/path?ip=${other}`)).status, 404, other);
+  }
+  assert.equal((await api.call("POST", `agent/path?ip=${ip}`)).status, 405);
+  api.node.engine.report = undefined;
+  assert.equal((await api.call("GET", `agent/path?ip=${ip}`)).status, 404);
+});
