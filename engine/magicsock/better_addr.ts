@@ -22,9 +22,9 @@ export interface AddrQuality {
 /**
  * True when `a` should replace `b`, the address in use (undefined: none).
  *
- * Any direct path is better than any relay. Each has a point for every percent it is faster than the other. Where they are about as fast, addresses likely to be
- * near and free of charge win: loopback 50, link-local 30, private 20; IPv6 adds 10. A gain of one point is not worth
- * a change. The same address is better only with a larger MTU.
+ * Any direct path is better than any relay. Each has a point for every percent it is faster than the other. Where they are
+ * about as fast, addresses likely to be near and free of charge win: loopback 50, link-local 30, private 20; IPv6 adds 10.
+ * A gain of one point is not worth a change. The same address is better only with a larger MTU.
  */
 export function betterAddr(a: AddrQuality, b: AddrQuality | undefined): boolean {
   if (b === undefined) return true;
