@@ -200,6 +200,7 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
     deriveDisablement: limitedKdf(systemScheduler, deriveInWorker),
     capabilityVersion: capability,
     interfaces: interfaceAddresses,
+    staticEndpoints: flags.staticEndpoints,
     networks: localNetworks,
     instance: flags.instance,
     readSysctl,
@@ -235,6 +236,7 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
     },
   });
   stack.defer(() => backend.close(code !== EXIT.ok));
+  timestamps.begin();
   // Before anything of ours is asked: a killed daemon may have left the machine without DNS.
   await backend.dns.start();
 

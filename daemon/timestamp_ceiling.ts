@@ -58,7 +58,7 @@ export class TimestampCeiling {
   #timer: Timer | undefined;
   #failed = false;
 
-  /** @throws StateFileError when what is stored is damaged, or the first ceiling cannot be stored. */
+  /** Writes nothing yet, for the rest of the state may be unusable. @throws StateFileError when what is stored is damaged. */
   constructor(options: TimestampCeilingOptions) {
     this.#options = options;
     const bytes = options.store.read(KEY);
@@ -69,14 +69,27 @@ export class TimestampCeiling {
     const floor = BigInt(text);
     this.#cells[FLOOR] = floor;
     this.#cells[LAST] = floor;
+    this.#cells[CEILING] = floor;
+  }
+
+  /** Before the first handshake. A store that fails is a warning: the node works, and only a crash could do harm. */
+  begin(): void {
+    const floor = this.#cells[FLOOR];
     const now = this.#now();
-    this.#raise(now > floor ? now + AHEAD : floor + BEHIND_CLOCK);
+    const ceiling = now > floor ? now + AHEAD : floor + BEHIND_CLOCK;
+    try {
+      this.#raise(ceiling);
+    } catch (cause) {
+      this.#warn(cause);
+      Atomics.store(this.#cells, CEILING, ceiling);
+    }
     this.#look();
   }
 
   /** The engine has ended: nothing more is sent. */
   close(): void {
-    this.#timer?.cancel();
+    if (this.#timer === undefined) return;
+    this.#timer.cancel();
     try {
       this.#options.store.write(KEY, utf8(String(Atomics.load(this.#cells, LAST))));
     } catch {
@@ -101,11 +114,16 @@ export class TimestampCeiling {
         this.#failed = false;
       } catch (cause) {
         // What is sent meanwhile stays below the old ceiling.
-        if (!this.#failed) this.#options.warn(cause instanceof Error ? cause.message : String(cause));
-        this.#failed = true;
+        this.#warn(cause);
       }
       this.#look();
     });
+  }
+
+  /** Once, until the store works again. */
+  #warn(cause: unknown): void {
+    if (!this.#failed) this.#options.warn(cause instanceof Error ? cause.message : String(cause));
+    this.#failed = true;
   }
 
   /** Stored first, used then. */

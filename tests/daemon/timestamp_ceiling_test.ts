@@ -13,6 +13,7 @@ const YEAR_2026 = Date.UTC(2026, 0, 1);
 function run(store: MemoryState, startWall: number, warn: (text: string) => void = () => {}) {
   const scheduler = new FakeScheduler(startWall);
   const ceiling = new TimestampCeiling({ store, scheduler, warn });
+  ceiling.begin();
   const next = createTimestamps(() => scheduler.wall(), timestampBounds(ceiling.shared));
   return { scheduler, ceiling, next: () => toHex(next()), stored: () => BigInt(fromUtf8(store.read(KEY)!)!) };
 }
@@ -111,4 +112,21 @@ Deno.test("a full disk leaves timestamps below the old ceiling, and is said once
   const damaged = new MemoryState();
   damaged.write(KEY, utf8("soon"));
   assert.throws(() => run(damaged, 0), StateFileError);
+});
+
+Deno.test("a disk that is full at the start is said, and the node works all the same; nothing is written before begin()", () => {
+  const store = new MemoryState();
+  const said: string[] = [];
+  const scheduler = new FakeScheduler();
+  new TimestampCeiling({ store, scheduler, warn: () => {} }).close();
+  assert.equal(store.read(KEY), undefined);
+  store.write = () => {
+    throw new StateFileError("Cannot write state file: no space");
+  };
+  const ceiling = new TimestampCeiling({ store, scheduler, warn: (text) => void said.push(text) });
+  ceiling.begin();
+  const next = createTimestamps(() => scheduler.wall(), timestampBounds(ceiling.shared));
+  assert.ok(toHex(next()) < toHex(next()));
+  assert.deepEqual(said, ["Cannot write state file: no space"]);
+  ceiling.close();
 });

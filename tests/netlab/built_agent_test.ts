@@ -77,7 +77,7 @@ privilegedTest(
       await everything("0.1.1");
       // A worker that was not needed until now: secrets are derived in one of its own. Its code is the old version's.
       const lockKey = /tlpub:[0-9a-f]{64}/.exec(await a.cli("lock"))![0];
-      const made = await a.cli("lock", "init", "--confirm", lockKey);
+      const made = await a.cli("lock", "init", "--confirm", "--accept-risk=one-signer", lockKey);
       const secret = /disablement-secret:[0-9a-fA-F]+/.exec(made)?.[0] ?? assert.fail(made);
       await until("bob is under the lock", 20_000, async () => /enabled/i.test(await b.cli("lock")));
       await a.cli("lock", "disable", secret);

@@ -24,9 +24,10 @@ import { LineReader } from "./line_reader.ts";
 import { largeNetmap, readLargeNetmap } from "./large_netmap.ts";
 
 const config: EngineNodeConfig = JSON.parse(Deno.args[0]);
+const timestamps = new TimestampCeiling({ store: new MemoryState(), scheduler: systemScheduler, warn: console.error });
+timestamps.begin();
 const engine = await startEngine({
-  timestamps:
-    new TimestampCeiling({ store: new MemoryState(), scheduler: systemScheduler, warn: console.error }).shared,
+  timestamps: timestamps.shared,
   mark: ONE_NODE.bypassMark,
   tunName: "agent0",
   port: config.port,
