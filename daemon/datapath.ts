@@ -71,6 +71,8 @@ export interface DatapathOptions {
   readonly peerRelay: Pick<PeerRelay, "configure" | "allocate" | "status" | "port" | "networkChanged" | "close">;
   readonly lock: LockFilter;
   readonly interfaces: () => readonly InterfaceAddress[];
+  /** `ip:port` at which the operator says this node can be reached. */
+  readonly staticEndpoints?: readonly string[];
   readonly networks: () => readonly LocalNetwork[];
   readonly firewall: Pick<Firewall, "set" | "repair" | "close" | "state" | "backendName" | "settled">;
   readonly localUse: () => LocalUse;
@@ -126,6 +128,7 @@ export class Datapath {
       log,
       ports: () => engine.localPorts,
       mapped: () => portmap.external,
+      staticEndpoints: options.staticEndpoints ?? [],
       tunName: engine.tunName,
       lastDerpActivity: (region) => this.#relays.lastFrame(region),
       endpointsChanged: (endpoints) => {

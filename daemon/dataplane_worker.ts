@@ -64,8 +64,8 @@ function start(options: WorkerStart): void {
   const tun = createTun({ arena, name: options.tunName });
   const disco = DiscoPrivate.generate(random);
   let port = options.port;
-  const open = (family: 4 | 6): UdpPort | undefined => {
-    for (const wanted of port === 0 ? [0] : [port, 0]) {
+  const open = (family: 4 | 6, first: number): UdpPort | undefined => {
+    for (const wanted of first === 0 ? [0] : [first, 0]) {
       try {
         return createUdp({ arena, addrs, family, port: wanted, mark: options.mark });
       } catch {
@@ -74,11 +74,11 @@ function start(options: WorkerStart): void {
     }
     return undefined;
   };
-  const openSockets = () => {
-    const udp4 = open(4);
+  const openSockets = (anyPort: boolean) => {
+    const udp4 = open(4, anyPort ? 0 : port);
     // Both families on one port, as peers and firewalls expect.
-    if (udp4 !== undefined) port = udp4.port;
-    return { udp4, udp6: open(6) };
+    if (udp4 !== undefined && !anyPort) port = udp4.port;
+    return { udp4, udp6: open(6, udp4?.port ?? (anyPort ? 0 : port)) };
   };
   const kernels = createKernels(arena, arena.memory);
   const plane = new Plane({
@@ -87,6 +87,7 @@ function start(options: WorkerStart): void {
     addrs,
     tun,
     openSockets,
+    portIsNamed: options.port !== 0,
     provider,
     disco,
     random,

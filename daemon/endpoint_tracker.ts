@@ -33,6 +33,8 @@ export interface TrackerOptions {
   readonly lastDerpActivity: (region: number) => number;
   /** `ip:port` a router maps to this node, or "". */
   readonly mapped: () => string;
+  /** `ip:port` at which the operator says this node can be reached. */
+  readonly staticEndpoints?: readonly string[];
   readonly log: Log;
   /** The endpoints are not the same as before. */
   readonly endpointsChanged: (endpoints: readonly LocalEndpoint[]) => void;
@@ -167,7 +169,8 @@ export class EndpointTracker {
     const { interfaces, ports, tunName, mapped, scheduler } = this.#options;
     // A NAT's mapping that is not seen today may be tomorrow; only the addresses of the machine are sure to be gone.
     const outside = this.#seen.update(outsideEndpoints(ports(), this.#report, mapped()), scheduler.monotonic());
-    const next = collectEndpoints(outside, usableAddresses(interfaces(), tunName), ports());
+    const explicit = (this.#options.staticEndpoints ?? []).map((addr): LocalEndpoint => ({ addr, type: 5 }));
+    const next = collectEndpoints([...explicit, ...outside], usableAddresses(interfaces(), tunName), ports());
     if (JSON.stringify(next) === JSON.stringify(this.#endpoints)) return;
     this.#endpoints = next;
     this.#options.endpointsChanged(next);

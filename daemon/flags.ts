@@ -5,6 +5,7 @@
  * paths default to Tailscale's own, so that an installed node's state is taken over; as `agent daemon` they are ours.
  */
 import { dirname } from "node:path";
+import { parseAddrPort } from "../base/ip.ts";
 import { parseArgs } from "node:util";
 import { instanceOf } from "./instance.ts";
 import type { Instance } from "./instance.ts";
@@ -34,6 +35,8 @@ export interface DaemonFlags {
   readonly cleanup: boolean;
   /** A PEM file of more certificate authorities to trust. */
   readonly caFile: string | undefined;
+  /** `ip:port` at which the operator says peers reach this node, besides what it finds out. */
+  readonly staticEndpoints: readonly string[];
   /** Take a control server's changed key instead of refusing it. */
   readonly acceptNewServerKey: boolean;
 }
@@ -77,6 +80,7 @@ const OPTIONS = {
   verbose: { type: "string" },
   cleanup: { type: "boolean" },
   "ca-file": { type: "string" },
+  "static-endpoints": { type: "string" },
   "accept-new-server-key": { type: "boolean" },
   "no-logs-no-support": { type: "boolean" },
   version: { type: "boolean" },
@@ -99,6 +103,8 @@ Runs the node: keeps the tailnet's network map and moves its packets. Needs root
   --instance NAME    run beside other nodes on this machine: device, tables, marks and paths of its own
   --verbose N        0 quiet, 1 with debug lines (default 0)
   --cleanup          remove routes and rules an earlier run left, then exit
+  --static-endpoints IP:PORT,...
+                     where peers reach this node besides what it finds out: ports forwarded by hand
   --ca-file PATH     PEM file of more certificate authorities to trust
   --accept-new-server-key
                      accept that the control server's key has changed
@@ -174,6 +180,13 @@ export function parseDaemonFlags(args: readonly string[], invokedAs: InvokedAs =
   if (/^(kube|arn|tpmseal):/.test(state)) {
     return error(`Cannot use --state ${state}: want a file path or mem:`);
   }
+  const endpoints = (values["static-endpoints"] ?? "").split(",").map((text) => text.trim()).filter((text) =>
+    text !== ""
+  );
+  const bad = endpoints.find((text) => (parseAddrPort(text)?.port ?? 0) === 0);
+  if (bad !== undefined) {
+    return error(`Cannot use --static-endpoints ${bad}: want IP:PORT, several with commas between`);
+  }
   const memory = state === "mem:" || state.startsWith("mem:");
   return {
     kind: "run",
@@ -187,6 +200,7 @@ export function parseDaemonFlags(args: readonly string[], invokedAs: InvokedAs =
       verbose,
       cleanup: values.cleanup ?? false,
       caFile: values["ca-file"] || undefined,
+      staticEndpoints: endpoints,
       acceptNewServerKey: values["accept-new-server-key"] ?? false,
     },
   };

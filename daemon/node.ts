@@ -60,6 +60,8 @@ export interface NodeOptions {
   /** Captive portals are not looked for where it is absent. */
   readonly askWeb?: AskWeb;
   readonly interfaces: () => readonly InterfaceAddress[];
+  /** `ip:port` at which the operator says this node can be reached. */
+  readonly staticEndpoints?: readonly string[];
   readonly networks: () => readonly LocalNetwork[];
   readonly instance: Instance;
   readonly readSysctl: ReadSysctl;
@@ -192,6 +194,7 @@ export function buildNode(options: NodeOptions): Backend {
         peerRelay,
         lock,
         interfaces,
+        staticEndpoints: options.staticEndpoints ?? [],
         networks: options.networks,
         localUse: options.localUse,
         allowMarkedAnswers: options.allowMarkedAnswers,

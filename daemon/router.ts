@@ -217,6 +217,10 @@ export class Router {
           client: NO_RELAY_CLIENT.every((capability) => !hasCapability(netmap.self, capability)),
           self: policy.relayServer === true && grants.of(netmap.self)?.serves === true,
         },
+        knobs: {
+          silentDisco: hasCapability(netmap.self, "silent-disco"),
+          randomizePort: hasCapability(netmap.self, "randomize-client-port"),
+        },
       },
       // What this node offers it reaches itself, whoever else offers it too.
       routes: mergeRoutes(routed.map(({ routes }) => routes)).filter((route) => !offered.includes(route)),

@@ -97,6 +97,16 @@ export interface EngineConfig {
   readonly homeDerp: number;
   /** Use of peer relays: `client` false is never, `self` asks the relay server here too. Absent: those of peers. */
   readonly relay?: { readonly client: boolean; readonly self: boolean };
+  /** What control asks of magicsock; absent: nothing. */
+  readonly knobs?: EngineKnobs;
+}
+
+/** Node attributes that change how the engine behaves (tailscale.com/control/controlknobs). */
+export interface EngineKnobs {
+  /** `silent-disco`: no heartbeats; a direct path is trusted while data comes by it. */
+  readonly silentDisco: boolean;
+  /** `randomize-client-port`: whatever port the operator named, any is bound. */
+  readonly randomizePort: boolean;
 }
 
 /** An own UDP endpoint as told to control and to peers. `type` is `tailcfg.EndpointType`. */

@@ -46,10 +46,16 @@ export function* configCommands(previous: EngineConfig | undefined, next: Engine
   if (
     previous === undefined || previous.privateKey !== next.privateKey || previous.homeDerp !== next.homeDerp ||
     previous.relay?.client !== next.relay?.client || previous.relay?.self !== next.relay?.self ||
+    previous.knobs?.silentDisco !== next.knobs?.silentDisco ||
+    previous.knobs?.randomizePort !== next.knobs?.randomizePort ||
     !sameTexts(previous.addresses, next.addresses)
   ) {
-    const { privateKey, addresses, homeDerp, relay } = next;
-    yield { kind: "self", privateKey, addresses, homeDerp, ...(relay !== undefined && { relay }) };
+    const { privateKey, addresses, homeDerp, relay, knobs } = next;
+    yield {
+      ...{ kind: "self", privateKey, addresses, homeDerp },
+      ...(relay !== undefined && { relay }),
+      ...(knobs !== undefined && { knobs }),
+    };
   }
   const before = new Map(previous?.peers.map((peer) => [peer.key, peer]));
   const keep = new Set(next.peers.map((peer) => peer.key));

@@ -50,8 +50,8 @@ const STATUS_PEERS = 200;
 /** How often unused interned addresses are given back, ms. */
 const SWEEP_MS = 60_000;
 
-/** Opens the sockets, again at each rebind. A family that is not there is undefined. */
-export type OpenSockets = () => { udp4: UdpPort | undefined; udp6: UdpPort | undefined };
+/** Opens the sockets, again at each rebind; `anyPort` is not at the port named. A family that is not there is undefined. */
+export type OpenSockets = (anyPort: boolean) => { udp4: UdpPort | undefined; udp6: UdpPort | undefined };
 
 /** What a data plane is made of. */
 export interface PlaneOptions {
@@ -60,6 +60,8 @@ export interface PlaneOptions {
   readonly addrs: AddrTable;
   readonly tun: TunPort;
   readonly openSockets: OpenSockets;
+  /** The operator named the port, so that being told to take any makes a difference. */
+  readonly portIsNamed?: boolean;
   readonly poll: PollPort;
   readonly wake: WakePort;
   readonly provider: AeadProvider;
@@ -102,6 +104,7 @@ export class Plane {
   #wallOffset = 0;
   #backlog = false;
   #stopped = false;
+  #anyPort = false;
 
   constructor(options: PlaneOptions) {
     this.#options = options;
@@ -246,7 +249,7 @@ export class Plane {
 
   #bind(): void {
     const { tun, wake, poll } = this.#options;
-    const { udp4, udp6 } = this.#options.openSockets();
+    const { udp4, udp6 } = this.#options.openSockets(this.#anyPort);
     this.#udp4 = udp4;
     this.#udp6 = udp6;
     this.#sender.useSockets(udp4, udp6);
@@ -339,19 +342,29 @@ export class Plane {
       case "heartbeat":
         return this.#emit({ kind: "heartbeat" });
       case "rebind":
-        this.#udp4?.close();
-        this.#udp6?.close();
-        this.#bind();
-        this.#magicsock.rebind(now);
-        return this.#emit({ kind: "rebound", ...this.localPorts });
+        return this.#rebind();
       case "stop":
         this.#stopped = true;
         return;
     }
   }
 
-  #useSelf({ privateKey, addresses, homeDerp, relay }: Command & { kind: "self" }): void {
+  #rebind(): void {
+    this.#udp4?.close();
+    this.#udp6?.close();
+    this.#bind();
+    this.#magicsock.rebind(this.#now);
+    this.#emit({ kind: "rebound", ...this.localPorts });
+  }
+
+  #useSelf({ privateKey, addresses, homeDerp, relay, knobs }: Command & { kind: "self" }): void {
     const key = new NodePrivate(fromHex(privateKey)!);
+    this.#magicsock.silentDisco = knobs?.silentDisco === true;
+    const anyPort = knobs?.randomizePort === true;
+    if (anyPort !== this.#anyPort) {
+      this.#anyPort = anyPort;
+      if (this.#options.portIsNamed === true) this.#rebind();
+    }
     this.#wg.setPrivateKey(key);
     this.#magicsock.setSelf(key.public, homeDerp, relay);
     this.#addresses = addresses;

@@ -6,6 +6,7 @@
  */
 import { fromHex, fromUtf8, toHex, utf8 } from "../../base/bytes.ts";
 import type {
+  EngineKnobs,
   EngineStatus,
   FilterRuleConfig,
   LocalEndpoint,
@@ -26,6 +27,7 @@ export type Command =
     readonly addresses: readonly string[];
     readonly homeDerp: number;
     readonly relay?: { readonly client: boolean; readonly self: boolean };
+    readonly knobs?: EngineKnobs;
   }
   | { readonly kind: "peer"; readonly peer: PeerConfig }
   | { readonly kind: "peer-gone"; readonly key: string }

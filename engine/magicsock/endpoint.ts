@@ -40,6 +40,7 @@ import {
   GOOD_ENOUGH_LATENCY_MS,
   HEARTBEAT_INTERVAL_MS,
   SESSION_ACTIVE_TIMEOUT_MS,
+  TRUST_UDP_ADDR_MS,
   UPGRADE_DIRECT_INTERVAL_MS,
   WIREGUARD_ONLY_TRUST_MS,
   WIREGUARD_ONLY_TRY_MS,
@@ -63,6 +64,8 @@ export interface SendPath {
 export interface EndpointOwner {
   readonly addrs: AddrTable;
   readonly random: RandomBytes;
+  /** No heartbeats: data that comes by a direct path is what keeps it trusted. */
+  isSilent(): boolean;
   /** Sends a ping to `addr`, in the session `vni` when that is a relay server's, or by `derp` when `addr` is 0. */
   sendPing(endpoint: Endpoint, txId: Uint8Array, addr: AddrId, vni: number, derp: number, size: number): void;
   /** No direct path carries the traffic: a peer relay may be looked for, if it is time. */
@@ -193,7 +196,14 @@ export class Endpoint implements Deadlined {
   /** WireGuard data was authenticated from `source`, 0 when it came by DERP. */
   noteReceived(source: AddrId, now: number): void {
     this.lastReceive = now;
-    if (source === 0 || !this.#wireguardOnly) return;
+    if (source === 0) return;
+    if (!this.#wireguardOnly) {
+      if (this.#owner.isSilent() && this.#best.vni === 0 && this.#best.addr === source) {
+        this.#best.trust(now + TRUST_UDP_ADDR_MS);
+        this.#report(now);
+      }
+      return;
+    }
     const addr = source === this.#best.addr ? source : this.#owner.addrs.pin(source);
     if (addr === 0) return;
     if (addr !== this.#best.addr) this.#best.roam(addr, this.#owner.addrs.ip(addr).slice());
@@ -366,7 +376,7 @@ export class Endpoint implements Deadlined {
 
   #heartbeat(now: number): void {
     this.#heartbeatAt = Infinity;
-    if (now - this.lastSend > SESSION_ACTIVE_TIMEOUT_MS) return;
+    if (this.#owner.isSilent() || now - this.lastSend > SESSION_ACTIVE_TIMEOUT_MS) return;
     if (this.#best.vni === 0) this.#pingCandidate(this.#best.addr, now);
     else this.#startPing(this.#best.addr, this.#best.vni, 0, now, 0, undefined);
     if (this.#wantFullPing(now)) this.#discover(now, true);
@@ -432,9 +442,10 @@ export class Endpoint implements Deadlined {
   #noteSend(now: number): void {
     this.lastSend = now;
     if (this.#heartbeatAt !== Infinity || this.#disco === undefined) return;
+    this.#owner.sessionStarted(now);
+    if (this.#owner.isSilent()) return;
     this.#heartbeatAt = now + HEARTBEAT_INTERVAL_MS;
     this.#owner.deadlineChanged(this);
-    this.#owner.sessionStarted(now);
   }
 
   #noteLatency(ping: SentPing, latencyMs: number, now: number): void {

@@ -98,6 +98,8 @@ export class Magicsock {
   readonly #relays: RelayClient;
   /** Peers that may ask the relay server here. */
   readonly #relayUsers = new WeakSet<Endpoint>();
+  /** Control wants no heartbeats (`silent-disco`). */
+  silentDisco = false;
   #self: NodePublic | undefined;
   #homeDerp = 0;
   #local: readonly AddrPort[] = [];
@@ -114,6 +116,7 @@ export class Magicsock {
     this.#owner = {
       addrs: options.addrs,
       random: options.random,
+      isSilent: () => this.silentDisco,
       sendPing: (endpoint, txId, addr, vni, derp, size) => this.#sendPing(endpoint, txId, addr, vni, derp, size),
       relayWanted: (endpoint, now) => this.#relays.want(endpoint, now),
       callMeMaybeWanted: (endpoint, now) => this.#wantCallMeMaybe(endpoint, now),

@@ -76,7 +76,7 @@ Deno.test("netInfoOf() speaks seconds, and latency alone is no change", () => {
 const MAP: DERPMap = { Regions: { "1": { RegionID: 1, RegionCode: "a", RegionName: "A", Nodes: [] } } };
 
 /** A tracker whose netchecks take a second, and what it did. */
-function tracker(report: Partial<Report> = {}) {
+function tracker(report: Partial<Report> = {}, more: Partial<TrackerOptions> = {}) {
   const scheduler = new FakeScheduler();
   const did = { runs: 0, endpoints: [] as string[][], addresses: ["192.0.2.1"], mapped: "" };
   const options: TrackerOptions = {
@@ -99,6 +99,7 @@ function tracker(report: Partial<Report> = {}) {
     log: createLog({ verbose: 0, wall: () => 0, write: () => {} }),
     endpointsChanged: (endpoints) => did.endpoints.push(endpoints.map(({ addr }) => addr)),
     reported: () => {},
+    ...more,
   };
   return { scheduler, did, tracker: new EndpointTracker(options) };
 }
@@ -168,5 +169,16 @@ Deno.test("EndpointTracker.refresh() tells new addresses without waiting for a n
   assert.ok(did.endpoints.at(-1)!.includes("192.0.2.7:41641"));
   assert.ok(!did.endpoints.at(-1)!.includes("192.0.2.1:41641"));
   await scheduler.advance(2000);
+  endpoints.close();
+});
+
+Deno.test("EndpointTracker tells static endpoints first, as type 5, once, and for as long as it runs", async () => {
+  const staticEndpoints = ["203.0.113.5:1", "198.51.100.1:1234"];
+  const { scheduler, did, tracker: endpoints } = tracker({}, { staticEndpoints });
+  endpoints.setMap(MAP);
+  assert.deepEqual(did.endpoints, [[...staticEndpoints, "192.0.2.1:41641"]]);
+  await scheduler.advance(1000);
+  assert.deepEqual(did.endpoints.at(-1), [...staticEndpoints, "[2001:db8::9]:5", "192.0.2.1:41641"]);
+  assert.deepEqual(endpoints.endpoints.slice(0, 2).map(({ type }) => type), [5, 5]);
   endpoints.close();
 });

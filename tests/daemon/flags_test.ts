@@ -26,6 +26,7 @@ Deno.test("parseDaemonFlags() defaults to paths of the name called", () => {
     verbose: 0,
     cleanup: false,
     caFile: undefined,
+    staticEndpoints: [],
     acceptNewServerKey: false,
   });
   const tailscaled = flags([], "tailscaled");
@@ -91,4 +92,17 @@ Deno.test("parseDaemonFlags() refuses what it cannot do, in one line", () => {
 Deno.test("parseDaemonFlags() answers --help and --version", () => {
   assert.equal(parseDaemonFlags(["--help"]).kind, "help");
   assert.equal(parseDaemonFlags(["-version"]).kind, "version");
+});
+
+Deno.test("parseDaemonFlags() takes static endpoints of both families, and says which it cannot use", () => {
+  assert.deepEqual(flags(["--static-endpoints", "203.0.113.1:41641, [2001:db8::1]:5"]).staticEndpoints, [
+    "203.0.113.1:41641",
+    "[2001:db8::1]:5",
+  ]);
+  for (const bad of ["203.0.113.1", "203.0.113.1:0", "name:1", "203.0.113.1:99999"]) {
+    assert.match(
+      error([`--static-endpoints=203.0.113.9:1,${bad}`]),
+      new RegExp(`^Cannot use --static-endpoints ${bad}: want`),
+    );
+  }
 });

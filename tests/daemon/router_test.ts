@@ -184,3 +184,9 @@ Deno.test("Router.route() of one changed peer among 10,000 is a matter of millis
   // Measured 2 to 8 ms on one core; the bound leaves room for a busy machine.
   assert.ok(ms < 500, `took ${ms} ms`);
 });
+
+Deno.test("Router.route() passes on what control asks of magicsock", () => {
+  assert.deepEqual(route(testNetmap([])).config.knobs, { silentDisco: false, randomizePort: false });
+  const self = testNode(1, { CapMap: { "silent-disco": null, "randomize-client-port": null } });
+  assert.deepEqual(route(testNetmap([], { self })).config.knobs, { silentDisco: true, randomizePort: true });
+});

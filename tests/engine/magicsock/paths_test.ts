@@ -7,6 +7,7 @@ import {
   SESSION_ACTIVE_TIMEOUT_MS,
   TRUST_UDP_ADDR_MS,
 } from "../../../engine/magicsock/constants.ts";
+import { parseAddrPort } from "../../../base/ip.ts";
 import { introduce, type Nat, Network, type SimNode } from "./network.ts";
 
 /** Traffic from one node to another, 100 packets a second, and what became of it. */
@@ -304,4 +305,29 @@ Deno.test("an address that cannot be reached is left at once", () => {
   p.a.peer(p.b).noteBadAddress(addr);
   assert.equal(p.a.peer(p.b).currentAddress(p.network.now), "");
   assert.equal(p.a.peer(p.b).pathForSend(p.network.now).derp, 1);
+});
+
+Deno.test("Magicsock with silent-disco sends no heartbeats, and data that comes keeps a direct path trusted", () => {
+  const p = pair(31, "easy", "easy");
+  until(p, 5_000, () => p.both.every((transfer) => transfer.direct));
+  for (const node of [p.a, p.b]) node.magicsock.silentDisco = true;
+  const received = () => {
+    p.tick();
+    for (const [node, other] of [[p.a, p.b], [p.b, p.a]] as const) {
+      const endpoint = node.peer(other);
+      const addr = endpoint.currentAddress(p.network.now);
+      const { ip, port } = parseAddrPort(addr === "" ? "192.0.2.99:9" : addr)!;
+      endpoint.noteReceived(node.addrs.intern(ip, port), p.network.now);
+    }
+  };
+  p.network.run(HEARTBEAT_INTERVAL_MS, received);
+  const before = [p.a.udpSent, p.b.udpSent];
+  p.network.run(20 * HEARTBEAT_INTERVAL_MS, received);
+  assert.deepEqual([p.a.udpSent, p.b.udpSent], before, "nothing but data goes by UDP");
+  assert.ok(p.both.every((transfer) => transfer.direct));
+  // Without data the trust ends, and the next packet looks for paths again.
+  p.network.run(TRUST_UDP_ADDR_MS + 100);
+  assert.ok(p.both.every((transfer) => !transfer.direct));
+  const took = until(p, 5_000, () => p.both.every((transfer) => transfer.direct));
+  assert.ok(took <= 500, `direct again after ${took} ms`);
 });
