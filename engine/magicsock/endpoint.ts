@@ -267,6 +267,11 @@ export class Endpoint implements Deadlined {
     return this.lastSend !== 0 && now - this.lastSend < SESSION_ACTIVE_TIMEOUT_MS;
   }
 
+  /** A CallMeMaybe was sent to the peer. */
+  noteCallMeMaybeSent(now: number): void {
+    this.#story.note("call-me-maybe-sent", `derp-${this.#homeDerp}`, now);
+  }
+
   /** Whether `addr` is a candidate, or the relay server in use. */
   knows(addr: AddrId): boolean {
     return this.#candidates.has(addr) || (addr !== 0 && this.#best.addr === addr);
@@ -401,7 +406,6 @@ export class Endpoint implements Deadlined {
     if (!this.#best.isDirect(now)) this.#owner.relayWanted(this, now);
     if (!sendCallMeMaybe || this.#homeDerp === 0 || now - this.#callMeMaybeAt < DISCO_PING_INTERVAL_MS) return;
     this.#callMeMaybeAt = now;
-    this.#story.note("call-me-maybe-sent", `derp-${this.#homeDerp}`, now);
     this.#owner.callMeMaybeWanted(this, now);
   }
 
@@ -548,10 +552,9 @@ export class Endpoint implements Deadlined {
     if (addr === this.#reported && vni === this.#reportedVni) return;
     this.#reported = addr;
     this.#reportedVni = vni;
-    // `now` is -Infinity where a path is given up: the story has the time of what led there.
-    if (now !== -Infinity) {
-      this.#story.note("path", addr === 0 ? `derp-${this.derp}` : this.#pathText({ addr, vni, derp: 0 }), now);
-    }
+    // `now` is -Infinity where a path is given up: then it is what happened last that led to it.
+    const at = now === -Infinity ? this.#story.lastAt : now;
+    this.#story.note("path", addr === 0 ? `derp-${this.derp}` : this.#pathText({ addr, vni, derp: 0 }), at);
     this.#owner.pathChanged(this);
   }
 }

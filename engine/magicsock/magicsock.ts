@@ -163,7 +163,7 @@ export class Magicsock {
     if (this.#restunAt !== Infinity) this.#restunAt = this.#nextRestun(now);
     const waiting = [...this.#callMeMaybes];
     this.#callMeMaybes.clear();
-    for (const endpoint of waiting) this.#sendCallMeMaybe(endpoint);
+    for (const endpoint of waiting) this.#sendCallMeMaybe(endpoint, now);
   }
 
   /** Adds a peer or changes what is known of it. @throws TypeError for keys that are not 64 hex digits. */
@@ -439,13 +439,14 @@ export class Magicsock {
   }
 
   #wantCallMeMaybe(endpoint: Endpoint, now: number): void {
-    if (now - this.#localAt < ENDPOINTS_FRESH_ENOUGH_MS) return this.#sendCallMeMaybe(endpoint);
+    if (now - this.#localAt < ENDPOINTS_FRESH_ENOUGH_MS) return this.#sendCallMeMaybe(endpoint, now);
     this.#callMeMaybes.add(endpoint);
     this.#ask("refresh-for-peering", now);
   }
 
-  #sendCallMeMaybe(endpoint: Endpoint): void {
+  #sendCallMeMaybe(endpoint: Endpoint, now: number): void {
     this.#sendByDerp(endpoint, encodeCallMeMaybe(this.#local));
+    endpoint.noteCallMeMaybeSent(now);
   }
 
   /** Asks for endpoints, unless a round asked for a moment ago may still be under way. */
