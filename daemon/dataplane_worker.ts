@@ -24,6 +24,7 @@ import { createAddrTable } from "../ffi/sockaddr.ts";
 import { createTun } from "../ffi/tun.ts";
 import { createUdp } from "../ffi/udp.ts";
 import { timestampBounds } from "./timestamp_ceiling.ts";
+import { UdpPortChoice } from "./udp_port.ts";
 
 /** What the daemon tells the worker to begin with. */
 export interface WorkerStart {
@@ -63,7 +64,7 @@ function start(options: WorkerStart): void {
   const provider = pool ?? single;
   const tun = createTun({ arena, name: options.tunName });
   const disco = DiscoPrivate.generate(random);
-  let port = options.port;
+  const choice = new UdpPortChoice(options.port);
   const open = (family: 4 | 6, first: number): UdpPort | undefined => {
     for (const wanted of first === 0 ? [0] : [first, 0]) {
       try {
@@ -75,10 +76,10 @@ function start(options: WorkerStart): void {
     return undefined;
   };
   const openSockets = (anyPort: boolean) => {
-    const udp4 = open(4, anyPort ? 0 : port);
+    const udp4 = open(4, choice.wanted(anyPort));
     // Both families on one port, as peers and firewalls expect.
-    if (udp4 !== undefined && !anyPort) port = udp4.port;
-    return { udp4, udp6: open(6, udp4?.port ?? (anyPort ? 0 : port)) };
+    if (udp4 !== undefined) choice.bound(anyPort, udp4.port);
+    return { udp4, udp6: open(6, choice.wanted(anyPort)) };
   };
   const kernels = createKernels(arena, arena.memory);
   const plane = new Plane({
