@@ -88,32 +88,30 @@ async function settled(client: LocalClient, program: string): Promise<number> {
   }
 }
 
-async function change(word: string, { client, program }: VerbContext): Promise<number> {
+/** The other login a person means; undefined, and said, when it is the one in use. @throws CliError when there is none. */
+async function another(word: string, { client, program }: VerbContext): Promise<LoginProfile | undefined> {
   const { current, all } = await profileStatus(client);
   const wanted = matchProfile(word, all);
   if (wanted === undefined) {
     throw new CliError(`No profile named "${word}"; '${program} switch --list' lists them`);
   }
-  if (wanted.ID === current.ID) {
-    print(`Already on account "${word}"\n`);
-    return EXIT_OK;
-  }
+  if (wanted.ID !== current.ID) return wanted;
+  print(`Already on account "${word}"\n`);
+  return undefined;
+}
+
+async function change(word: string, context: VerbContext): Promise<number> {
+  const { client, program } = context;
+  const wanted = await another(word, context);
+  if (wanted === undefined) return EXIT_OK;
   await client.text("POST", `profiles/${encodeURIComponent(wanted.ID)}`);
   print(`Switching to account "${word}"\n`);
   return await settled(client, program);
 }
 
-async function remove(word: string, { client, program }: VerbContext): Promise<number> {
-  const { current, all } = await profileStatus(client);
-  const wanted = matchProfile(word, all);
-  if (wanted === undefined) {
-    throw new CliError(`No profile named "${word}"; '${program} switch --list' lists them`);
-  }
-  if (wanted.ID === current.ID) {
-    print(`Already on account "${word}"\n`);
-    return EXIT_OK;
-  }
-  await client.text("DELETE", `profiles/${encodeURIComponent(wanted.ID)}`);
+async function remove(word: string, context: VerbContext): Promise<number> {
+  const wanted = await another(word, context);
+  if (wanted !== undefined) await context.client.text("DELETE", `profiles/${encodeURIComponent(wanted.ID)}`);
   return EXIT_OK;
 }
 
