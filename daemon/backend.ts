@@ -28,17 +28,18 @@ import { Bus, WATCH } from "./bus.ts";
 import { checkPrefs } from "./check_prefs.ts";
 import { ControlClock } from "./control_clock.ts";
 import { ControlSession } from "./control_session.ts";
-import type { Datapath, DatapathPolicy } from "./datapath.ts";
-import type { Dns, DnsProblem } from "./dns/dns.ts";
+import type { Datapath } from "./datapath.ts";
+import { changesDatapath, datapathPolicy, heldExit } from "./datapath_policy.ts";
+import type { Dns } from "./dns/dns.ts";
 import { suggestExitNode, wantedExitNode } from "./exit_node.ts";
 import { ExpiryTimer } from "./expiry_timer.ts";
-import { conntrackProblem, forwardingProblem } from "./forwarding.ts";
 import { Health } from "./health.ts";
+import { HealthWatch } from "./health_watch.ts";
+import type { ReportedProblem } from "./health_watch.ts";
 import { buildHostinfo } from "./hostinfo.ts";
 import type { TailnetLock } from "./lock/tailnet_lock.ts";
 import type { LoginProfile } from "./login_profile.ts";
 import { AwaitedLogin, isLoginUrl } from "./login_url.ts";
-import { updateNodeHealth } from "./node_health.ts";
 import { NodeView } from "./node_view.ts";
 import { peerNotice } from "./peer_notices.ts";
 import { isPingType, ping } from "./ping.ts";
@@ -50,34 +51,8 @@ import type { MaskedPrefs, Prefs } from "./prefs.ts";
 import { isExpired } from "./router.ts";
 import { SavedPrefs } from "./saved_prefs.ts";
 
-/** What the preferences say of the packet filter. */
-function netfilterPolicy({ NetfilterMode, NoSNAT, NoStatefulFiltering }: Prefs): DatapathPolicy["netfilter"] {
-  const mode = (["off", "nodivert", "on"] as const)[NetfilterMode] ?? "on";
-  // Nothing said: what neither this machine nor a network it offers has begun does not enter the tailnet (TS-2024-005).
-  const filtering = NoStatefulFiltering === null ? "own" : NoStatefulFiltering ? "off" : "strict";
-  return { mode, snat: !NoSNAT, filtering };
-}
-
-/** How often addresses of two tailnets are compared. */
-const CONFLICTS_INTERVAL_MS = 15_000;
 /** How often time alone is allowed to change the health. */
 const HEALTH_INTERVAL_MS = 5_000;
-/** Preferences the data path depends on. */
-const DATAPATH_PREFS: ReadonlySet<string> = new Set([
-  "RouteAll",
-  "ShieldsUp",
-  "ExitNodeID",
-  "ExitNodeIP",
-  "AutoExitNode",
-  "ExitNodeAllowLANAccess",
-  "AdvertiseRoutes",
-  "NoSNAT",
-  "NoStatefulFiltering",
-  "NetfilterMode",
-  "CorpDNS",
-  "RelayServerPort",
-  "RelayServerStaticEndpoints",
-]);
 /** How long a logout may take at the end of an ephemeral node. */
 const LOGOUT_MS = 5_000;
 
@@ -94,7 +69,6 @@ export class Backend {
   #session: ControlSession | undefined;
   #netmap: Netmap | undefined;
   #exitNode: string | undefined;
-  #conflictsAt = 0;
   #view: NodeView | undefined;
   readonly #awaited = new AwaitedLogin();
   #blocked = false;
@@ -103,6 +77,7 @@ export class Backend {
   #sawLive = false;
   readonly #controlClock: ControlClock;
   readonly #expiry: ExpiryTimer;
+  readonly #watch: HealthWatch;
   #healthTimer: Timer | undefined;
   #updateQueued = false;
   #serial: Promise<void> = Promise.resolve();
@@ -126,6 +101,7 @@ export class Backend {
       relaysChanged: () => this.#updateSoon(),
       failed: options.failed,
     });
+    this.#watch = new HealthWatch(this.health, { ...options, datapath: this.datapath });
     options.lock.onChange(() => this.#lockChanged());
     this.#healthTick();
   }
@@ -221,8 +197,8 @@ export class Backend {
     this.#saved.set(next);
     this.#session?.update({ hostinfo: this.#hostinfo() });
     if (!old.WantRunning && next.WantRunning && this.#session?.loggedIn === false) this.#login(this.#session, false);
-    this.datapath.hold(this.#heldExit());
-    if (changed.some((name) => DATAPATH_PREFS.has(name))) this.#reconfigure();
+    this.datapath.hold(heldExit(this.prefs));
+    if (changesDatapath(changed)) this.#reconfigure();
     this.bus.send({ Prefs: publicPrefs(this.prefs) });
     this.#update();
     return this.prefs;
@@ -318,27 +294,10 @@ export class Backend {
     if (addressesChanged) this.#session?.reconnect();
   }
 
-  /** Something about routing could not be set, or "" when all is well again. */
-  routingProblem(text: string): void {
-    this.health.set("agent-routing", text !== "", this.now, { error: text });
-  }
-
-  /** What is wrong with DNS, or "" when it is well again. */
-  dnsProblem(code: DnsProblem, text: string): void {
-    this.health.set(code, text !== "", this.now, { error: text });
+  /** A part of the node tells what is wrong with it, "" when it is well again. */
+  problem(code: ReportedProblem, text: string): void {
+    this.#watch.problem(code, text, this.now);
     this.#updateSoon();
-  }
-
-  /** Why the peer relay server does not run although it should, or "" when all is well again. */
-  peerRelayProblem(text: string): void {
-    this.health.set("agent-peer-relay", text !== "", this.now, { error: text });
-    this.#updateSoon();
-  }
-
-  /** The packet filter could not be set, or "" when all is well again. */
-  netfilterProblem(text: string): void {
-    if (text !== "") this.#options.log.warn(`netfilter: ${text}`);
-    this.health.set("agent-netfilter", text !== "", this.now, { error: text });
   }
 
   /**
@@ -360,7 +319,7 @@ export class Backend {
         this.#options.log.warn(`could not log out: ${error instanceof Error ? error.message : error}`)
       );
     }
-    await Promise.all([session?.close(), this.datapath.close(faulty && this.#heldExit() !== undefined)]);
+    await Promise.all([session?.close(), this.datapath.close(faulty && heldExit(this.prefs) !== undefined)]);
     this.bus.close();
   }
 
@@ -406,7 +365,7 @@ export class Backend {
   #openSession(authKey: Secret | undefined): void {
     const { scheduler, random, log, ephemeral, connect } = this.#options;
     const prefs = this.prefs;
-    this.datapath.hold(this.#heldExit());
+    this.datapath.hold(heldExit(this.prefs));
     let api: ControlApi;
     try {
       api = connect(controlUrl(prefs));
@@ -578,28 +537,12 @@ export class Backend {
     const netmap = this.#netmap;
     const privateKey = this.prefs.persist?.nodeKey;
     if (netmap === undefined || privateKey === undefined || this.#blocked || isDown(this.#state)) return;
-    const wanted = wantedExitNode(this.prefs);
-    const routed = this.datapath.configure(netmap, {
-      privateKey,
-      routeAll: this.prefs.RouteAll,
-      shieldsUp: this.prefs.ShieldsUp,
-      ...(wanted !== undefined && { exitNode: wanted }),
-      allowLan: this.prefs.ExitNodeAllowLANAccess,
-      advertised: this.prefs.AdvertiseRoutes ?? [],
-      netfilter: netfilterPolicy(this.prefs),
-      ...(this.prefs.RelayServerPort !== null && {
-        relayServer: {
-          port: this.prefs.RelayServerPort,
-          staticEndpoints: this.prefs.RelayServerStaticEndpoints ?? [],
-        },
-      }),
-      controlNow: this.controlNow,
-    });
+    const routed = this.datapath.configure(netmap, datapathPolicy(this.prefs, privateKey, this.controlNow));
     this.#view = new NodeView(netmap, routed.visible);
     this.dns.configure({
       view: this.#view,
       acceptDns: this.prefs.CorpDNS && !this.#keyExpired,
-      exitNode: wanted !== undefined,
+      exitNode: wantedExitNode(this.prefs) !== undefined,
     });
     this.#exitNode = routed.exitNode;
     this.health.set("agent-accept-routes-off", routed.routesOffered && !this.prefs.RouteAll, this.now);
@@ -609,15 +552,7 @@ export class Backend {
   /** Names first: what the machine asks must not lead to addresses that are gone. */
   #down(): void {
     this.dns.down();
-    this.datapath.down(this.#heldExit());
-  }
-
-  /** An exit node is set and the user has not disconnected: nothing may leave by another way, whatever else is wrong. */
-  #heldExit(): DatapathPolicy["netfilter"] | undefined {
-    const { WantRunning, LoggedOut, persist } = this.prefs;
-    const holds = wantedExitNode(this.prefs) !== undefined && WantRunning && !LoggedOut &&
-      persist?.nodeKey !== undefined;
-    return holds ? netfilterPolicy(this.prefs) : undefined;
+    this.datapath.down(heldExit(this.prefs));
   }
 
   /** The lock's head, verdicts or condition are others now. */
@@ -701,23 +636,9 @@ export class Backend {
     if (changed !== undefined) this.bus.send({ Health: changed });
   }
 
-  #updateLockHealth(): void {
-    const { health, lock, now } = this;
-    const netmap = this.#netmap;
-    const problem = lock.problem(netmap);
-    health.set("agent-tailnet-lock", problem !== "", now, { error: problem });
-    const signed = lock.selfSigned(netmap?.self);
-    const { nodeKey, lockKey } = this.prefs.persist ?? EMPTY_PERSIST;
-    const command = `agent lock sign ${nodeKey?.public} ${lockKey?.public.cliString()}`;
-    health.set("agent-locked-out", !signed, now, { command });
-    health.set("no-tailnet-lock-state-dir", lock.inMemory, now);
-  }
-
   /** What keeps this machine from forwarding what it offers, "" for nothing. */
   forwardingProblem(): string {
-    const { readSysctl, networks } = this.#options;
-    const own = networks().map(({ prefix }) => prefix.split("/")[0]);
-    return forwardingProblem(this.prefs.AdvertiseRoutes ?? [], own, readSysctl);
+    return this.#watch.forwardingProblem(this.prefs);
   }
 
   /** The exit node to suggest, of the peers the lock accepts. */
@@ -725,43 +646,14 @@ export class Backend {
     return suggestExitNode(this.view?.peers ?? [], this.datapath.latency, this.#exitNode ?? "");
   }
 
-  /** Looked for only beside another tailnet, and not at every turn: the kernel's whole routing table is read for it. */
-  #updateConflicts(): void {
-    const beside = (this.datapath.netfilter.state?.localUse.tunnels.length ?? 0) > 0;
-    if (beside && this.now - this.#conflictsAt < CONFLICTS_INTERVAL_MS) return;
-    this.#conflictsAt = beside ? this.now : 0;
-    const shared = beside ? this.#options.addressesInTwoTailnets() : [];
-    this.health.set("agent-address-conflict", shared.length > 0, this.now, {
-      error:
-        `${shared.slice(0, 3).join(", ")}${shared.length > 3 ? ` and ${shared.length - 3} more` : ""}: addresses in ` +
-        "two tailnets of this machine; packets go to the one whose routing rule comes first",
-    });
-  }
-
-  #updateRouterHealth(): void {
-    const { health, now } = this;
-    const up = !isDown(this.#state);
-    const forwarding = up ? this.forwardingProblem() : "";
-    health.set("ip-forwarding-off", forwarding !== "", now, { error: forwarding });
-    const conntrack = up ? conntrackProblem(this.#options.readSysctl) : "";
-    health.set("agent-conntrack-full", conntrack !== "", now, { error: conntrack });
-    this.#updateConflicts();
-    const wanted = wantedExitNode(this.prefs);
-    const name = wanted === undefined ? "" : wanted.auto ? "auto:any" : wanted.ip || wanted.id;
-    health.set("agent-exit-node-missing", up && this.#exitNode === "", now, { name });
-  }
-
   #updateHealth(): void {
-    this.#updateLockHealth();
-    this.#updateRouterHealth();
-    updateNodeHealth(this.health, {
+    this.#watch.update({
       state: this.#state,
       prefs: this.prefs,
+      exitNode: this.#exitNode,
+      netmap: this.#netmap,
       keyExpired: this.#keyExpired,
       online: this.#online,
-      udp4: this.datapath.engine.localPorts.udp4 !== 0,
-      refusedProviders: this.datapath.engine.refusedProviders,
-      relays: { map: this.#netmap?.derpMap, home: this.datapath.homeDerp, ...this.datapath.relayStatus() },
     }, this.now);
   }
 }

@@ -123,7 +123,7 @@ export function buildNode(options: NodeOptions): Backend {
     scheduler,
     random,
     log,
-    problem: (text) => backend.peerRelayProblem(text),
+    problem: (text) => backend.problem("agent-peer-relay", text),
   });
   const lock = new TailnetLock({
     store,
@@ -138,7 +138,7 @@ export function buildNode(options: NodeOptions): Backend {
   });
   const routing = new OsRouter(options.routing, (text) => {
     log.error(text);
-    backend.routingProblem(text);
+    backend.problem("agent-routing", text);
   }, options.instance);
   const firewall = new Firewall({
     instance: options.instance,
@@ -146,7 +146,7 @@ export function buildNode(options: NodeOptions): Backend {
     families: () => ([4, 6] as const).filter((family) => options.routing.hasFamily(family)),
     scheduler,
     log: log.child("netfilter"),
-    problem: (text) => backend.netfilterProblem(text),
+    problem: (text) => backend.problem("agent-netfilter", text),
   });
   const { serviceAddresses: all } = options.instance;
   const serviceAddresses = all.filter((address) => options.routing.hasFamily(address.includes(":") ? 6 : 4));
@@ -158,7 +158,7 @@ export function buildNode(options: NodeOptions): Backend {
     scheduler,
     random,
     log,
-    problem: (code, text) => backend.dnsProblem(code, text),
+    problem: (code, text) => backend.problem(code, text),
   });
   const backend: Backend = new Backend({
     dns,
