@@ -9,8 +9,8 @@
  */
 import { CGNAT } from "../base/ip.ts";
 import { overlaps } from "../base/prefix_set.ts";
-import { proxyFromEnvironment } from "../base/http_proxy.ts";
 import { LONG_VERSION } from "../base/version.ts";
+import { proxyFromEnvironment } from "../base/web_proxy.ts";
 import { ControlClient } from "../control/client/client.ts";
 import { CAPABILITY_VERSION } from "../control/wire/tailcfg.ts";
 import { createDerpDial } from "../derp/dial.ts";
