@@ -1,9 +1,10 @@
-/** TCP and TLS to a control server, directly or through the operator's web proxy. */
+/** TCP and TLS to a control server: directly, through the operator's web proxy, or through an ACE. */
 import net from "node:net";
 import type { Socket } from "node:net";
 import { hostPort } from "../../base/ip.ts";
 import { opened, openTls } from "../../base/tls_client.ts";
 import { connectThrough, type ProxyChoice } from "../../base/web_proxy.ts";
+import { connectByAce } from "./ace.ts";
 
 /** One address to try. */
 export interface Endpoint {
@@ -11,8 +12,10 @@ export interface Endpoint {
   readonly host: string;
   readonly port: number;
   readonly tls: boolean;
-  /** Literal to connect to instead of looking `host` up. */
+  /** Literal to connect to instead of looking `host`, or the ACE's name, up. */
   readonly address?: string;
+  /** Name of the ACE to go through, past any web proxy; see ace.ts. */
+  readonly aceHost?: string;
 }
 
 /** Opens a TCP or TLS connection; the port that tests replace. Rejects with what the socket says. */
@@ -54,6 +57,9 @@ export async function openConnection(to: Endpoint, options: NetworkOptions, sign
 
 async function openTcp(to: Endpoint, options: NetworkOptions, signal: AbortSignal): Promise<Socket> {
   const { tcp = nodeTcp, ca, now } = options;
+  if (to.aceHost !== undefined) {
+    return await connectByAce({ name: to.aceHost, address: to.address }, to, { tcp, ca, now }, signal);
+  }
   const proxy = options.proxyFor?.(to);
   if (proxy === undefined) return await tcp(to.address ?? to.host, to.port, signal);
   // What is behind the proxy is known by its name there; Tailscale's nodes do without the address too.

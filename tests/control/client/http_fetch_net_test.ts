@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import http from "node:http";
 import https from "node:https";
+import net from "node:net";
 import type { AddressInfo } from "node:net";
 import tls from "node:tls";
-import { connectWith, openConnection } from "../../../control/client/connect.ts";
+import { opened } from "../../../base/tls_client.ts";
+import { connectWith, openConnection, type TcpConnect } from "../../../control/client/connect.ts";
 import { ControlError } from "../../../control/client/errors.ts";
 import { type FetchOptions, fetchWith, httpFetch } from "../../../control/client/http_fetch.ts";
 import type { WebProxy } from "../../../base/web_proxy.ts";
@@ -195,4 +197,43 @@ Deno.test("through the operator's proxy of each kind: http and https, with the t
     openConnection({ host: "c.example", address: "10.0.0.1", port: 80, tls: false }, { ...network, proxyFor }, never),
     /^Error: 10\.0\.0\.1 is not asked for where a web proxy is used$/,
   );
+});
+
+Deno.test("through an ACE: its name in TLS and Host, only 200 counts, and nothing may follow it", async () => {
+  const ace = await testCertificates(["ace.example"], []);
+  const asked: string[] = [];
+  const answers = ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nhello"];
+  const server = tls.createServer({ ...ace }, (socket) => {
+    socket.on("error", () => {});
+    socket.once("data", (chunk) => {
+      asked.push(`${(socket as { servername?: string }).servername} ${chunk}`);
+      socket.write(answers.shift()!);
+    });
+  });
+  server.on("tlsClientError", () => {});
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
+  const { port } = server.address() as AddressInfo;
+  const dialled: string[] = [];
+  const tcp: TcpConnect = (host, wanted, signal) => {
+    dialled.push(`${host}:${wanted}`);
+    return opened(net.connect(port, "127.0.0.1"), "connect", signal);
+  };
+  // A web proxy is passed by.
+  const proxyFor = (): WebProxy => ({ scheme: "http", host: "127.0.0.1", port: 1 });
+  const to = { host: "c.example", port: 80, tls: false, aceHost: "ace.example" };
+  const options = { ca: [ace.ca], now: () => Date.now(), proxyFor, tcp };
+  (await openConnection({ ...to, address: "192.0.2.1" }, options, never)).socket.destroy();
+  await assert.rejects(openConnection(to, options, never), {
+    message: "the ACE ace.example (ace.example) refused to connect to c.example:80: 204 No Content",
+  });
+  await assert.rejects(openConnection(to, options, never), {
+    message: "the ACE ace.example (ace.example) sent 5 bytes nobody asked for",
+  });
+  await assert.rejects(
+    openConnection(to, { ...options, ca: [ca] }, never),
+    /^Error: the ACE .* cannot be trusted: it shows/,
+  );
+  assert.deepEqual(dialled, ["192.0.2.1:443", ...Array(3).fill("ace.example:443")]);
+  assert.deepEqual(new Set(asked), new Set(["ace.example CONNECT c.example:80 HTTP/1.1\r\nHost: ace.example\r\n\r\n"]));
+  await new Promise((resolve) => server.close(resolve));
 });
