@@ -87,8 +87,8 @@ sceneTest("migrate: a tsnet node with two logins and Tailnet Lock becomes ours, 
   const said = await must("--from", theirs);
   assert.match(said, new RegExp(`\\(current\\)\n    control server  ${one.url}\n    node key        ${alice.key}\n`));
   assert.match(said, new RegExp(`second.*\n    control server  ${two.url}\n    node key        ${bob.key}\n`));
-  assert.equal(said.match(/Tailnet Lock    1 updates, head [A-Z2-7]{52}\n/g)?.length, 1);
-  assert.equal(said.match(/Tailnet Lock    not enabled\n/g)?.length, 1);
+  assert.equal(said.match(/Tailnet Lock {4}1 updates, head [A-Z2-7]{52}\n/g)?.length, 1);
+  assert.equal(said.match(/Tailnet Lock {4}not enabled\n/g)?.length, 1);
   assert.equal(Deno.statSync(`${ours}/agent.state`).mode! & 0o777, 0o600);
   await Deno.remove(`${theirs}/MOVED-TO-AGENT`);
   assert.deepEqual(snapshot(theirs), left, "the original stays as it was");
