@@ -21,14 +21,13 @@ import type { Endpoint } from "../magicsock/endpoint.ts";
 import { Magicsock } from "../magicsock/magicsock.ts";
 import type { AddrId, AddrTable, AeadProvider, Arena, PollPort, TunPort, UdpPort, WakePort } from "../ports.ts";
 import { StunGate } from "../magicsock/stun_gate.ts";
-import { AllowedIps } from "../wg/allowed_ips.ts";
 import { WgDevice } from "../wg/device.ts";
 import { Coalescer } from "./coalesce.ts";
-import { sameTexts } from "../diff.ts";
 import { PathCounters } from "./counters.ts";
 import type { Kernels } from "./packet_kernels.ts";
 import { reserveLayout } from "./layout.ts";
 import { TsmpPings } from "./pings.ts";
+import { Peers } from "./peers.ts";
 import { PlanePeer } from "./plane_peer.ts";
 import { relayRequest, relaySession } from "./relay_records.ts";
 import { Receive } from "./receive.ts";
@@ -83,8 +82,7 @@ export interface PlaneOptions {
 /** The worker's engine. `run` blocks until a stop command. */
 export class Plane {
   readonly #options: PlaneOptions;
-  readonly #peers = new Map<string, PlanePeer>();
-  readonly #routes = new AllowedIps<PlanePeer>();
+  readonly #peers = new Peers((config, number) => this.#wakePeer(config, number));
   readonly #paths = new PathCounters();
   readonly #flows = new FlowCache();
   readonly #pings = new TsmpPings();
@@ -133,6 +131,7 @@ export class Plane {
         sendDerp: (region, peer, payload) => this.#sender.sendDerp(region, peer.bytes, payload),
         endpointsWanted: (reason) => this.#emit({ kind: "endpoints-wanted", reason }),
         pathChanged: (endpoint) => this.#pathChanged(endpoint),
+        senderUnknown: (key) => this.#peers.wakeDisco(key),
         relayRequested: (endpoint, clients, generation) =>
           this.#emit({ kind: "relay-request", request: relayRequest(endpoint, clients, generation, disco.public.hex) }),
       },
@@ -140,6 +139,7 @@ export class Plane {
     this.#wg = new WgDevice({
       random,
       timestamp: options.timestamp,
+      findPeer: (key) => this.#peers.byKey(key)?.wg,
       effects: {
         sendHandshake: (peer, message, inReplyTo) =>
           this.#sendToPeer(peer.data as PlanePeer, message, inReplyTo as AnswerableSource | undefined),
@@ -153,14 +153,14 @@ export class Plane {
         freeKey: (handle) => provider.freeKey(handle),
       },
     });
-    const routes = this.#routes;
-    this.#transmit = new Transmit({ arena, kernels, layout, tun, provider, sender: this.#sender, routes, drops });
+    const peers = this.#peers;
+    this.#transmit = new Transmit({ arena, kernels, layout, tun, provider, sender: this.#sender, peers, drops });
     this.#receive = new Receive({
       arena,
       layout,
       addrs,
       provider,
-      routes,
+      peers,
       drops,
       paths,
       wg: this.#wg,
@@ -271,7 +271,7 @@ export class Plane {
           const { region, peer, payload: datagram } = decodeDerp(payload);
           this.#receive.fromDerp(datagram, { region, peer: this.#publicKey(peer) }, this.#now);
         } else {
-          this.#command(decodeJson<Command>(payload));
+          this.#command(decodeJson<Command>(payload), payload);
         }
       });
       if (more && monotonic() > until) break;
@@ -283,16 +283,17 @@ export class Plane {
 
   /** A known peer's key object is reused, so that relayed packets cost no parsing. */
   #publicKey(hex: string): NodePublic {
-    return this.#peers.get(hex)?.wg.publicKey ?? new NodePublic(fromHex(hex)!);
+    return this.#peers.awakeByKey(hex)?.wg.publicKey ?? new NodePublic(fromHex(hex)!);
   }
 
-  #command(command: Command): void {
+  /** @param record what it was read from, borrowed */
+  #command(command: Command, record: Uint8Array): void {
     const now = this.#now;
     switch (command.kind) {
       case "self":
         return this.#useSelf(command);
       case "peer":
-        return this.#upsertPeer(command.peer);
+        return this.#upsertPeer(record, command.peer);
       case "peer-gone":
         return this.#removePeer(command.key);
       case "filter":
@@ -319,6 +320,7 @@ export class Plane {
       }
       case "relay-session": {
         const { request, session } = command;
+        this.#peers.byKey(request.peer);
         return this.#magicsock.answerRelayRequest(
           request.peer,
           request.disco,
@@ -328,6 +330,7 @@ export class Plane {
         );
       }
       case "ping":
+        this.#peers.byKey(command.key);
         return this.#magicsock.ping(command.key, command.size, command.timeoutMs, now, (outcome) => {
           this.#emit({ kind: "ping", id: command.id, outcome });
         });
@@ -336,7 +339,7 @@ export class Plane {
       case "status":
         return this.#sendStatus(command.id);
       case "path-report": {
-        const report = this.#magicsock.endpoint(command.key)?.report(now);
+        const report = this.#peers.byKey(command.key)?.endpoint.report(now);
         return this.#emit({ kind: "path-report", id: command.id, ...(report !== undefined && { report }) });
       }
       case "heartbeat":
@@ -370,28 +373,18 @@ export class Plane {
     this.#addresses = addresses;
   }
 
-  #upsertPeer(config: PeerConfig): void {
-    const endpoint = this.#magicsock.upsertPeer(config, this.#now);
-    let peer = this.#peers.get(config.key);
-    const before = peer?.config.allowedIps;
-    if (peer === undefined) {
-      peer = new PlanePeer(config, this.#wg.addPeer(new NodePublic(fromHex(config.key)!)), endpoint);
-      this.#peers.set(config.key, peer);
-    }
-    peer.config = config;
-    if (before !== undefined && sameTexts(before, config.allowedIps)) return;
-    if (before !== undefined) this.#routes.removeValue(peer);
-    for (const text of config.allowedIps) {
-      const prefix = parsePrefix(text);
-      if (prefix !== undefined) this.#routes.insert(prefix, peer);
-    }
+  #upsertPeer(record: Uint8Array, config: PeerConfig): void {
+    if (this.#peers.upsert(record, config) !== undefined) this.#magicsock.upsertPeer(config, this.#now);
+  }
+
+  #wakePeer(config: PeerConfig, number: number): PlanePeer {
+    const wg = this.#wg.addPeer(new NodePublic(fromHex(config.key)!));
+    return new PlanePeer(config, number, wg, this.#magicsock.upsertPeer(config, this.#now));
   }
 
   #removePeer(key: string): void {
-    const peer = this.#peers.get(key);
+    const peer = this.#peers.remove(key);
     if (peer === undefined) return;
-    this.#peers.delete(key);
-    this.#routes.removeValue(peer);
     this.#wg.removePeer(peer.wg);
     this.#magicsock.removePeer(key);
   }
@@ -459,11 +452,14 @@ export class Plane {
   #routeTo(ip: Uint8Array): PlanePeer | undefined {
     const view = new DataView(ip.buffer, ip.byteOffset, ip.byteLength);
     const word = (i: number) => view.getUint32(i * 4);
-    return ip.length === 4 ? this.#routes.lookup4(word(0)) : this.#routes.lookup6(word(0), word(1), word(2), word(3));
+    const number = ip.length === 4
+      ? this.#peers.owner4(word(0))
+      : this.#peers.owner6(word(0), word(1), word(2), word(3));
+    return this.#peers.at(number);
   }
 
   #pathChanged(endpoint: Endpoint): void {
-    const peer = this.#peers.get(endpoint.key);
+    const peer = this.#peers.awakeByKey(endpoint.key);
     if (peer === undefined) return;
     // Packets of this turn must not use the old path.
     peer.turn = -1;
@@ -481,7 +477,7 @@ export class Plane {
   #sendStatus(id: number): void {
     const toWall = this.#toWall();
     let peers: PeerStatus[] = [];
-    for (const peer of this.#peers.values()) {
+    for (const peer of this.#peers.awake()) {
       if (peer.rxBytes === 0 && peer.txBytes === 0 && peer.endpoint.lastSend === 0) continue;
       peers.push(peer.status(this.#now, toWall));
       if (peers.length === STATUS_PEERS) {

@@ -16,6 +16,8 @@ const ACTIVE_MS = 120_000;
 
 /** A peer in the data plane. */
 export class PlanePeer {
+  /** What its prefixes belong to in the routes (peers.ts). */
+  readonly number: number;
   readonly wg: Peer;
   readonly endpoint: Endpoint;
   readonly keyBytes: Uint8Array<ArrayBuffer>;
@@ -37,8 +39,9 @@ export class PlanePeer {
   #staged: Uint8Array[] = [];
   #stagedBytes = 0;
 
-  constructor(config: PeerConfig, wg: Peer, endpoint: Endpoint) {
+  constructor(config: PeerConfig, number: number, wg: Peer, endpoint: Endpoint) {
     this.config = config;
+    this.number = number;
     this.wg = wg;
     this.endpoint = endpoint;
     this.keyBytes = keyBytes(config.key);

@@ -20,7 +20,6 @@ import type { DiscoSource, Magicsock } from "../magicsock/magicsock.ts";
 import { Packet, parsePacket, PROTO } from "../packet.ts";
 import type { StunGate } from "../magicsock/stun_gate.ts";
 import type { AddrId, AddrTable, AeadProvider, Arena, UdpPort } from "../ports.ts";
-import type { AllowedIps } from "../wg/allowed_ips.ts";
 import { MESSAGE_DATA } from "../wg/messages.ts";
 import type { HandshakeSource, WgDevice } from "../wg/device.ts";
 import type { Keypair } from "../wg/keypair.ts";
@@ -28,6 +27,7 @@ import type { Coalescer } from "./coalesce.ts";
 import type { PathCounters } from "./counters.ts";
 import { DATA_HEADER, DATA_OVERHEAD, DATAGRAM_MAX } from "./layout.ts";
 import type { Layout } from "./layout.ts";
+import type { Peers } from "./peers.ts";
 import type { PlanePeer } from "./plane_peer.ts";
 
 const EMSGSIZE = 90;
@@ -99,7 +99,7 @@ export interface ReceiveOptions {
   readonly provider: AeadProvider;
   readonly wg: WgDevice;
   readonly magicsock: Magicsock;
-  readonly routes: AllowedIps<PlanePeer>;
+  readonly peers: Peers;
   readonly coalescer: Coalescer;
   readonly drops: DropCounters;
   readonly paths: PathCounters;
@@ -317,7 +317,7 @@ export class Receive {
     relay: Relay | undefined,
     now: number,
   ): void {
-    const { arena, drops, routes, coalescer } = this.#options;
+    const { arena, drops, peers, coalescer } = this.#options;
     const { view } = arena;
     const body = at + DATA_HEADER;
     const length = bytes - DATA_OVERHEAD;
@@ -333,9 +333,9 @@ export class Receive {
     const malformed = parsePacket(arena.u8, view, body, length, packet);
     if (malformed !== undefined) return drops.count(malformed);
     const owner = packet.version === 4
-      ? routes.lookup4(packet.src0)
-      : routes.lookup6(packet.src0, packet.src1, packet.src2, packet.src3);
-    if (owner !== peer) return drops.count("source-not-allowed");
+      ? peers.owner4(packet.src0)
+      : peers.owner6(packet.src0, packet.src1, packet.src2, packet.src3);
+    if (owner !== peer.number) return drops.count("source-not-allowed");
     const denied = (peer.config.jailed ? this.jailFilter : this.filter)?.checkIn(packet);
     if (denied !== undefined) return drops.count(denied);
     if (packet.protocol === PROTO.TSMP) {

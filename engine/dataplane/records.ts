@@ -81,10 +81,14 @@ export function encodeJson(value: Command | WorkerEvent): Uint8Array {
   return utf8(JSON.stringify(value));
 }
 
+/** Records are copied here to be read: a TextDecoder refuses shared memory, and a buffer for each is what GC is slow at. */
+let copy = new Uint8Array(64 << 10);
+
 /** Both ends are ours, so what does not parse is a defect and throws. */
 export function decodeJson<T extends Command | WorkerEvent>(payload: Uint8Array): T {
-  // The view is over shared memory, which a TextDecoder refuses: copy.
-  const text = fromUtf8(new Uint8Array(payload));
+  if (payload.length > copy.length) copy = new Uint8Array(2 * payload.length);
+  copy.set(payload);
+  const text = fromUtf8(copy.subarray(0, payload.length));
   if (text === undefined) throw new TypeError("Cannot read a ring record: not UTF-8");
   return JSON.parse(text) as T;
 }

@@ -8,12 +8,12 @@ import type { DropCounters } from "../../base/drops.ts";
 import type { Filter } from "../filter/filter.ts";
 import { Packet, parsePacket } from "../packet.ts";
 import type { AeadProvider, Arena, TunPort } from "../ports.ts";
-import type { AllowedIps } from "../wg/allowed_ips.ts";
 import { MESSAGE_DATA } from "../wg/messages.ts";
 import type { Keypair } from "../wg/keypair.ts";
 import { DATA_HEADER, DATA_OVERHEAD, PADDING, TUN_MTU, TUN_READ_MAX } from "./layout.ts";
 import type { Kernels, Slots } from "./packet_kernels.ts";
 import type { Layout } from "./layout.ts";
+import type { Peers } from "./peers.ts";
 import type { PlanePeer } from "./plane_peer.ts";
 import { completeChecksum, describe, SuperPacket } from "./segment.ts";
 import type { Sender } from "./sender.ts";
@@ -30,7 +30,7 @@ export interface TransmitOptions {
   readonly tun: TunPort;
   readonly provider: AeadProvider;
   readonly sender: Sender;
-  readonly routes: AllowedIps<PlanePeer>;
+  readonly peers: Peers;
   readonly drops: DropCounters;
 }
 
@@ -155,10 +155,12 @@ export class Transmit {
   }
 
   #route(packet: Packet): PlanePeer | undefined {
-    const { routes } = this.#options;
-    return packet.version === 4
-      ? routes.lookup4(packet.dst0)
-      : routes.lookup6(packet.dst0, packet.dst1, packet.dst2, packet.dst3);
+    const { peers } = this.#options;
+    return peers.at(
+      packet.version === 4
+        ? peers.owner4(packet.dst0)
+        : peers.owner6(packet.dst0, packet.dst1, packet.dst2, packet.dst3),
+    );
   }
 
   /** Writes header and padding of the packet of `length` bytes behind the header at `at`, seals and commits it. */

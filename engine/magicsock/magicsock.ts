@@ -58,6 +58,8 @@ export interface MagicsockIo {
   endpointsWanted(reason: string): void;
   /** `endpoint.currentAddress` or `currentRelay` is another now. */
   pathChanged(endpoint: Endpoint): void;
+  /** Adds the peers of the disco key that sent something, where its owner knows some that are not here. */
+  senderUnknown?(disco: string): void;
   /** A peer that may, or this node (undefined), wants a session of the relay server here: `answerRelayRequest`. */
   relayRequested(
     endpoint: Endpoint | undefined,
@@ -218,7 +220,7 @@ export class Magicsock {
     if ("addr" in source && source.control === true) {
       return this.#relays.handleControl(message, toHex(sender), source.addr, source.vni ?? 0, now);
     }
-    const peer = this.#self === undefined ? undefined : this.#discoPeers.find(toHex(sender));
+    const peer = this.#self === undefined ? undefined : this.#sender(toHex(sender));
     if (peer === undefined) return "disco-unknown-sender";
     const box = peer.box;
     if (box === undefined) return "low-order-key";
@@ -312,6 +314,13 @@ export class Magicsock {
     }
     this.#relays.advance(now);
     if (this.#restunAt <= now) this.#restun(now);
+  }
+
+  #sender(disco: string): DiscoPeer | undefined {
+    const known = this.#discoPeers.find(disco);
+    if (known !== undefined) return known;
+    this.#io.senderUnknown?.(disco);
+    return this.#discoPeers.find(disco);
   }
 
   #handlePing(

@@ -43,6 +43,8 @@ export interface WgDeviceOptions {
   readonly random: RandomBytes;
   /** TAI64N, 12 bytes, each greater than the last: `createTimestamps`. */
   readonly timestamp: () => Uint8Array;
+  /** Adds the peer of an initiation that no peer here sent, where its owner knows one. @param key 64 hex digits */
+  readonly findPeer?: (key: string) => Peer | undefined;
 }
 
 /** What became of a handshake message. */
@@ -181,7 +183,8 @@ export class WgDevice {
   #initiation(local: NodePrivate, message: Uint8Array, source: HandshakeSource, now: number): HandshakeResult {
     const opened = openInitiation(local, message);
     if (typeof opened === "string") return dropped(opened);
-    const peer = this.#peers.get(toHex(opened.remoteStatic));
+    const key = toHex(opened.remoteStatic);
+    const peer = this.#peers.get(key) ?? this.#options.findPeer?.(key);
     if (peer === undefined || peer.publicKey.equals(local.public)) return dropped("unknown-peer");
     const drop = peer.consumeInitiation(opened, source, now);
     return drop === undefined ? { peer, drop } : dropped(drop);

@@ -44,3 +44,21 @@ privilegedTest("Bytes come whole over a road that loses, doubles and delays, wit
   await using lab = await Lab.create();
   await travel(lab, "h", { crypto: "", helpers: 2, outer: 4, inner: [4, 6], bytes: BYTES, timeout: 120_000 });
 });
+
+privilegedTest("A netmap of 10,000 peers, five times over, holds the worker up in no turn", async () => {
+  await using lab = await Lab.create();
+  const { node } = await startEngineNode(lab.namespace("a"), pairedNode(1, `10.9.0.2:${ENGINE_PORT}`));
+  // Status comes in its turn behind the peers, so by then the worker has all of them.
+  const longest = async () => JSON.parse(await node.ask("status")).turns.longestCpuMs;
+  const first = await longest();
+  for (let round = 0; round < 5; round++) {
+    assert.equal(JSON.parse(await node.ask("netmap 10000")).peers, 10_000);
+    await longest();
+    await node.ask("netmap 0");
+  }
+  const last = await longest();
+  console.log(`  longest turn of CPU time: ${first.toFixed(1)} ms to begin with, then ${last.toFixed(1)}`);
+  // Garbage collections of 10,000 peers as objects took 50 to 130 ms of it.
+  assert.ok(last < Math.max(first, 20), `a turn of ${last} ms`);
+  assert.equal(await node.end(), 0);
+});
