@@ -101,7 +101,11 @@ export class Backend {
       relaysChanged: () => this.#updateSoon(),
       failed: options.failed,
     });
-    this.#watch = new HealthWatch(this.health, { ...options, datapath: this.datapath });
+    this.#watch = new HealthWatch(this.health, {
+      ...options,
+      datapath: this.datapath,
+      changed: () => this.#updateSoon(),
+    });
     options.lock.onChange(() => this.#lockChanged());
     this.#healthTick();
   }
@@ -309,6 +313,7 @@ export class Backend {
     this.#closed = true;
     this.#expiry.cancel();
     this.#healthTimer?.cancel();
+    this.#watch.close();
     await this.#serial.catch(() => {});
     this.lock.close();
     await this.dns.close();

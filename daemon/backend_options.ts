@@ -3,6 +3,7 @@ import type { Scheduler } from "../base/clock.ts";
 import type { RandomBytes } from "../base/keys.ts";
 import type { Secret } from "../base/secret.ts";
 import type { ControlApi } from "../control/client/types.ts";
+import type { DERPMap } from "../derp/derp_map.ts";
 import type { Datapath, DatapathEvents } from "./datapath.ts";
 import type { Dns } from "./dns/dns.ts";
 import type { HostFacts } from "./hostinfo.ts";
@@ -27,6 +28,8 @@ export interface BackendOptions {
   /** Makes the data path; called once, from the constructor. */
   readonly datapath: (events: DatapathEvents) => Datapath;
   readonly icmpEcho: PingPorts["icmpEcho"];
+  /** Is there a captive portal? Asks relays of the map, those of the home region first. Never rejects. */
+  readonly findPortal: (map: DERPMap, home: number) => Promise<boolean>;
   readonly networks: () => readonly LocalNetwork[];
   readonly readSysctl: ReadSysctl;
   /** Addresses that another tailnet on this machine has too. */

@@ -9,8 +9,10 @@ const TOO_IDLE_MS = 125_000;
 
 /** What is known of the relays. */
 export interface RelayFacts {
-  /** The node wants to be reachable: it is up and control is connected. */
-  readonly wanted: boolean;
+  /** The node wants to be reachable. */
+  readonly up: boolean;
+  /** Control is connected, and so the map is what it is to be. */
+  readonly online: boolean;
   readonly map: DERPMap | undefined;
   readonly home: number;
   readonly regions: readonly RegionStatus[];
@@ -19,18 +21,18 @@ export interface RelayFacts {
 
 /** Sets and clears the warnings about relays. `now` is Unix milliseconds. */
 export function updateRelayHealth(health: Health, facts: RelayFacts, now: number): void {
-  const { wanted, map, home, regions, complaints } = facts;
+  const { up, online, map, home, regions, complaints } = facts;
   const haveRelays = map !== undefined && Object.keys(map.Regions).length > 0;
   const name = (id: number) => (map && regionOf(map, id)?.RegionName) || String(id);
   const state = regions.find((region) => region.region === home);
   const connected = state?.kind === "connected";
-  health.set("no-derp-home", wanted && haveRelays && home === 0, now);
-  health.set("no-derp-connection", wanted && home !== 0 && !connected, now, {
+  health.set("no-derp-home", up && online && haveRelays && home === 0, now);
+  health.set("no-derp-connection", up && home !== 0 && !connected, now, {
     region: name(home),
     ...(state?.error && { error: state.error }),
   });
   const idle = connected ? now - Math.max(state.lastFrame, state.since) : 0;
-  health.set("derp-timed-out", wanted && idle > TOO_IDLE_MS, now, {
+  health.set("derp-timed-out", up && idle > TOO_IDLE_MS, now, {
     region: name(home),
     duration: `${Math.round(idle / 1000)}s`,
   });

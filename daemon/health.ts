@@ -30,6 +30,7 @@ export type WarningCode =
   | "derp-timed-out"
   | "derp-region-error"
   | "no-udp4-bind"
+  | "captive-portal-detected"
   | "state-store-health"
   | "agent-server-key-changed"
   | "agent-tailnet-lock"
@@ -99,6 +100,12 @@ const WARNABLES: Readonly<Record<WarningCode, Warnable>> = {
     title: "No UDP socket",
     text: () => "No IPv4 UDP port could be opened; all traffic goes by relay.",
     dependsOn: ["wantrunning-false"],
+    impactsConnectivity: true,
+  },
+  "captive-portal-detected": {
+    severity: "high",
+    title: "Captive portal detected",
+    text: () => "This network requires you to log in using your web browser.",
     impactsConnectivity: true,
   },
   "state-store-health": {
@@ -311,6 +318,13 @@ export class Health {
       };
     }
     return { Warnings: Object.keys(warnings).length === 0 ? null : warnings };
+  }
+
+  /** The codes of the warnings that impact connectivity, undefined when none does. @param but is left out */
+  impact(now: number, but: WarningCode): string | undefined {
+    const all = Object.values(this.state(now).Warnings ?? {});
+    const impacting = all.filter((one) => one.ImpactsConnectivity === true && one.WarnableCode !== but);
+    return impacting.length === 0 ? undefined : impacting.map((one) => one.WarnableCode).join();
   }
 
   /** The state, when it is not what the last call gave; so that the bus hears of changes only. */

@@ -5,10 +5,12 @@
  * ```
  *   facts (state, preferences, netmap, exit node) ─┐
  *   lock, data path, sysctls, networks ────────────┼─ update ──▶ Health ──▶ status, bus, metrics
- *   routing, DNS, packet filter, peer relay ─ problem ┘
+ *   routing, DNS, packet filter, peer relay ─ problem ┤
+ *   captive portal, asked for by portal_watch.ts ─────┘
  * ```
  */
 import type { Netmap } from "../control/client/netmap.ts";
+import { type DERPMap, EMPTY_DERP_MAP } from "../derp/derp_map.ts";
 import { isDown } from "./backend_state.ts";
 import type { BackendState } from "./backend_state.ts";
 import type { BackendOptions } from "./backend_options.ts";
@@ -18,11 +20,17 @@ import { wantedExitNode } from "./exit_node.ts";
 import { conntrackProblem, forwardingProblem } from "./forwarding.ts";
 import type { Health } from "./health.ts";
 import { updateNodeHealth } from "./node_health.ts";
+import { hasCapability } from "./node_view.ts";
 import { EMPTY_PERSIST } from "./persist.ts";
+import { PortalWatch } from "./portal_watch.ts";
 import type { Prefs } from "./prefs.ts";
 
 /** How often addresses of two tailnets are compared. */
 const CONFLICTS_INTERVAL_MS = 15_000;
+
+const PORTAL = "captive-portal-detected";
+/** tailcfg.NodeAttrDisableCaptivePortalDetection. */
+const NO_PORTAL_DETECTION = "disable-captive-portal-detection";
 
 /** A part that tells its problems by itself. */
 export type ReportedProblem = DnsProblem | "agent-routing" | "agent-netfilter" | "agent-peer-relay";
@@ -41,18 +49,41 @@ export interface BackendFacts {
 
 /** What else is looked at. */
 export type HealthSources =
-  & Pick<BackendOptions, "lock" | "networks" | "readSysctl" | "addressesInTwoTailnets" | "log">
-  & { readonly datapath: Datapath };
+  & Pick<
+    BackendOptions,
+    "lock" | "networks" | "readSysctl" | "addressesInTwoTailnets" | "log" | "scheduler" | "findPortal"
+  >
+  & {
+    readonly datapath: Datapath;
+    /** The health changed by itself. */
+    readonly changed: () => void;
+  };
 
 /** Keeps the health true. All times are Unix milliseconds. */
 export class HealthWatch {
   readonly #health: Health;
   readonly #sources: HealthSources;
+  readonly #portal: PortalWatch;
+  #map: DERPMap = EMPTY_DERP_MAP;
   #conflictsAt = 0;
 
   constructor(health: Health, sources: HealthSources) {
     this.#health = health;
     this.#sources = sources;
+    const { scheduler, findPortal, datapath, log, changed } = sources;
+    this.#portal = new PortalWatch({
+      scheduler,
+      find: () => findPortal(this.#map, datapath.homeDerp),
+      changed: (found) => {
+        log.info(found ? "a captive portal keeps this machine's packets in" : "no captive portal any more");
+        health.set(PORTAL, found, scheduler.wall());
+        changed();
+      },
+    });
+  }
+
+  close(): void {
+    this.#portal.close();
   }
 
   /** A part's problem, or "" when it is well again. */
@@ -75,6 +106,7 @@ export class HealthWatch {
       refusedProviders: datapath.engine.refusedProviders,
       relays: { map: facts.netmap?.derpMap, home: datapath.homeDerp, ...datapath.relayStatus() },
     }, now);
+    this.#updatePortal(facts, now);
   }
 
   /** What keeps this machine from forwarding what it offers, "" for nothing. */
@@ -82,6 +114,12 @@ export class HealthWatch {
     const { readSysctl, networks } = this.#sources;
     const own = networks().map(({ prefix }) => prefix.split("/")[0]);
     return forwardingProblem(prefs.AdvertiseRoutes ?? [], own, readSysctl);
+  }
+
+  #updatePortal({ state, netmap }: BackendFacts, now: number): void {
+    this.#map = netmap?.derpMap ?? EMPTY_DERP_MAP;
+    const wanted = state === "Running" && netmap !== undefined && !hasCapability(netmap.self, NO_PORTAL_DETECTION);
+    this.#portal.update(wanted ? this.#health.impact(now, PORTAL) : undefined);
   }
 
   #updateLock({ netmap, prefs }: BackendFacts, now: number): void {

@@ -11,7 +11,7 @@ import { createHttpsLatency } from "../derp/latency.ts";
 import type { DerpDial } from "../derp/stream.ts";
 import { DerpPool } from "../derp/pool.ts";
 import type { Engine } from "../engine/engine.ts";
-import type { AskWeb } from "../engine/netcheck/captive_portal.ts";
+import { type AskWeb, findPortal, portalProbes } from "../engine/netcheck/captive_portal.ts";
 import { Netcheck } from "../engine/netcheck/netcheck.ts";
 import { PortMapper } from "../engine/portmap/port_mapper.ts";
 import type { DeriveDisablement } from "../tka/kdf.ts";
@@ -102,6 +102,7 @@ export function buildNode(options: NodeOptions): Backend {
     const has = (length: number) => addresses.some((ip) => ip.length === length);
     return { v4: has(4), v6: has(16), osHasIpv6: options.routing.hasFamily(6) };
   };
+  const { askWeb } = options;
   const netcheck = new Netcheck({
     scheduler,
     random,
@@ -111,7 +112,7 @@ export function buildNode(options: NodeOptions): Backend {
     icmpLatency: options.icmpEcho,
     portmap: () => portmap.probe(),
     httpsLatency: createHttpsLatency(dialDerp, scheduler),
-    askWeb: options.askWeb,
+    askWeb,
     localFamilies,
   });
   const peerRelay = new PeerRelay({
@@ -167,6 +168,8 @@ export function buildNode(options: NodeOptions): Backend {
     ephemeral: store.ephemeral,
     lock,
     connect: (serverUrl) => options.connect(serverUrl, profiles),
+    findPortal: async (map, home) =>
+      askWeb !== undefined && await findPortal(portalProbes(map, home), { scheduler, askWeb }),
     icmpEcho: options.icmpEcho,
     networks: options.networks,
     readSysctl: options.readSysctl,

@@ -19,7 +19,7 @@ export interface NodeFacts {
   readonly udp4: boolean;
   /** Crypto providers that could not be used, the fastest first. */
   readonly refusedProviders: readonly RefusedProvider[];
-  readonly relays: Omit<RelayFacts, "wanted">;
+  readonly relays: Omit<RelayFacts, "up" | "online">;
 }
 
 /** Sets and clears them. `now` is Unix milliseconds. */
@@ -35,5 +35,5 @@ export function updateNodeHealth(health: Health, facts: NodeFacts, now: number):
   health.set("agent-slow-crypto", refused !== undefined, now, refused && { ...refused });
   const settings = settingsWithoutEffect(prefs);
   health.set("agent-not-implemented", settings !== "" && prefs.WantRunning, now, { settings });
-  updateRelayHealth(health, { ...facts.relays, wanted: up && online }, now);
+  updateRelayHealth(health, { ...facts.relays, up, online }, now);
 }

@@ -29,6 +29,8 @@ import { StunRun } from "./stun_run.ts";
 const REPORT_TIMEOUT_MS = 5_000;
 /** Most of it that STUN gets. */
 const STUN_TIMEOUT_MS = 3_000;
+/** Most of what is left then that ICMP gets. `icmpProbeTimeout` */
+const ICMP_TIMEOUT_MS = 1_000;
 /** Between full runs. */
 const FULL_INTERVAL_MS = 300_000;
 /** What STUN gets before web servers are asked about captive portals. `captivePortalDelay` */
@@ -127,7 +129,10 @@ export class Netcheck {
     if (builder.udp && !options.verbose) portal?.spare();
     if (!builder.udp) {
       const left = REPORT_TIMEOUT_MS - (scheduler.monotonic() - start);
-      await Promise.all([this.#askByHttps(map, builder, left), this.#askByIcmp(map, builder, left)]);
+      await Promise.all([
+        this.#askByHttps(map, builder, left),
+        this.#askByIcmp(map, builder, Math.min(left, ICMP_TIMEOUT_MS)),
+      ]);
     }
 
     const captivePortal = await portal?.found;

@@ -73,7 +73,8 @@ function region(fields: Partial<RegionStatus>): RegionStatus {
 }
 
 const RELAYS: RelayFacts = {
-  wanted: true,
+  up: true,
+  online: true,
   map: { Regions: { "1": { RegionID: 1, RegionCode: "fra", RegionName: "Frankfurt", Nodes: [] } } },
   home: 1,
   regions: [region({})],
@@ -96,5 +97,8 @@ Deno.test("updateRelayHealth() warns of no home, no connection, silence and comp
   assert.deepEqual(relayWarnings({ regions: [region({ kind: "failed", error: "refused" })] }), ["no-derp-connection"]);
   assert.deepEqual(relayWarnings({ regions: [region({ lastFrame: 10 })] }, 200_000), ["derp-timed-out"]);
   assert.deepEqual(relayWarnings({ complaints: new Map([[1, "connected twice"]]) }), ["derp-region-error"]);
-  assert.deepEqual(relayWarnings({ wanted: false, home: 0, regions: [] }), []);
+  assert.deepEqual(relayWarnings({ up: false, home: 0, regions: [] }), []);
+  // Without control there may be no home yet; a home that is known is missed all the same.
+  assert.deepEqual(relayWarnings({ online: false, home: 0 }), []);
+  assert.deepEqual(relayWarnings({ online: false, regions: [] }), ["no-derp-connection"]);
 });

@@ -7,6 +7,7 @@ import { Backend } from "../../daemon/backend.ts";
 import { EngineInbox } from "../../daemon/engine_inbox.ts";
 import { ONE_NODE } from "../../daemon/instance.ts";
 import type { HostFacts } from "../../daemon/hostinfo.ts";
+import type { AskWeb } from "../../engine/netcheck/captive_portal.ts";
 import type { DeriveDisablement } from "../../tka/kdf.ts";
 import { createLog } from "../../daemon/log.ts";
 import { NO_LOCAL_USE } from "../../daemon/netfilter/local_use.ts";
@@ -81,6 +82,8 @@ export interface TestNodeOptions {
   readonly lockDirectory?: string;
   /** The secret itself is the disablement value unless given. */
   readonly deriveDisablement?: DeriveDisablement;
+  /** Web servers; nobody is asked where it is absent. */
+  readonly askWeb?: AskWeb;
 }
 
 /** The node and everything around it. */
@@ -114,6 +117,7 @@ export class TestNode implements AsyncDisposable {
         return this.control.connect(url);
       },
       dialDerp: () => Promise.resolve({ duplex: new Duplex({ read() {}, write() {} }), host: "relay" }),
+      askWeb: options.askWeb,
       lockDirectory: options.lockDirectory,
       deriveDisablement: options.deriveDisablement ?? ((secret) => Promise.resolve(secret)),
       capabilityVersion: 130,
