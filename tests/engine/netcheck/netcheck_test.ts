@@ -77,6 +77,15 @@ Deno.test("with UDP blocked, an ICMP echo counts as IPv4 and as a region's laten
   assert.deepEqual([...report.regionLatency].sort(), [[1, 40], [2, 120]]);
 });
 
+Deno.test("ICMP has one second, though HTTPS may take longer", async () => {
+  const world = new World();
+  world.icmp.set("192.0.2.1", 1_500);
+  const report = await world.run(mapOf(region(1)));
+  assert.deepEqual([report.udp, report.icmpv4], [false, false]);
+  world.icmp.set("192.0.2.1", 900);
+  assert.equal((await world.run(mapOf(region(1)))).icmpv4, true);
+});
+
 Deno.test("a report says what the router maps ports by, no being an answer too", async () => {
   const world = new World();
   world.answers(1, 10);
