@@ -260,6 +260,22 @@ export class Datapath {
     if (this.#tracker.report !== undefined) this.#tellNetInfo(this.#tracker.report);
   }
 
+  /** New UDP sockets, and all paths found anew over them, as if the addresses had changed. Relays stay connected. */
+  rebind(): void {
+    this.#options.engine.rebind();
+    this.#tracker.refresh();
+  }
+
+  /** Looks for own endpoints again, as soon as can be. */
+  restun(reason: string): void {
+    this.#tracker.want(reason);
+  }
+
+  /** Closes all connections to relays; those in use are made anew. */
+  breakRelays(): void {
+    this.#relays.rebind();
+  }
+
   /** A netcheck of all regions, now. */
   netcheck(map: DERPMap): Promise<Report> {
     return this.#tracker.measure(map);

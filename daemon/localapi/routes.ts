@@ -4,6 +4,7 @@
  */
 import type { Backend } from "../backend.ts";
 import type { Handler } from "./reply.ts";
+import { debugRoutes } from "./routes/debug.ts";
 import { diagnoseRoutes } from "./routes/diagnose.ts";
 import { dnsRoutes } from "./routes/dns.ts";
 import { lockRoutes } from "./routes/lock.ts";
@@ -23,6 +24,7 @@ export function localApiRoutes(backend: Backend): Record<string, Handler> {
     ...lockRoutes(backend),
     ...watchRoutes(backend),
     ...diagnoseRoutes(backend),
+    ...debugRoutes(backend),
     ...routerRoutes(backend),
     ...dnsRoutes(backend),
   };

@@ -100,6 +100,12 @@ const MATRIX: readonly (readonly [method: string, name: string, stranger: number
   ["GET", `watch-ipn-bus?mask=${WATCH.rateLimit | WATCH.peerChanges}`, 400, 400],
   ["POST", "agent/netcheck", 200, 200],
   ["GET", "agent/netcheck", 400, 400],
+  ["GET", "debug?action=restun", 403, 405],
+  ["POST", "debug?action=restun", 403, 200],
+  ["POST", "debug?action=rebind", 403, 200],
+  ["POST", "debug?action=current-netmap", 403, 200],
+  ["POST", "debug?action=smoke", 403, 400],
+  ["POST", "debug", 403, 400],
   ["GET", "login-interactive", 403, 400],
   ["POST", "login-interactive", 403, 204],
   ["GET", "start", 403, 400],
@@ -324,4 +330,30 @@ Deno.test("agent/path tells the way to a peer, and nothing of oneself or of nobo
   assert.equal((await api.call("POST", `agent/path?ip=${ip}`)).status, 405);
   api.node.engine.report = undefined;
   assert.equal((await api.call("GET", `agent/path?ip=${ip}`)).status, 404);
+});
+
+Deno.test("debug acts on the datapath, and gives the netmap as it is held here without keys", async () => {
+  await using api = await Api.start();
+  assert.deepEqual(
+    await (async () => {
+      const { status, body } = await api.call("POST", "debug?action=current-netmap");
+      return [status, body];
+    })(),
+    [400, "no netmap\n"],
+  );
+  await api.up();
+  const { engine, backend } = api.node;
+  const before = engine.rebinds;
+  assert.equal((await api.call("POST", "debug?action=rebind")).body, "done\n");
+  assert.equal(engine.rebinds, before + 1);
+  const form = { method: "POST", path: "/localapi/v0/debug", body: "action=rebind" };
+  assert.equal((await unixHttp(api.path, form)).body, "done\n");
+  assert.equal(engine.rebinds, before + 2);
+  assert.equal((await api.call("POST", "debug?action=smoke")).body, 'unknown action "smoke"\n');
+  const netmap = await api.json("POST", "debug?action=current-netmap");
+  assert.deepEqual(
+    (netmap.Peers as { Key: string }[]).map(({ Key }) => Key),
+    backend.view!.peers.map(({ Key }) => Key),
+  );
+  assert.ok(!JSON.stringify(netmap).includes("privkey:"));
 });
