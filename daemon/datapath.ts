@@ -131,9 +131,9 @@ export class Datapath {
       staticEndpoints: options.staticEndpoints ?? [],
       tunName: engine.tunName,
       lastDerpActivity: (region) => this.#relays.lastFrame(region),
-      endpointsChanged: (endpoints) => {
-        engine.setLocalEndpoints(endpoints);
-        options.events.endpointsChanged(endpoints);
+      endpointsFound: (endpoints, { changed, fresh }) => {
+        engine.setLocalEndpoints(endpoints, fresh);
+        if (changed) options.events.endpointsChanged(endpoints);
       },
       reported: (report) => this.#reported(report),
     });

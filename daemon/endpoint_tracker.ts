@@ -36,8 +36,14 @@ export interface TrackerOptions {
   /** `ip:port` at which the operator says this node can be reached. */
   readonly staticEndpoints?: readonly string[];
   readonly log: Log;
-  /** The endpoints are not the same as before. */
-  readonly endpointsChanged: (endpoints: readonly LocalEndpoint[]) => void;
+  /**
+   * The endpoints are not the same as before (`changed`), or a netcheck has just found them, the same or not (`fresh`):
+   * only then does a peer that is told of them get through (magicsock.setEndpoints).
+   */
+  readonly endpointsFound: (
+    endpoints: readonly LocalEndpoint[],
+    news: { readonly changed: boolean; readonly fresh: boolean },
+  ) => void;
   /** A netcheck is done. */
   readonly reported: (report: Report) => void;
 }
@@ -112,13 +118,13 @@ export class EndpointTracker {
   /** The machine's addresses changed. */
   refresh(): void {
     this.#options.netcheck.networkChanged();
-    this.#publish();
+    this.#publish(false);
     this.want("the network changed");
   }
 
   /** Addresses that need no netcheck changed. */
   refreshLocal(): void {
-    if (!this.#closed && this.#map !== undefined) this.#publish();
+    if (!this.#closed && this.#map !== undefined) this.#publish(false);
   }
 
   close(): void {
@@ -131,7 +137,7 @@ export class EndpointTracker {
     this.#running = true;
     this.#timer?.cancel();
     // The local addresses need no netcheck, and peers of the same network need nothing else.
-    this.#publish();
+    this.#publish(false);
     do {
       this.#again = false;
       if (!this.#hasRelays()) break;
@@ -161,18 +167,18 @@ export class EndpointTracker {
   #accept(report: Report): void {
     if (this.#closed) return;
     this.#report = report;
-    this.#publish();
+    this.#publish(true);
     this.#options.reported(report);
   }
 
-  #publish(): void {
+  #publish(fresh: boolean): void {
     const { interfaces, ports, tunName, mapped, scheduler } = this.#options;
     // A NAT's mapping that is not seen today may be tomorrow; only the addresses of the machine are sure to be gone.
     const outside = this.#seen.update(outsideEndpoints(ports(), this.#report, mapped()), scheduler.monotonic());
     const explicit = (this.#options.staticEndpoints ?? []).map((addr): LocalEndpoint => ({ addr, type: 5 }));
     const next = collectEndpoints([...explicit, ...outside], usableAddresses(interfaces(), tunName), ports());
-    if (JSON.stringify(next) === JSON.stringify(this.#endpoints)) return;
+    const changed = JSON.stringify(next) !== JSON.stringify(this.#endpoints);
     this.#endpoints = next;
-    this.#options.endpointsChanged(next);
+    if (changed || fresh) this.#options.endpointsFound(next, { changed, fresh });
   }
 }

@@ -199,8 +199,10 @@ export class PeerRelay {
       ports: () => relay.localPorts,
       mapped: () => "",
       lastDerpActivity: () => 0,
-      endpointsChanged: () => {
-        if (this.#running?.tracker === tracker && this.#wanted !== undefined) this.#tell(this.#running, this.#wanted);
+      endpointsFound: (_, { changed }) => {
+        if (changed && this.#running?.tracker === tracker && this.#wanted !== undefined) {
+          this.#tell(this.#running, this.#wanted);
+        }
       },
       // Clients come at any time, and a NAT in front of the server has to know it by then: as if always talked to.
       reported: () => tracker.wantedByEngine("for clients to come"),

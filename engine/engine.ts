@@ -54,8 +54,8 @@ export interface Engine {
   readonly refusedProviders: readonly RefusedProvider[];
   /** Replaces the configuration; only differences reach the worker. */
   configure(config: EngineConfig): void;
-  /** Own endpoints, for CallMeMaybe. */
-  setLocalEndpoints(endpoints: readonly LocalEndpoint[]): void;
+  /** Own endpoints, for CallMeMaybe. @param fresh a netcheck has just found them: what waits for that is sent */
+  setLocalEndpoints(endpoints: readonly LocalEndpoint[], fresh: boolean): void;
   /** A packet that a DERP relay delivered. */
   derpReceived(packet: DerpPacket): void;
   /** The relay says a peer is not there. */

@@ -88,8 +88,8 @@ export class EngineHost implements Engine {
     this.#options.wake.wake();
   }
 
-  setLocalEndpoints(endpoints: readonly LocalEndpoint[]): void {
-    this.#send({ kind: "endpoints", endpoints });
+  setLocalEndpoints(endpoints: readonly LocalEndpoint[], fresh: boolean): void {
+    this.#send({ kind: "endpoints", endpoints, fresh });
   }
 
   derpReceived({ region, peer, payload }: DerpPacket): void {

@@ -304,8 +304,8 @@ export class Plane {
         }
         return;
       case "endpoints": {
-        const parsed = command.endpoints.map(({ addr }) => parseAddrPort(addr));
-        return this.#magicsock.setLocalEndpoints(parsed.filter((addr): addr is AddrPort => addr !== undefined), now);
+        const addrs = command.endpoints.map(({ addr }) => parseAddrPort(addr)).filter((addr) => addr !== undefined);
+        return this.#magicsock.setLocalEndpoints(addrs, command.fresh, now);
       }
       case "derp-peer-gone":
         return this.#magicsock.derpPeerGone(command.region, command.key);

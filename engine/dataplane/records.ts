@@ -39,7 +39,7 @@ export type Command =
     readonly local: readonly string[];
     readonly shieldsUp: boolean;
   }
-  | { readonly kind: "endpoints"; readonly endpoints: readonly LocalEndpoint[] }
+  | { readonly kind: "endpoints"; readonly endpoints: readonly LocalEndpoint[]; readonly fresh: boolean }
   | { readonly kind: "derp-peer-gone"; readonly region: number; readonly key: string }
   | { readonly kind: "stun"; readonly to: string; readonly payload: string }
   | { readonly kind: "relay-session"; readonly request: RelayRequest; readonly session: RelaySessionConfig }

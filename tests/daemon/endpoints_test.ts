@@ -78,7 +78,7 @@ const MAP: DERPMap = { Regions: { "1": { RegionID: 1, RegionCode: "a", RegionNam
 /** A tracker whose netchecks take a second, and what it did. */
 function tracker(report: Partial<Report> = {}, more: Partial<TrackerOptions> = {}) {
   const scheduler = new FakeScheduler();
-  const did = { runs: 0, endpoints: [] as string[][], addresses: ["192.0.2.1"], mapped: "" };
+  const did = { runs: 0, fresh: 0, endpoints: [] as string[][], addresses: ["192.0.2.1"], mapped: "" };
   const options: TrackerOptions = {
     netcheck: {
       run: () => {
@@ -97,7 +97,10 @@ function tracker(report: Partial<Report> = {}, more: Partial<TrackerOptions> = {
     lastDerpActivity: () => 0,
     mapped: () => did.mapped,
     log: createLog({ verbose: 0, wall: () => 0, write: () => {} }),
-    endpointsChanged: (endpoints) => did.endpoints.push(endpoints.map(({ addr }) => addr)),
+    endpointsFound: (endpoints, { changed, fresh }) => {
+      if (changed) did.endpoints.push(endpoints.map(({ addr }) => addr));
+      if (fresh) did.fresh++;
+    },
     reported: () => {},
     ...more,
   };
@@ -114,6 +117,21 @@ Deno.test("EndpointTracker tells local addresses at once and STUN's when they ar
   assert.deepEqual(did.endpoints.at(-1), ["198.51.100.1:1234", "[2001:db8::9]:5", "192.0.2.1:41641"]);
   endpoints.close();
   assert.equal(scheduler.pending, 0);
+});
+
+Deno.test("EndpointTracker says that endpoints are fresh when a netcheck finds the same again, and only then", async () => {
+  const { scheduler, did, tracker: endpoints } = tracker();
+  endpoints.setMap(MAP);
+  assert.equal(did.fresh, 0, "local addresses say nothing of a NAT's mapping");
+  await scheduler.advance(1000);
+  assert.deepEqual([did.fresh, did.endpoints.length], [1, 2]);
+  endpoints.wantedByEngine("a peer is to be told");
+  await scheduler.advance(1000);
+  assert.deepEqual([did.fresh, did.endpoints.length], [2, 2]);
+  did.mapped = "198.51.100.1:41641";
+  endpoints.refreshLocal();
+  assert.deepEqual([did.fresh, did.endpoints.length], [2, 3]);
+  endpoints.close();
 });
 
 Deno.test("EndpointTracker tells a mapped port at once, first and as type 3", async () => {

@@ -59,7 +59,7 @@ export class FakeEngine implements Engine {
   configure(config: EngineConfig): void {
     this.configs.push(config);
   }
-  setLocalEndpoints(endpoints: readonly LocalEndpoint[]): void {
+  setLocalEndpoints(endpoints: readonly LocalEndpoint[], _fresh: boolean): void {
     this.endpoints = endpoints;
   }
   derpReceived(packet: DerpPacket): void {

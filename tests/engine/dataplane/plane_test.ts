@@ -57,7 +57,7 @@ Deno.test("Plane goes from relay to direct by disco, and back to the relay when 
   pair.a.configure([pair.b.asPeer({ derp: 1 })], { homeDerp: 1 });
   pair.b.configure([pair.a.asPeer({ derp: 1 })], { homeDerp: 1 });
   for (const node of [pair.a, pair.b]) {
-    node.command({ kind: "endpoints", endpoints: [{ addr: node.endpoint, type: 1 }] });
+    node.command({ kind: "endpoints", endpoints: [{ addr: node.endpoint, type: 1 }], fresh: true });
   }
   let sent = 0;
   const talk = (ms: number) => {
