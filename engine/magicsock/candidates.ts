@@ -19,6 +19,8 @@ export interface Candidate {
   heardTx: string;
   /** When it was last pinged for discovery or as heartbeat. */
   lastPing: number;
+  /** When it was last pinged because a ping came from there. */
+  pingedBack: number;
   /** Of the last pong, -1 for none. */
   latencyMs: number;
 }
@@ -108,6 +110,7 @@ export class CandidateSet {
         heardAt: -Infinity,
         heardTx: "",
         lastPing: -Infinity,
+        pingedBack: -Infinity,
         latencyMs: -1,
       };
       this.#byAddr.set(addr, candidate);

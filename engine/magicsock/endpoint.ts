@@ -282,6 +282,7 @@ export class Endpoint implements Deadlined {
     const fresh = this.#candidates.hear(addr, txId, now, this.#best.trusted(now));
     if (fresh) this.#story.note("heard", this.#owner.addrs.text(addr), now);
     this.#candidatesChanged();
+    if (fresh && this.active(now) && !this.#best.isDirect(now)) this.#pingBack(addr, now);
     return fresh;
   }
 
@@ -310,7 +311,7 @@ export class Endpoint implements Deadlined {
     this.#story.note("call-me-maybe-received", "", now);
     this.#candidates.announce(endpoints, now, this.#best.trusted(now));
     this.#candidatesChanged();
-    this.#discover(now, false);
+    this.#discover(now, true);
     return true;
   }
 
@@ -396,8 +397,8 @@ export class Endpoint implements Deadlined {
 
   /**
    * Pings every candidate that was not pinged within 5 s, and tells the peer to do the same. Tailscale sends the
-   * CallMeMaybe with its own pings only: then, of two peers, the one whose CallMeMaybes make the other ping never hears
-   * where the other is.
+   * CallMeMaybe with its own pings only, and none in answer to one: then, of two peers, the one whose CallMeMaybes make the
+   * other ping, and whose own pings came too early for the other's firewall, waits 5 s for the next.
    */
   #discover(now: number, sendCallMeMaybe: boolean): void {
     this.#lastFullPing = now;
@@ -424,6 +425,17 @@ export class Endpoint implements Deadlined {
     if (candidate === undefined) return;
     candidate.lastPing = now;
     this.#startPing(addr, 0, 0, now, 0, undefined);
+  }
+
+  /**
+   * The peer's ping has opened the way back: what was sent there before may have been lost at its firewall. Once in 5 s, so
+   * that a ping somebody repeats from where he likes makes us send little more than the pong.
+   */
+  #pingBack(addr: AddrId, now: number): void {
+    const candidate = this.#candidates.get(addr);
+    if (candidate === undefined || now - candidate.pingedBack < DISCO_PING_INTERVAL_MS) return;
+    candidate.pingedBack = now;
+    this.#pingCandidate(addr, now);
   }
 
   #startPing(

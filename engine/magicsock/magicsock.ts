@@ -157,9 +157,13 @@ export class Magicsock {
     return this.#homeDerp;
   }
 
-  /** The endpoints found by a STUN round that ended at `now`. A CallMeMaybe that waited for them goes out. */
-  setLocalEndpoints(addrs: readonly AddrPort[], now: number): void {
+  /**
+   * Own endpoints. @param fresh a STUN round that ended at `now` found them, perhaps the same as before: a CallMeMaybe
+   * that waited for that goes out
+   */
+  setLocalEndpoints(addrs: readonly AddrPort[], fresh: boolean, now: number): void {
     this.#local = [...addrs];
+    if (!fresh) return;
     this.#localAt = now;
     this.#askedAt = -Infinity;
     if (this.#restunAt !== Infinity) this.#restunAt = this.#nextRestun(now);

@@ -93,7 +93,7 @@ class Bench {
       },
     });
     this.magicsock.setSelf(this.self, 1);
-    this.magicsock.setLocalEndpoints([parseAddrPort("192.0.2.200:1")!], NOW);
+    this.magicsock.setLocalEndpoints([parseAddrPort("192.0.2.200:1")!], true, NOW);
   }
 
   outsider(): Outsider {
@@ -239,7 +239,7 @@ Deno.test("W9: a CallMeMaybe with thousands of endpoints leaves few candidates a
   const peer = bench.peer();
   const many = Array.from({ length: 3600 }, (_, i) => parseAddrPort(`198.51.${i >> 8}.${i & 255}:5`)!);
   assert.equal(bench.derp(peer.seal(encodeCallMeMaybe(many)), peer.node), undefined);
-  assert.equal(bench.sent.length, MAX_CALL_ME_MAYBE_ENDPOINTS);
+  assert.equal(bench.sent.length, MAX_CALL_ME_MAYBE_ENDPOINTS + 1, "a ping to each, and one CallMeMaybe back");
   const more = many.map(({ ip }) => ({ ip, port: 6 }));
   assert.equal(bench.derp(peer.seal(encodeCallMeMaybe(more)), peer.node), undefined);
   assert.ok(bench.candidates(peer).length <= MAX_CANDIDATES + MAX_CALL_ME_MAYBE_ENDPOINTS, "with pings still out");
@@ -282,7 +282,47 @@ Deno.test("a CallMeMaybe's endpoints that no node can have are not pinged", () =
     "198.51.100.7:777",
   ].map((text) => parseAddrPort(text)!);
   assert.equal(bench.derp(peer.seal(encodeCallMeMaybe(odd)), peer.node), undefined);
-  assert.deepEqual(bench.take(peer), [["198.51.100.7:777", "ping"]]);
+  assert.deepEqual(bench.take(peer), [["198.51.100.7:777", "ping"], ["derp-1", "call-me-maybe"]]);
+});
+
+Deno.test("a CallMeMaybe is answered by one, at most once in 5 s, whatever comes", () => {
+  const bench = new Bench();
+  const peer = bench.peer();
+  const message = peer.seal(encodeCallMeMaybe([parseAddrPort("198.51.100.7:777")!]));
+  const answers = (at: number) => {
+    assert.equal(bench.derp(message, peer.node, NOW + at), undefined);
+    return bench.take(peer).filter(([, kind]) => kind === "call-me-maybe").length;
+  };
+  assert.deepEqual([0, 1_000, 4_900, 5_000, 5_100].map(answers), [1, 0, 0, 1, 0]);
+});
+
+Deno.test("a ping that is heard while no direct path works is answered by a pong and a ping, that once in 5 s", () => {
+  const bench = new Bench();
+  const peer = bench.peer({ endpoints: ["198.51.100.7:777"] });
+  const hear = (at: number) => {
+    assert.equal(bench.udp(peer.ping(), "198.51.100.7:777", NOW + at), undefined);
+    return bench.take(peer).map(([, kind]) => kind);
+  };
+  assert.deepEqual(hear(0), ["pong"], "nobody here speaks to it");
+  bench.magicsock.endpoint(peer.node.hex)!.pathForSend(NOW + 10);
+  assert.deepEqual(bench.take(peer).map(([, kind]) => kind), ["ping", "call-me-maybe"]);
+  assert.deepEqual(hear(20), ["ping", "pong"], "the ping before may have come too early for its firewall");
+  assert.deepEqual(hear(30), ["pong"]);
+  assert.deepEqual(hear(5_100), ["ping", "pong"]);
+});
+
+Deno.test("a CallMeMaybe waits for endpoints that STUN has just found, the same or not", () => {
+  const bench = new Bench();
+  const peer = bench.peer();
+  const endpoint = bench.magicsock.endpoint(peer.node.hex)!;
+  const own = [parseAddrPort("192.0.2.200:1")!];
+  const kinds = () => bench.take(peer).map(([, kind]) => kind);
+  endpoint.pathForSend(NOW + 60_000);
+  assert.deepEqual(kinds(), []);
+  bench.magicsock.setLocalEndpoints(own, false, NOW + 60_010);
+  assert.deepEqual(kinds(), [], "the machine's own addresses alone are known");
+  bench.magicsock.setLocalEndpoints(own, true, NOW + 60_200);
+  assert.deepEqual(kinds(), ["call-me-maybe"]);
 });
 
 Deno.test("a CallMeMaybe replaces the endpoints of the one before, and leaves those of the netmap", () => {

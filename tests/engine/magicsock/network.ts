@@ -127,7 +127,7 @@ export class SimNode {
     const found = [this.#options.local];
     if (this.#network.udpAllowed && this.#options.nat) found.push(this.leaves("198.51.100.1:3478", now));
     const told = this.#tracker.update(found.map((addr) => ({ addr, type: 1 })), now);
-    this.magicsock.setLocalEndpoints(told.map(({ addr }) => parseAddrPort(addr)!), now);
+    this.magicsock.setLocalEndpoints(told.map(({ addr }) => parseAddrPort(addr)!), true, now);
   }
 
   #startStun(reason: string): void {

@@ -76,6 +76,15 @@ Deno.test("Magicsock goes direct within half a second, without NAT and through e
   }
 });
 
+Deno.test("Magicsock goes direct within half a second although one side alone begins, and the other only answers", () => {
+  for (const [natA, natB] of [["easy", "none"], ["none", "easy"], ["easy", "easy"]] as const) {
+    const p = pair(21, natA, natB);
+    const [there] = p.both;
+    const took = until({ ...p, tick: () => there.tick() }, 5000, () => there.direct);
+    assert.ok(took <= 500, `${natA} to ${natB} took ${took} ms`);
+  }
+});
+
 Deno.test("Magicsock goes direct from a hard NAT to a node without one", () => {
   const p = pair(12, "hard", "none");
   const took = until(p, 10_000, () => p.both.every((transfer) => transfer.direct));
