@@ -6,7 +6,14 @@
  */
 import { SIDE_KINDS, type SideKind } from "../tests/netlab/matrix.ts";
 import { buildLab } from "../tests/interop/support/build.ts";
-import { buildSides, comparable, complaints, inTurns, measure, table } from "../tests/interop/support/nat_matrix.ts";
+import {
+  allCells,
+  buildSides,
+  comparable,
+  complaints,
+  measureAll,
+  table,
+} from "../tests/interop/support/nat_matrix.ts";
 import { NatWorld } from "../tests/interop/support/nat_world.ts";
 
 const kinds: readonly SideKind[] = Deno.args.length === 0 ? SIDE_KINDS : Deno.args as SideKind[];
@@ -21,20 +28,13 @@ if (lab.kind === "skip") {
   Deno.exit(1);
 }
 await using world = await NatWorld.create(lab.path);
-await buildSides(
-  world,
-  new Map(kinds.flatMap((kind): [string, SideKind][] => [[`a${kind}`, kind], [`b${kind}`, kind]])),
-);
-const [a, b] = ["a", "b"].map((side) =>
-  kinds.map((kind) => world.places.find(({ site }) => site.name === `${side}${kind}`)!)
-);
-const cells = a.flatMap((left, i) => b.slice(i).map((right) => ({ a: left, b: right })));
-const results = await inTurns(cells, 3, measure);
+await buildSides(world, kinds);
+const results = await measureAll(allCells(world, kinds));
 console.log(table(results));
 const wrong = results.flatMap(complaints);
 console.log(wrong.length === 0 ? "Ours reaches all that tsnet does." : wrong.join("\n"));
 
-for (const { site, agent, peer } of a) {
+for (const { site, agent, peer } of kinds.map((kind) => world.at(`a${kind}`))) {
   const [ours, theirs] = [comparable(await agent.local("agent/netcheck", "POST")), comparable(await peer.netcheck())];
   const different = Object.keys(theirs).filter((key) => JSON.stringify(ours[key]) !== JSON.stringify(theirs[key]));
   const text = different.map((key) => `${key} ${JSON.stringify(ours[key])}, tsnet ${JSON.stringify(theirs[key])}`);

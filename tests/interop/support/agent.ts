@@ -132,6 +132,11 @@ export class AgentNode implements AsyncDisposable {
     return this.#client.json<GoJson>(method, path, body);
   }
 
+  /** A LocalAPI debug action: rebind, restun, break-derp-conns. @returns what it says, "done". */
+  debug(action: string): Promise<string> {
+    return this.#client.text("POST", `debug?action=${action}`);
+  }
+
   /** Its counters, in Prometheus text. */
   metrics(): Promise<string> {
     return this.#client.text("GET", "metrics");

@@ -35,6 +35,10 @@ export interface Node {
   peer(ip: string): Promise<GoJson>;
   /** Makes packets for the peer, once: a ping inside WireGuard. Never rejects. */
   knock(ip: string): Promise<boolean>;
+  /** Looks for its own endpoints again. */
+  restun(): Promise<unknown>;
+  /** Forgets every path it has found, and looks for its own endpoints, as after a change of network. */
+  forgetPaths(): Promise<unknown>;
 }
 
 /** How a pair got on. */
@@ -119,6 +123,11 @@ export class NatWorld implements AsyncDisposable {
     return place;
   }
 
+  /** The place whose site has this name. */
+  at(name: string): Place {
+    return this.places.find(({ site }) => site.name === name)!;
+  }
+
   /** Joins one more agent, in the core, to the tailnet. */
   async join(agent: AgentNode): Promise<void> {
     await agent.up(`http://${this.internet.server(1, 8080)[0]}`, AUTH_KEY);
@@ -150,6 +159,8 @@ export function agentOf({ agent, agentIp }: Place): Node {
     path: async (ip) => (await agent.peer(ip)).CurAddr,
     peer: (ip) => agent.peer(ip),
     knock: (ip) => agent.local(`ping?ip=${ip}&type=TSMP`, "POST").then((pong) => pong.Err === "", () => false),
+    restun: () => agent.debug("restun"),
+    forgetPaths: () => agent.debug("rebind"),
   };
 }
 
@@ -162,6 +173,11 @@ export function tsnetOf({ site, peer, peerIp }: Place): Node {
     path: async (ip) => (await peerOf(peer, ip))?.CurAddr ?? "",
     peer: async (ip) => await peerOf(peer, ip) ?? { CurAddr: "", PeerRelay: "", Relay: "" },
     knock: (ip) => peer.ping(ip, "TSMP", 2_000).then((pong) => pong.Err === "", () => false),
+    restun: () => peer.debug("restun"),
+    forgetPaths: async () => {
+      await peer.debug("rebind");
+      await peer.debug("restun");
+    },
   };
 }
 
@@ -170,29 +186,35 @@ async function peerOf(peer: LabPeer, ip: string): Promise<GoJson | undefined> {
   return peers.find((node) => node.TailscaleIPs?.includes(ip));
 }
 
+/** While a path is expected soon, and after that; ms. Looking costs both nodes more than the packet does. */
+const SOON_MS = 2_000;
+const LOOK_MS = { soon: 100, later: 500 };
+const KNOCK_MS = { soon: 500, later: 1_000 };
+
 /** Sends from one to the other until both say that the path is direct, `patienceMs` at most. */
 export async function reach(from: Node, to: Node, patienceMs: number): Promise<Reached> {
   const startedAt = performance.now();
-  const seconds = () => (performance.now() - startedAt) / 1000;
+  const ms = () => performance.now() - startedAt;
+  const pause = (times: typeof LOOK_MS) =>
+    new Promise((resolve) => setTimeout(resolve, ms() < SOON_MS ? times.soon : times.later));
   let over = false;
   let answeredAt: number | undefined;
   const knocking = (async () => {
     while (!over) {
-      const pause = new Promise((resolve) => setTimeout(resolve, 500));
-      if (await from.knock(to.ip)) answeredAt ??= seconds();
-      await pause;
+      const next = pause(KNOCK_MS);
+      if (await from.knock(to.ip)) answeredAt ??= ms();
+      await next;
     }
   })();
   try {
-    const addr = await until(
-      `${from.name} to ${to.name} direct`,
-      patienceMs,
-      async () => (await to.path(from.ip)) !== "" && await from.path(to.ip),
-      150,
-    );
-    return { path: "direct", seconds: seconds(), addr };
-  } catch {
-    return { path: answeredAt === undefined ? "nothing" : "relay", seconds: answeredAt ?? Infinity, addr: "" };
+    while (ms() < patienceMs) {
+      const addr = await to.path(from.ip) === "" ? "" : await from.path(to.ip);
+      if (addr !== "") return { path: "direct", seconds: ms() / 1000, addr };
+      await pause(LOOK_MS);
+    }
+    return answeredAt === undefined
+      ? { path: "nothing", seconds: Infinity, addr: "" }
+      : { path: "relay", seconds: answeredAt / 1000, addr: "" };
   } finally {
     over = true;
     await knocking;
