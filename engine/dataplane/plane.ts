@@ -10,7 +10,6 @@
 import type { DropCounters } from "../../base/drops.ts";
 import { fromHex, toHex } from "../../base/bytes.ts";
 import { parseAddrPort, parseIp, parsePrefix } from "../../base/ip.ts";
-import type { AddrPort } from "../../base/ip.ts";
 import { NodePrivate, NodePublic } from "../../base/keys.ts";
 import type { DiscoPrivate, RandomBytes } from "../../base/keys.ts";
 import type { EngineStatus, FilterRuleConfig, PeerConfig, PeerStatus, PingOutcome } from "../config.ts";

@@ -7,7 +7,7 @@
  */
 import { Internet, type SideKind, type Site } from "../../netlab/matrix.ts";
 import type { LabNamespace } from "../../netlab/lab.ts";
-import { AgentNode, until } from "./agent.ts";
+import { AgentNode } from "./agent.ts";
 import { type ControlFlags, flagArgs, type GoJson, LabControl } from "./control.ts";
 import { type LabOptions, LabProcess } from "./lab.ts";
 import { LabPeer } from "./peer.ts";
