@@ -1,7 +1,6 @@
 /** The head of an HTTP/1.1 answer on a stream that becomes something else behind it. RFC 9112. */
-import type { Buffer } from "node:buffer";
 import type { Duplex } from "node:stream";
-import { concat } from "./bytes.ts";
+import { readMessage } from "./read_message.ts";
 
 /** Longest head taken, bytes. */
 const MAX_HEAD = 16 << 10;
@@ -35,34 +34,7 @@ export function parseHttpHead(bytes: Uint8Array): HttpHead | string | undefined 
   return { status: Number(match[2]), line, headers, length: end + 4 };
 }
 
-/**
- * Waits for the head; what came behind it is put back, and the stream is paused.
- * Rejects with what was seen instead, or with the signal's reason; the stream stays the caller's to destroy.
- */
+/** Waits for the head; as `readMessage`. */
 export function readHttpHead(stream: Duplex, signal: AbortSignal): Promise<HttpHead> {
-  return new Promise((resolve, reject) => {
-    let bytes: Uint8Array = new Uint8Array(0);
-    const settle = (run: () => void) => {
-      signal.removeEventListener("abort", onAbort);
-      stream.off("data", onData).off("end", onEnd).off("close", onEnd).off("error", onError);
-      run();
-    };
-    const onAbort = () => settle(() => reject(signal.reason));
-    const onError = (error: Error) => settle(() => reject(error));
-    const onEnd = () => settle(() => reject(new Error("the connection was closed before an answer")));
-    const onData = (chunk: Buffer) => {
-      bytes = concat(bytes, chunk);
-      const seen = parseHttpHead(bytes);
-      if (seen === undefined) return;
-      settle(() => {
-        stream.pause();
-        if (typeof seen === "string") return reject(new Error(seen));
-        if (bytes.length > seen.length) stream.unshift(bytes.subarray(seen.length));
-        resolve(seen);
-      });
-    };
-    if (signal.aborted) return onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    stream.on("data", onData).on("end", onEnd).on("close", onEnd).on("error", onError);
-  });
+  return readMessage(stream, parseHttpHead, signal);
 }

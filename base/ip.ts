@@ -175,3 +175,8 @@ export function isTailscaleIp(ip: Uint8Array): boolean {
 export const TAILSCALE_ULA: Prefix = parsePrefix("fd7a:115c:a1e0::/48")!;
 /** 100.64.0.0/10, RFC 6598 (`net/tsaddr.CGNATRange`). */
 export const CGNAT: Prefix = parsePrefix("100.64.0.0/10")!;
+
+/** "host:port" of a name or an address, as it stands in URLs and headers. */
+export function hostPort(host: string, port: number): string {
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+}

@@ -1,4 +1,4 @@
-/** Text that must never reach a log, an error or a JSON document by accident: auth keys, tokens. */
+/** Text that must never reach a log, an error or a JSON document by accident: auth keys, tokens, passwords. */
 
 const inspect = Symbol.for("Deno.customInspect");
 const nodeInspect = Symbol.for("nodejs.util.inspect.custom");
@@ -31,4 +31,10 @@ export class Secret {
   [nodeInspect](): string {
     return "[redacted]";
   }
+}
+
+/** What a server wants to know of its users. */
+export interface Login {
+  readonly user: string;
+  readonly password: Secret;
 }

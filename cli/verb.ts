@@ -6,6 +6,8 @@ export interface VerbContext {
   /** How to name the program in texts: `agent`, or `tailscale` under that name. */
   readonly program: Program;
   readonly client: LocalClient;
+  /** The node of several on this machine, by `--instance`. */
+  readonly instance?: string;
 }
 
 /** One command. */

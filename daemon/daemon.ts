@@ -9,8 +9,8 @@
  */
 import { CGNAT } from "../base/ip.ts";
 import { overlaps } from "../base/prefix_set.ts";
-import { proxyFromEnvironment } from "../base/http_proxy.ts";
 import { LONG_VERSION } from "../base/version.ts";
+import { proxyFromEnvironment } from "../base/web_proxy.ts";
 import { ControlClient } from "../control/client/client.ts";
 import { CAPABILITY_VERSION } from "../control/wire/tailcfg.ts";
 import { createDerpDial } from "../derp/dial.ts";
@@ -50,6 +50,7 @@ import { startPeerRelay } from "./peer_relay_host.ts";
 import { TimestampCeiling } from "./timestamp_ceiling.ts";
 import { systemPortmap } from "./portmap_io.ts";
 import { serverKeyStore } from "./server_keys.ts";
+import { refuseTwin } from "./moving/moved.ts";
 import { followStatus, ServiceStatus, takeServiceEnvironment } from "./service_status.ts";
 import { MemoryState, StateFile, StateFileError } from "./state_file.ts";
 import { interfaceAddresses, localNetworks, trustedRoots } from "./system.ts";
@@ -150,7 +151,10 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
   const roots = trustedRoots(flags.caFile);
   const proxyFor = proxyFromEnvironment(Deno.env.toObject());
   const store = flags.state.kind === "memory" ? new MemoryState() : StateFile.open(flags.state.path);
-  if (store instanceof StateFile) stack.defer(() => store.close());
+  if (store instanceof StateFile) {
+    stack.defer(() => store.close());
+    refuseTwin(store, store.path);
+  }
 
   const inbox = new EngineInbox();
   const timestamps = new TimestampCeiling({ store, scheduler: systemScheduler, warn: (text) => log.warn(text) });

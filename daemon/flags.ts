@@ -112,7 +112,8 @@ Runs the node: keeps the tailnet's network map and moves its packets. Needs root
 
 Environment:
   HTTPS_PROXY, HTTP_PROXY, NO_PROXY
-                     web proxy for the control server and the relays, http://[user:password@]host:port
+                     web proxy for the control server and the relays, http://[user:password@]host:port; also
+                     https:// (TLS to the proxy), socks5://
   SSL_CERT_FILE      as --ca-file
   AGENT_CRYPTO       force an implementation of ChaCha20-Poly1305: libcrypto-fast, libcrypto, wasm, noble
   AGENT_CRYPTO_WORKERS

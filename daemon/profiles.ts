@@ -23,8 +23,10 @@ import { NO_USER } from "./persist.ts";
 import type { StateStore } from "./state_file.ts";
 
 const MACHINE_KEY = "_machinekey";
-const CURRENT = "_current-profile";
-const LEGACY = "_daemon";
+/** State key of the key of the current profile. */
+export const CURRENT = "_current-profile";
+/** State key of the preferences of versions before profiles. */
+export const LEGACY = "_daemon";
 
 /** Preferences before the first login: as new ones, but logged out. */
 function loggedOutPrefs(): Prefs {

@@ -30,7 +30,8 @@ function reason(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
 
-function parseState(path: string, text: string): Map<string, Uint8Array> {
+/** The state in a file's text. @param path for messages. @throws StateFileError */
+export function parseState(path: string, text: string): Map<string, Uint8Array> {
   const bad = (seen: string) =>
     new StateFileError(
       `Cannot use state file ${path}: ${seen}, want a JSON object of keys to base64; it was left as it is, ` +
@@ -108,41 +109,61 @@ export class StateFile implements StateStore {
     this.#state = next;
   }
 
+  /** All that is stored. */
+  all(): ReadonlyMap<string, Uint8Array> {
+    return this.#state;
+  }
+
+  /** Puts another state in the place of all that is stored, at once. @throws StateFileError; the old state then stands. */
+  replace(state: ReadonlyMap<string, Uint8Array>): void {
+    this.#store(state);
+    this.#state = new Map(state);
+  }
+
   close(): void {
     this.#lock.close();
   }
 
   #store(state: ReadonlyMap<string, Uint8Array>): void {
-    const temporary = `${this.path}.tmp${Deno.pid}`;
-    let made = false;
+    storeState(this.path, state);
+  }
+}
+
+/** Who a file is given to. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Writes a state over the file, or where none is, mode 0600. @throws StateFileError; the old file then stands. */
+export function storeState(path: string, state: ReadonlyMap<string, Uint8Array>, owner?: Owner): void {
+  const temporary = `${path}.tmp${Deno.pid}`;
+  let made = false;
+  try {
+    const file = Deno.openSync(temporary, { write: true, create: true, truncate: true, mode: 0o600 });
+    made = true;
     try {
-      const file = Deno.openSync(temporary, { write: true, create: true, truncate: true, mode: 0o600 });
-      made = true;
-      try {
-        // A leftover of a crashed process could have had another mode.
-        Deno.chmodSync(temporary, 0o600);
-        const bytes = new TextEncoder().encode(formatState(state));
-        for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
-        file.syncSync();
-      } finally {
-        file.close();
-      }
-      Deno.renameSync(temporary, this.path);
-      const directory = Deno.openSync(dirname(this.path), { read: true });
-      try {
-        directory.syncSync();
-      } finally {
-        directory.close();
-      }
-    } catch (cause) {
-      if (made) removeQuietly(temporary);
-      throw new StateFileError(
-        `Cannot write state file ${this.path}: ${reason(cause)}; free space or fix permissions`,
-        {
-          cause,
-        },
-      );
+      // A leftover of a crashed process could have had another mode.
+      Deno.chmodSync(temporary, 0o600);
+      if (owner !== undefined) Deno.chownSync(temporary, owner.uid, owner.gid);
+      const bytes = new TextEncoder().encode(formatState(state));
+      for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+      file.syncSync();
+    } finally {
+      file.close();
     }
+    Deno.renameSync(temporary, path);
+    const directory = Deno.openSync(dirname(path), { read: true });
+    try {
+      directory.syncSync();
+    } finally {
+      directory.close();
+    }
+  } catch (cause) {
+    if (made) removeQuietly(temporary);
+    throw new StateFileError(`Cannot write state file ${path}: ${reason(cause)}; free space or fix permissions`, {
+      cause,
+    });
   }
 }
 

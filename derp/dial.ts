@@ -13,9 +13,9 @@
  * | `CertName: "sha256-raw:…"`   | the one pinned leaf, see cert_pin.ts |
  * | `InsecureForTests`           | none, unless pinned |
  *
- * Where the operator's environment names a web proxy for the node, TCP goes to the proxy and CONNECT through it.
+ * Where the operator's environment names a web proxy for the node, the proxy is asked for it by its name.
  *
- * Source: derp/derphttp/derphttp_client.go (dialNode, tlsClient).
+ * Source: derp/derphttp/derphttp_client.go (dialNode, dialNodeUsingProxy, tlsClient).
  */
 import { lookup } from "node:dns/promises";
 import { connect as connectTcp } from "node:net";
@@ -23,10 +23,11 @@ import type { Socket } from "node:net";
 import { checkServerIdentity, connect as connectTls } from "node:tls";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
 import type { Scheduler } from "../base/clock.ts";
-import { connectThrough, hostPort, type HttpProxy, type ProxyChoice } from "../base/http_proxy.ts";
-import { parseIp } from "../base/ip.ts";
+import { hostPort, parseIp } from "../base/ip.ts";
 import type { RandomBytes } from "../base/keys.ts";
+import { opened, serverName } from "../base/tls_client.ts";
 import { certificateFailure } from "../base/tls_failure.ts";
+import { connectThrough, type ProxyChoice } from "../base/web_proxy.ts";
 import { openWebSocket } from "../base/websocket.ts";
 import { certificateChain, checkCertificatePin, serverKeyOf } from "./cert_pin.ts";
 import { CERT_HASH_PREFIX, DEFAULT_DERP_PORT } from "./derp_map.ts";
@@ -109,7 +110,11 @@ async function dial(
   const proxy = options.proxyFor?.({ host: node.HostName, port, tls: !options.plainHttp });
   const socket = proxy === undefined
     ? await raceFamilies(options, node, port, signal)
-    : await dialProxy(options, node, port, proxy, signal);
+    : await connectThrough(proxy, { host: node.HostName, port }, {
+      tcp: (host, port, signal) => openTcp(options, host, port, signal),
+      ca: options.ca,
+      now: () => options.scheduler.wall(),
+    }, signal);
   const name = parseIp(node.HostName)?.length === 16 ? `[${node.HostName}]` : node.HostName;
   const host = port === standard ? name : `${name}:${port}`;
   socket.setNoDelay(true);
@@ -125,31 +130,6 @@ async function dial(
   }
   if (tls === undefined) return { duplex: socket, host };
   return { duplex: tls, host, serverKey: tls.getProtocol() === "TLSv1.3" ? serverKeyOf(chainOf(tls)) : undefined };
-}
-
-/** TCP to the proxy and through it to the node, whose name or address the proxy looks up. */
-async function dialProxy(
-  options: DerpDialOptions,
-  node: DERPNode,
-  port: number,
-  proxy: HttpProxy,
-  signal: AbortSignal,
-): Promise<Socket> {
-  const socket = await openTcp(options, proxy.host, proxy.port, signal).catch((error) => {
-    if (signal.aborted) throw error;
-    throw new Error(`the proxy ${hostPort(proxy.host, proxy.port)} does not answer: ${error.message}`, {
-      cause: error,
-    });
-  });
-  const forced = [node.IPv4, node.IPv6].find((literal) => literal && parseIp(literal) !== undefined);
-  try {
-    await connectThrough(socket, proxy, forced ?? node.HostName, port, signal);
-  } catch (error) {
-    socket.on("error", () => {});
-    socket.destroy();
-    throw error;
-  }
-  return socket;
 }
 
 /** The addresses to try, of one family. */
@@ -254,35 +234,6 @@ function openTcp(options: DerpDialOptions, address: string, port: number, signal
   return begun instanceof Promise ? begun : opened(begun, "connect", signal);
 }
 
-/** Waits for a socket's event; destroys the socket when an error or the signal comes first. */
-function opened<T extends Socket>(socket: T, event: "connect" | "secureConnect", signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const settle = (run: () => void) => {
-      socket.removeListener(event, onOpen);
-      socket.removeListener("error", onError);
-      socket.removeListener("close", onClose);
-      signal.removeEventListener("abort", onAbort);
-      run();
-    };
-    const fail = (error: unknown) =>
-      settle(() => {
-        // A destroyed socket may still have an error to tell; unheard it would end the process.
-        socket.on("error", () => {});
-        socket.destroy();
-        reject(error);
-      });
-    const onOpen = () => settle(() => resolve(socket));
-    const onError = (error: Error) => fail(error);
-    const onClose = () => fail(new Error("the connection was closed while it was being opened"));
-    const onAbort = () => fail(signal.reason);
-    socket.once(event, onOpen);
-    socket.once("error", onError);
-    socket.once("close", onClose);
-    signal.addEventListener("abort", onAbort, { once: true });
-    if (signal.aborted) onAbort();
-  });
-}
-
 function chainOf(tls: TLSSocket): ReturnType<typeof certificateChain> {
   return certificateChain(tls.getPeerCertificate(true));
 }
@@ -298,8 +249,7 @@ async function startTls(
   const settings: ConnectionOptions = {
     socket,
     host: node.HostName,
-    // An IP address has no place in a ClientHello (RFC 6066 3).
-    servername: parseIp(node.HostName) === undefined ? node.HostName : "",
+    servername: serverName(node.HostName),
     // Judged below, where the certificate can be shown.
     rejectUnauthorized: false,
     checkServerIdentity: (_host, certificate) => checkServerIdentity(named, certificate),

@@ -66,6 +66,11 @@ const RULES: readonly Rule[] = [
     why: "only this verb starts the daemon, lazily, so that other verbs stay fast",
   },
   {
+    folder: "cli/migrate.ts",
+    may: ["base", "daemon", "cli"],
+    why: "only this verb works on the daemon's files, while no daemon runs",
+  },
+  {
     folder: "cli/coordinator",
     may: ["base", "control", "derp", "cli", "ffi", "daemon"],
     why: "only this verb starts the coordinator, lazily, so that other verbs stay fast",

@@ -1,7 +1,7 @@
 /**
  * The test suites: which files belong to which, and what each may touch.
  *
- * A test file belongs to the first suite that takes it. Pure rooms run without any Deno permission, so a pure file that
+ * Pure rooms run without any Deno permission, so a pure file that
  * reads a clock's time zone, a file or an environment variable fails; in those folders a file named `*_net_test.ts`
  * needs sockets and runs with the system tests.
  */
@@ -13,11 +13,23 @@ export interface Suite {
   readonly permissions: readonly string[];
   /** Files run at once; suites of long waits share the two cores easily. */
   readonly jobs: number;
+  /**
+   * Minutes of computing that no clock judges: runs at the lowest priority beside the suites that follow, which mostly
+   * wait. What it prints comes when it is done.
+   */
+  readonly background?: true;
 }
 
 const PURE = ["tests/base/", "tests/tka/", "tests/engine/", "tests/control/wire/", "tests/derp/"];
 
-/** In the order they run. */
+/** Whole files of computing: many worlds and histories of Tailnet Lock. */
+const PROOFS = [
+  "tests/daemon/lock/lost_nodes_test.ts",
+  "tests/interop/tka_histories_test.ts",
+  "tests/interop/tka_worlds_test.ts",
+];
+
+/** In the order they run. A file belongs to the first that takes it. */
 export const SUITES: readonly Suite[] = [
   {
     name: "pure",
@@ -25,6 +37,7 @@ export const SUITES: readonly Suite[] = [
     permissions: [],
     jobs: 2,
   },
+  { name: "proofs", takes: (path) => PROOFS.includes(path), permissions: ["-A"], jobs: 1, background: true },
   {
     name: "system",
     takes: (path) => !path.startsWith("tests/interop/") && !path.startsWith("tests/netlab/"),

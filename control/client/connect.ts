@@ -1,10 +1,10 @@
-/** TCP and TLS to a control server, directly or through the operator's web proxy. */
+/** TCP and TLS to a control server: directly, through the operator's web proxy, or through an ACE. */
 import net from "node:net";
 import type { Socket } from "node:net";
-import tls from "node:tls";
-import { connectThrough, hostPort, type ProxyChoice } from "../../base/http_proxy.ts";
-import { certificateFailure } from "../../base/tls_failure.ts";
-import { serverName } from "./failure_text.ts";
+import { hostPort } from "../../base/ip.ts";
+import { opened, openTls } from "../../base/tls_client.ts";
+import { connectThrough, type ProxyChoice } from "../../base/web_proxy.ts";
+import { connectByAce } from "./ace.ts";
 
 /** One address to try. */
 export interface Endpoint {
@@ -12,8 +12,10 @@ export interface Endpoint {
   readonly host: string;
   readonly port: number;
   readonly tls: boolean;
-  /** Literal to connect to instead of looking `host` up. */
+  /** Literal to connect to instead of looking `host`, or the ACE's name, up. */
   readonly address?: string;
+  /** Name of the ACE to go through, past any web proxy; see ace.ts. */
+  readonly aceHost?: string;
 }
 
 /** Opens a TCP or TLS connection; the port that tests replace. Rejects with what the socket says. */
@@ -48,41 +50,21 @@ export interface Connection {
  * @throws what the socket says, an Error about the proxy, or the signal's reason.
  */
 export async function openConnection(to: Endpoint, options: NetworkOptions, signal: AbortSignal): Promise<Connection> {
-  const host = to.address ?? to.host;
-  const proxy = options.proxyFor?.(to);
-  const tcp = options.tcp ?? nodeTcp;
-  let under: Socket | undefined;
-  if (proxy !== undefined) {
-    const socket = under = await tcp(proxy.host, proxy.port, signal).catch(
-      (error) => {
-        if (signal.aborted) throw error;
-        throw new Error(`the proxy ${hostPort(proxy.host, proxy.port)} does not answer: ${error.message}`, {
-          cause: error,
-        });
-      },
-    );
-    await connectThrough(socket, proxy, host, to.port, signal).catch((error) => {
-      destroy(socket);
-      throw error;
-    });
-  }
-  const plain = under ??= await tcp(host, to.port, signal);
+  const plain = await openTcp(to, options, signal);
   if (!to.tls) return { socket: plain, flaw: undefined };
-  const secure = tls.connect({
-    socket: plain,
-    host: to.host,
-    servername: serverName(to.host),
-    ca: [...options.ca],
-    rejectUnauthorized: false,
-  });
-  // The TLS socket reports what befalls the one under it, whose own report would be nobody's.
-  plain.on("error", () => {});
-  const socket = await opened(secure, "secureConnect", signal);
-  const certificate = socket.getPeerCertificate(true);
-  const mismatch = tls.checkServerIdentity(to.host, certificate);
-  if (socket.authorized && mismatch === undefined) return { socket, flaw: undefined };
-  const reason = mismatch?.message ?? String(socket.authorizationError);
-  return { socket, flaw: certificateFailure(certificate, reason, options.now()) };
+  return await openTls(plain, to.host, options, signal);
+}
+
+async function openTcp(to: Endpoint, options: NetworkOptions, signal: AbortSignal): Promise<Socket> {
+  const { tcp = nodeTcp, ca, now } = options;
+  if (to.aceHost !== undefined) {
+    return await connectByAce({ name: to.aceHost, address: to.address }, to, { tcp, ca, now }, signal);
+  }
+  const proxy = options.proxyFor?.(to);
+  if (proxy === undefined) return await tcp(to.address ?? to.host, to.port, signal);
+  // What is behind the proxy is known by its name there; Tailscale's nodes do without the address too.
+  if (to.address !== undefined) throw new Error(`${to.address} is not asked for where a web proxy is used`);
+  return await connectThrough(proxy, to, { tcp, ca, now }, signal);
 }
 
 /** As a `Connect`, which takes any certificate. `warn` is told of one that does not check out. */
@@ -94,35 +76,4 @@ export function connectWith(options: NetworkOptions, warn: (text: string) => voi
     if (flaw !== undefined) warn(`certificate of ${hostPort(to.host, to.port)} is not trusted: ${flaw}`);
     return socket;
   };
-}
-
-function destroy(socket: Socket): void {
-  socket.on("error", () => {});
-  socket.destroy();
-}
-
-function opened<T extends Socket>(socket: T, event: "connect" | "secureConnect", signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const settle = () => {
-      signal.removeEventListener("abort", onAbort);
-      socket.off("error", onError);
-    };
-    const onError = (error: Error) => {
-      settle();
-      socket.destroy();
-      reject(error);
-    };
-    const onAbort = () => {
-      settle();
-      destroy(socket);
-      reject(signal.reason);
-    };
-    socket.once("error", onError);
-    socket.once(event, () => {
-      settle();
-      resolve(socket);
-    });
-    signal.addEventListener("abort", onAbort, { once: true });
-    if (signal.aborted) onAbort();
-  });
 }

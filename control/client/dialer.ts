@@ -16,6 +16,9 @@
  * was dialled less than two minutes ago, since some networks let port 80 through and break it soon after. For the same
  * reason a bad certificate here is logged, not refused: behind it only the right server's Noise key can answer.
  *
+ * Candidates of control's dial plan go before all that, each as above by its address or, plain port only, through the
+ * ACE it names.
+ *
  * Where something answers but does not upgrade, as a reverse proxy that passes WebSockets alone, a WebSocket is tried
  * last.
  */
@@ -103,13 +106,14 @@ export class Dialer {
   async dial(serverKey: MachinePublic, signal: AbortSignal): Promise<NoiseDuplex> {
     const { scheduler } = this.#options;
     const tlsFirst = this.#wasRecent(scheduler);
-    const candidates = (this.#plan.Candidates ?? []).filter(({ IP, ACEHost }) => IP && !ACEHost);
+    const candidates = (this.#plan.Candidates ?? []).filter(({ IP, ACEHost }) => IP || ACEHost);
     if (candidates.length > 0) {
       try {
         return await race(
-          candidates.map(({ IP, DialStartDelaySec, DialTimeoutSec }) => async (signal) => {
+          candidates.map(({ IP, ACEHost, DialStartDelaySec, DialTimeoutSec }) => async (signal) => {
             await sleep(scheduler, clampSeconds(DialStartDelaySec ?? 0), signal);
-            return await this.#dialHost(serverKey, tlsFirst, clampSeconds(DialTimeoutSec ?? 10), signal, IP);
+            const by = { ...(IP && { address: IP }), ...(ACEHost && { aceHost: ACEHost }) };
+            return await this.#dialHost(serverKey, tlsFirst, clampSeconds(DialTimeoutSec ?? 10), signal, by);
           }),
           signal,
         );
@@ -133,14 +137,17 @@ export class Dialer {
     tlsFirst: boolean,
     timeoutMs: number,
     signal: AbortSignal,
-    address?: string,
+    by: Pick<Endpoint, "address" | "aceHost"> = {},
   ): Promise<NoiseDuplex> {
     const { target, scheduler } = this.#options;
     const { host, plainPort, tlsPort, secure } = target;
     const limit = new AbortController();
     const timer = scheduler.after(timeoutMs, () => limit.abort(timedOut(host, timeoutMs)));
-    const plain: Endpoint = { host, port: plainPort, tls: false, address };
-    const order: Endpoint[] = tlsPort === undefined ? [plain] : [plain, { host, port: tlsPort, tls: true, address }];
+    const plain: Endpoint = { host, port: plainPort, tls: false, ...by };
+    // An ACE is TLS already.
+    const order: Endpoint[] = tlsPort === undefined || by.aceHost !== undefined
+      ? [plain]
+      : [plain, { host, port: tlsPort, tls: true, ...by }];
     if (tlsFirst && secure) order.reverse();
     const firstFailed = new AbortController();
     const all = AbortSignal.any([signal, limit.signal]);
@@ -162,7 +169,7 @@ export class Dialer {
       );
     } catch (error) {
       if (all.aborted || !(error instanceof ControlError) || error.code !== "not-control") throw error;
-      const last = secure ? order.find(({ tls }) => tls)! : plain;
+      const last = secure ? order.find(({ tls }) => tls) ?? plain : plain;
       const stream = await this.#attempt(last, serverKey, all, true).catch(() => {
         // What the upgrade was answered says more than that this failed too.
         throw all.aborted ? all.reason : error;

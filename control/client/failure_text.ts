@@ -29,11 +29,6 @@ export function unreachable(where: string, error: unknown): ControlError {
   return new ControlError("unreachable", `Cannot reach control server ${where}: ${detail}`, { cause: error });
 }
 
-/** SNI of a host; none for an IP literal. */
-export function serverName(host: string): string | undefined {
-  return /^[0-9.]+$/.test(host) || host.includes(":") ? undefined : host;
-}
-
 /** The refusal of a certificate. @param where what was dialled, `host:port`. @param flaw what is wrong with it. */
 export function untrusted(where: string, flaw: string, cause?: unknown): ControlError {
   return new ControlError("tls", `Cannot trust control server ${where}: ${flaw}`, { cause });

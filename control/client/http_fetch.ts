@@ -7,7 +7,7 @@ import http from "node:http";
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
-import type { ProxyChoice } from "../../base/http_proxy.ts";
+import type { ProxyChoice } from "../../base/web_proxy.ts";
 import { certificateFailure } from "../../base/tls_failure.ts";
 import { openConnection } from "./connect.ts";
 import type { TcpConnect } from "./connect.ts";

@@ -14,7 +14,7 @@ import type { RandomBytes } from "../../base/keys.ts";
 import type { DiscoPublic, MachinePrivate, MachinePublic, NodePublic } from "../../base/keys.ts";
 import type { LockPublic } from "../../base/lock_key.ts";
 import type { Scheduler } from "../../base/clock.ts";
-import type { ProxyChoice } from "../../base/http_proxy.ts";
+import type { ProxyChoice } from "../../base/web_proxy.ts";
 import type { Secret } from "../../base/secret.ts";
 import type { ControlDialPlan, Hostinfo, Login, PingRequest, User } from "../wire/tailcfg.ts";
 import type { Connect, TcpConnect } from "./connect.ts";

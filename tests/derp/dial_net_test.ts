@@ -10,9 +10,10 @@ import type { DERPNode } from "../../derp/derp_map.ts";
 import { createDerpDial } from "../../derp/dial.ts";
 import { createHttpsLatency } from "../../derp/latency.ts";
 import { certNameOf, makeMetaCertificate, makeSelfSigned } from "../../derp/self_signed.ts";
-import { type HttpProxy } from "../../base/http_proxy.ts";
+import { Secret } from "../../base/secret.ts";
+import type { WebProxy } from "../../base/web_proxy.ts";
 import { Relay, trueRandom } from "../support/derp_relay.ts";
-import { connectProxy } from "../support/connect_proxy.ts";
+import { connectProxy, socksProxy } from "../support/loopback_proxy.ts";
 import { realScheduler } from "../support/real_scheduler.ts";
 import { testCertificates } from "../support/test_ca.ts";
 
@@ -200,28 +201,50 @@ Deno.test("a certificate out of its dates names the clock; a pin is judged by co
   await new Promise<void>((resolve) => server.close(() => resolve()));
 });
 
-Deno.test("through the operator's proxy: CONNECT, then TLS with the node's own name", async () => {
-  await using proxy = await connectProxy();
+Deno.test("through the operator's proxy of each kind: the node's name goes to it, then TLS with the node", async () => {
+  const ca = await testCertificates(["proxy.example"], ["127.0.0.1"]);
+  await using plain = await connectProxy();
+  await using secure = await connectProxy(ca);
+  await using socks = await socksProxy("user:p@ss");
   const server = await serveTls(["127.0.0.1", "derp.example"]);
-  const chosen: string[] = [];
-  const proxyFor = ({ host, port, tls }: { host: string; port: number; tls: boolean }): HttpProxy => {
-    chosen.push(`${host}:${port} ${tls}`);
-    return { host: "127.0.0.1", port: proxy.port };
-  };
-  const dial = createDerpDial({ scheduler: realScheduler, ca: [server.certPem], proxyFor });
   const node = nodeAt(server.port, { HostName: "derp.example" });
-  const { duplex, host } = await dial(node, NEVER);
-  duplex.destroy();
-  assert.deepEqual(chosen, [`derp.example:${server.port} true`]);
-  assert.equal(host, `derp.example:${server.port}`);
-  assert.deepEqual(
-    proxy.asked,
-    [`CONNECT 127.0.0.1:${server.port} HTTP/1.1`],
-    "an address of the map is used as it is",
-  );
+  const login = { user: "user", password: new Secret("p@ss") };
+  const proxies: [WebProxy, readonly string[]][] = [
+    [{ scheme: "http", host: "127.0.0.1", port: plain.port }, plain.asked],
+    [{ scheme: "https", host: "127.0.0.1", port: secure.port }, secure.asked],
+    [{ scheme: "socks5", host: "127.0.0.1", port: socks.port, login }, socks.asked],
+  ];
+  const roots = [server.certPem, ca.ca];
+  for (const [proxy, asked] of proxies) {
+    const chosen: string[] = [];
+    const proxyFor = ({ host, port, tls }: { host: string; port: number; tls: boolean }) => {
+      chosen.push(`${host}:${port} ${tls}`);
+      return proxy;
+    };
+    const { duplex, host } = await createDerpDial({ scheduler: realScheduler, ca: roots, proxyFor })(node, NEVER);
+    duplex.destroy();
+    assert.deepEqual(chosen, [`derp.example:${server.port} true`]);
+    assert.equal(host, `derp.example:${server.port}`);
+    const connect = proxy.scheme === "socks5" ? "SOCKS" : "CONNECT";
+    assert.deepEqual(asked.map((line) => line.replace(" HTTP/1.1", "")), [`${connect} derp.example:${server.port}`]);
+  }
   await server.stop();
+  const failures = ["502 Bad Gateway", "502 Bad Gateway", "connection refused"];
+  for (const [i, [proxy]] of proxies.entries()) {
+    const dial = createDerpDial({ scheduler: realScheduler, ca: roots, proxyFor: () => proxy })(node, NEVER);
+    await assert.rejects(dial, {
+      message: `the proxy 127.0.0.1:${proxy.port} refused to connect to derp.example:${server.port}: ${failures[i]}`,
+    });
+  }
+  // A proxy that speaks TLS has to be the one named.
+  const [, [proxy]] = proxies;
   await assert.rejects(
-    dial(node, NEVER),
-    /^Error: the proxy 127\.0\.0\.1:\d+ refused to connect to .*: 502 Bad Gateway$/,
+    createDerpDial({ scheduler: realScheduler, ca: [server.certPem], proxyFor: () => proxy })(node, NEVER),
+    /^Error: the proxy 127\.0\.0\.1:\d+ cannot be trusted: it shows a certificate for "proxy\.example" issued by "Test Root"/,
+  );
+  const clear: WebProxy = { ...proxy, port: plain.port };
+  await assert.rejects(
+    createDerpDial({ scheduler: realScheduler, ca: roots, proxyFor: () => clear })(node, NEVER),
+    /^Error: the proxy 127\.0\.0\.1:\d+ cannot do TLS: /,
   );
 });

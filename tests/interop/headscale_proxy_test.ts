@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import type { AgentNode } from "./support/agent.ts";
 import { headscaleTest, overTls, tsnetBeside } from "./support/headscale.ts";
+import type { Scene } from "./support/scene.ts";
 import type { TrafficEnd } from "./support/traffic.ts";
 import { WebProxy } from "./support/web_proxy.ts";
 
@@ -13,6 +14,18 @@ async function exchange(from: TrafficEnd, to: string, size: number): Promise<voi
   assert.equal(sent.error, undefined);
   assert.equal(sent.receivedSha256, sent.sentSha256);
 }
+
+/** All but web proxies is out of reach. */
+async function onlyByProxy(scene: Scene): Promise<void> {
+  await scene.core.nft(
+    'table inet company { chain in { type filter hook input priority 0; iifname "lo" accept; ' +
+      "ct state established accept; tcp dport { 8444, 9080, 80 } reject; meta l4proto udp drop; }; " +
+      "chain onward { type filter hook forward priority 0; meta l4proto udp drop; }; }",
+  );
+}
+
+/** `deno run` asks for newer versions of itself, by the proxy too; a compiled agent does not. */
+const BY_PROXY = { DENO_NO_UPDATE_CHECK: "1" };
 
 headscaleTest(
   "headscale behind TLS: a private CA that is not trusted, then is by --ca-file",
@@ -50,7 +63,7 @@ headscaleTest(
 headscaleTest(
   "headscale behind a proxy that passes WebSockets alone: control and relay by WebSocket",
   async (scene, program) => {
-    const { headscale: server, proxy, agent: options } = await overTls(scene, program, "websocket");
+    const { headscale: server, proxy, agent: options } = await overTls(scene, program, { mode: "websocket" });
     await using headscale = server;
     const key = await headscale.createKey({ reusable: true });
     await scene.dropUdp();
@@ -81,14 +94,8 @@ headscaleTest(
     const { url } = headscale;
     const key = await headscale.createKey({ reusable: true });
     const forward = await WebProxy.start(scene.core, "forward", "10.90.0.1:3128", "user:p@ss");
-    // All but the proxy is out of reach.
-    await scene.core.nft(
-      'table inet company { chain in { type filter hook input priority 0; iifname "lo" accept; ' +
-        "ct state established accept; tcp dport { 8444, 9080, 80 } reject; meta l4proto udp drop; }; " +
-        "chain onward { type filter hook forward priority 0; meta l4proto udp drop; }; }",
-    );
-    // `deno run` asks for newer versions of itself, by the proxy too; a compiled agent does not.
-    const env = { DENO_NO_UPDATE_CHECK: "1", ...trusting, HTTPS_PROXY: "http://user:p%40ss@10.90.0.1:3128" };
+    await onlyByProxy(scene);
+    const env = { ...BY_PROXY, ...trusting, HTTPS_PROXY: "http://user:p%40ss@10.90.0.1:3128" };
     const left = await scene.agent("left", "left", { env });
     const right = await scene.agent("right", "right", { env: { ...env, NO_PROXY: "example.com" } });
     await Promise.all([left.up(url, key), right.up(url, key)]);
@@ -106,6 +113,45 @@ headscaleTest(
     });
     const up = locked.begin("up", "--login-server", url, "--auth-key", key);
     const [line] = await up.says(/.*wants a user and password.*/);
+    console.log(`  ${line}`);
+    up.kill("SIGKILL");
+    await up.end();
+  },
+);
+
+headscaleTest(
+  "headscale by name through a web proxy that speaks TLS, and one of SOCKS5: only the proxies know the name",
+  async (scene, program) => {
+    const { headscale: server, agent: { env: trusting }, ca } = await overTls(scene, program, { host: "hs.example" });
+    await using headscale = server;
+    const { url } = headscale;
+    const key = await headscale.createKey({ reusable: true });
+    const secure = await WebProxy.start(scene.core, "forward", "10.90.0.1:3129", "user:p@ss", ca.certFile, ca.keyFile);
+    const socks = await WebProxy.start(scene.core, "socks", "10.90.0.1:1080", "user:p@ss");
+    await onlyByProxy(scene);
+    const join = async (side: "left" | "right", HTTPS_PROXY: string): Promise<AgentNode> => {
+      const agent = await scene.agent(side, side, { env: { ...BY_PROXY, ...trusting, HTTPS_PROXY } });
+      await agent.up(url, key);
+      return agent;
+    };
+    const [left, right] = await Promise.all([
+      join("left", "https://user:p%40ss@10.90.0.1:3129"),
+      join("right", "socks5h://user:p%40ss@10.90.0.1"),
+    ]);
+    const [to] = await right.ips();
+    await left.awaitPeer(to);
+    await (await right.traffic()).listen({ kind: "echo", port: 7000 });
+    await exchange(await left.traffic(), to, 1_000_000);
+    assert.deepEqual(new Set(secure.requests), new Set(["CONNECT hs.example:8444"]));
+    assert.deepEqual(new Set(socks.requests), new Set(["SOCKS hs.example:8444"]));
+    for (const agent of [left, right]) assert.equal((await agent.log(1000)).includes("p@ss"), false);
+
+    const wrong = await scene.agent("right", "wrong", {
+      env: { ...BY_PROXY, ...trusting, HTTPS_PROXY: "socks5://user:guess@10.90.0.1" },
+      args: ["--tun", "agent1"],
+    });
+    const up = wrong.begin("up", "--login-server", url, "--auth-key", key);
+    const [line] = await up.says(/.*the proxy 10\.90\.0\.1:1080 does not take the user and password of its URL.*/);
     console.log(`  ${line}`);
     up.kill("SIGKILL");
     await up.end();

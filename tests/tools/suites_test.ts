@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { brokenRules } from "../../tools/check_layers.ts";
 import { suiteOf } from "../../tools/suites.ts";
 
-Deno.test("suiteOf() keeps pure tests pure and sends those with sockets to the system", () => {
+Deno.test("suiteOf() keeps pure tests pure and sends those with sockets to the system, proofs to the background", () => {
   assert.equal(suiteOf("tests/base/ip_test.ts").name, "pure");
   assert.equal(suiteOf("tests/derp/loopback_net_test.ts").name, "system");
   assert.equal(suiteOf("tests/daemon/prefs_test.ts").name, "system");
   assert.equal(suiteOf("tests/netlab/dataplane_test.ts").name, "netlab");
   assert.equal(suiteOf("tests/interop/lab_test.ts").name, "interop");
+  assert.equal(suiteOf("tests/interop/tka_worlds_test.ts").name, "proofs");
 });
 
 Deno.test("brokenRules() finds an import that goes up a layer, and Deno.dlopen outside ffi/", async () => {

@@ -67,7 +67,7 @@ class Network {
   }
 
   #connect(to: Endpoint, signal: AbortSignal): Promise<Socket> {
-    const where = `${to.address ?? ""}${to.tls ? "tls" : "tcp"}:${to.port}`;
+    const where = `${to.aceHost ?? ""}${to.address ?? ""}${to.tls ? "tls" : "tcp"}:${to.port}`;
     this.dialled.push({ at: this.scheduler.monotonic(), where });
     const behaviour = this.#ports[where] ?? "refuses";
     if (behaviour === "refuses") return Promise.reject(Object.assign(new Error("refused"), { code: "ECONNREFUSED" }));
@@ -198,7 +198,7 @@ Deno.test("Dialer: the dial plan's addresses go first, DNS when none answers", a
     Candidates: [
       { IP: "192.0.2.1", DialTimeoutSec: 2 },
       { IP: "192.0.2.2", DialStartDelaySec: 1, DialTimeoutSec: 2 },
-      { ACEHost: "ace.example" },
+      { ACEHost: "", IP: "" },
     ],
   };
   const good = new Network("http://c.example", { "192.0.2.2tcp:80": "works" });
@@ -213,6 +213,18 @@ Deno.test("Dialer: the dial plan's addresses go first, DNS when none answers", a
   const { dialled, outcome } = await bad.dial();
   assert.equal(dialled.at(-1), "tcp:80@2000");
   assert.equal(outcome, "connected");
+});
+
+Deno.test("Dialer: through an ACE only the plain port is dialled, just after TLS was too", async () => {
+  const network = new Network("https://c.example", {
+    "ace.example192.0.2.1tcp:80": "works",
+    "other.exampletcp:80": "refuses",
+  });
+  network.dialer.plan = {
+    Candidates: [{ ACEHost: "other.example" }, { ACEHost: "ace.example", IP: "192.0.2.1", DialStartDelaySec: 1 }],
+  };
+  const dialled = ["other.exampletcp:80@0", "ace.example192.0.2.1tcp:80@1000"];
+  for (let i = 0; i < 2; i++) assert.deepEqual(await network.dial(), { dialled, outcome: "connected" });
 });
 
 Deno.test("Dialer: aborting closes what is open", async () => {

@@ -2,12 +2,15 @@
 import assert from "node:assert/strict";
 import http from "node:http";
 import https from "node:https";
+import net from "node:net";
 import type { AddressInfo } from "node:net";
 import tls from "node:tls";
-import { connectWith, openConnection } from "../../../control/client/connect.ts";
+import { opened } from "../../../base/tls_client.ts";
+import { connectWith, openConnection, type TcpConnect } from "../../../control/client/connect.ts";
 import { ControlError } from "../../../control/client/errors.ts";
 import { type FetchOptions, fetchWith, httpFetch } from "../../../control/client/http_fetch.ts";
-import { connectProxy } from "../../support/connect_proxy.ts";
+import type { WebProxy } from "../../../base/web_proxy.ts";
+import { connectProxy, socksProxy } from "../../support/loopback_proxy.ts";
 import { testCertificates } from "../../support/test_ca.ts";
 
 const never = new AbortController().signal;
@@ -150,26 +153,87 @@ Deno.test("openConnection(): the host's name is in the ClientHello, an address i
   await new Promise((resolve) => server.close(resolve));
 });
 
-Deno.test("through the operator's proxy: http and https by CONNECT, with the target's own certificate", async () => {
-  await using proxy = await connectProxy();
-  const proxyFor = () => ({ host: "127.0.0.1", port: proxy.port });
-  const fetch = fetchWith(proxyFor, () => Date.now());
-  for (const secure of [false, true]) {
-    await serving(
-      secure,
-      (request, response) => response.end(`${request.headers.host} ${request.url}`),
-      async (port) => {
-        const url = new URL(`${secure ? "https" : "http"}://127.0.0.1:${port}/key?v=1`);
-        const got = await fetch("GET", url, options);
-        assert.equal(new TextDecoder().decode(got.body), `127.0.0.1:${port} /key?v=1`);
-        assert.equal(proxy.asked.at(-1), `CONNECT 127.0.0.1:${port} HTTP/1.1`);
-        if (secure) assert.equal((await failure(fetch("GET", url, { ...options, ca: [] }))).code, "tls");
-      },
+Deno.test("through the operator's proxy of each kind: http and https, with the target's own certificate", async () => {
+  await using plain = await connectProxy();
+  await using secured = await connectProxy({ cert, key });
+  await using socks = await socksProxy();
+  const proxies: [WebProxy["scheme"], typeof plain, string][] = [
+    ["http", plain, "CONNECT"],
+    ["https", secured, "CONNECT"],
+    ["socks5", socks, "SOCKS"],
+  ];
+  for (const [scheme, { port: proxyPort, asked }, verb] of proxies) {
+    const fetch = fetchWith(() => ({ scheme, host: "127.0.0.1", port: proxyPort }), () => Date.now());
+    for (const secure of [false, true]) {
+      await serving(
+        secure,
+        (request, response) => response.end(`${request.headers.host} ${request.url}`),
+        async (port) => {
+          const url = new URL(`${secure ? "https" : "http"}://control.example:${port}/key?v=1`);
+          const got = await fetch("GET", url, options);
+          assert.equal(new TextDecoder().decode(got.body), `control.example:${port} /key?v=1`);
+          assert.equal(asked.at(-1)!.replace(" HTTP/1.1", ""), `${verb} control.example:${port}`);
+          if (!secure) return;
+          const distrusting = await failure(fetch("GET", url, { ...options, ca: [] }));
+          assert.equal(distrusting.code, scheme === "https" ? "unreachable" : "tls", distrusting.message);
+        },
+      );
+    }
+    const nobody = await failure(fetch("GET", new URL("http://127.0.0.1:1/"), options));
+    assert.match(
+      nobody.message,
+      /^Cannot reach control server 127\.0\.0\.1:1: the proxy .* refused to connect .*: (502|connection refused)/,
+    );
+    const gone = fetchWith(() => ({ scheme, host: "127.0.0.1", port: 1 }), () => Date.now());
+    const silent = await failure(gone("GET", new URL("http://127.0.0.1:1/"), options));
+    assert.match(
+      silent.message,
+      /^Cannot reach control server 127\.0\.0\.1:1: the proxy 127\.0\.0\.1:1 does not answer/,
     );
   }
-  const nobody = await failure(fetch("GET", new URL("http://127.0.0.1:1/"), options));
-  assert.match(nobody.message, /^Cannot reach control server 127\.0\.0\.1:1: the proxy .* refused to connect .*: 502/);
-  const gone = fetchWith(() => ({ host: "127.0.0.1", port: 1 }), () => Date.now());
-  const silent = await failure(gone("GET", new URL("http://127.0.0.1:1/"), options));
-  assert.match(silent.message, /^Cannot reach control server 127\.0\.0\.1:1: the proxy 127\.0\.0\.1:1 does not answer/);
+  // An address of control's dial plan is not what a proxy is asked for.
+  const proxyFor = (): WebProxy => ({ scheme: "http", host: "127.0.0.1", port: plain.port });
+  await assert.rejects(
+    openConnection({ host: "c.example", address: "10.0.0.1", port: 80, tls: false }, { ...network, proxyFor }, never),
+    /^Error: 10\.0\.0\.1 is not asked for where a web proxy is used$/,
+  );
+});
+
+Deno.test("through an ACE: its name in TLS and Host, only 200 counts, and nothing may follow it", async () => {
+  const ace = await testCertificates(["ace.example"], []);
+  const asked: string[] = [];
+  const answers = ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nhello"];
+  const server = tls.createServer({ ...ace }, (socket) => {
+    socket.on("error", () => {});
+    socket.once("data", (chunk) => {
+      asked.push(`${(socket as { servername?: string }).servername} ${chunk}`);
+      socket.write(answers.shift()!);
+    });
+  });
+  server.on("tlsClientError", () => {});
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
+  const { port } = server.address() as AddressInfo;
+  const dialled: string[] = [];
+  const tcp: TcpConnect = (host, wanted, signal) => {
+    dialled.push(`${host}:${wanted}`);
+    return opened(net.connect(port, "127.0.0.1"), "connect", signal);
+  };
+  // A web proxy is passed by.
+  const proxyFor = (): WebProxy => ({ scheme: "http", host: "127.0.0.1", port: 1 });
+  const to = { host: "c.example", port: 80, tls: false, aceHost: "ace.example" };
+  const options = { ca: [ace.ca], now: () => Date.now(), proxyFor, tcp };
+  (await openConnection({ ...to, address: "192.0.2.1" }, options, never)).socket.destroy();
+  await assert.rejects(openConnection(to, options, never), {
+    message: "the ACE ace.example (ace.example) refused to connect to c.example:80: 204 No Content",
+  });
+  await assert.rejects(openConnection(to, options, never), {
+    message: "the ACE ace.example (ace.example) sent 5 bytes nobody asked for",
+  });
+  await assert.rejects(
+    openConnection(to, { ...options, ca: [ca] }, never),
+    /^Error: the ACE .* cannot be trusted: it shows/,
+  );
+  assert.deepEqual(dialled, ["192.0.2.1:443", ...Array(3).fill("ace.example:443")]);
+  assert.deepEqual(new Set(asked), new Set(["ace.example CONNECT c.example:80 HTTP/1.1\r\nHost: ace.example\r\n\r\n"]));
+  await new Promise((resolve) => server.close(resolve));
 });

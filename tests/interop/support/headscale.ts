@@ -6,7 +6,7 @@ import { buildHeadscale } from "./build.ts";
 import type { GoJson } from "./control.ts";
 import { LabPeer } from "./peer.ts";
 import { type Scene, type SceneOptions, sceneTest } from "./scene.ts";
-import { privateCa, WebProxy } from "./web_proxy.ts";
+import { type PrivateCa, privateCa, WebProxy } from "./web_proxy.ts";
 
 export interface HeadscaleOptions {
   readonly namespace: LabNamespace;
@@ -208,14 +208,27 @@ export async function overHttp(scene: Scene, program: string): Promise<Reach> {
   return { headscale, agent: { env: { TS_DEBUG_USE_DERP_HTTP: "1" } } };
 }
 
-/** Behind a reverse proxy on an odd port, with a certificate of a private CA. @param mode see web_proxy_program.ts. */
-export async function overTls(scene: Scene, program: string, mode: "any" | "websocket" = "any"): Promise<Reach> {
-  const { caFile, certFile, keyFile } = await privateCa(scene.dir, ["hs.example"], [HOST]);
+/** How a headscale over TLS is reached. */
+export interface TlsOptions {
+  /** See web_proxy_program.ts. */
+  readonly mode?: "any" | "websocket";
+  /** Of its URL and its relay: hs.example, or the address it is reached at, which it is unless given. */
+  readonly host?: string;
+}
+
+/** Behind a reverse proxy on an odd port, with a certificate of a private CA for hs.example and the address. */
+export async function overTls(
+  scene: Scene,
+  program: string,
+  { mode = "any", host = HOST }: TlsOptions = {},
+): Promise<Reach & { readonly ca: PrivateCa }> {
+  const ca = await privateCa(scene.dir, ["hs.example"], [HOST]);
+  const { caFile, certFile, keyFile } = ca;
+  const serverUrl = `https://${host}:${TLS_PORT}`;
+  const headscale = await Headscale.start(program, { namespace: scene.core, dir: scene.dir, host: HOST, serverUrl });
   const at = `${HOST}:${TLS_PORT}`;
-  const options = { namespace: scene.core, dir: scene.dir, host: HOST, serverUrl: `https://${at}` };
-  const headscale = await Headscale.start(program, options);
   const proxy = await WebProxy.start(scene.core, "reverse", at, headscale.backend, certFile, keyFile, mode);
-  return { headscale, agent: { env: { SSL_CERT_FILE: caFile } }, caFile, proxy };
+  return { headscale, agent: { env: { SSL_CERT_FILE: caFile } }, caFile, proxy, ca };
 }
 
 /** A tsnet node "theirs" on the right. */

@@ -1,17 +1,21 @@
 /**
- * Two kinds of web proxy, as a process for a namespace.
+ * Kinds of web proxy, as a process for a namespace.
  *
  *   reverse LISTEN BACKEND CERT KEY MODE   TLS in front of a server; MODE "any" passes every upgrade, "websocket" takes
  *                                          all others off, as many products do
- *   forward LISTEN LOGIN                   CONNECT for those who bring LOGIN ("user:password", "" for anybody)
+ *   forward LISTEN LOGIN [CERT KEY]        CONNECT for those who bring LOGIN ("user:password", "" for anybody), by TLS
+ *                                          where there is a certificate
+ *   socks LISTEN LOGIN                     SOCKS5, likewise
  *
- * Prints "serving", then a line for each request: of the reverse proxy "SNI REQUEST-LINE", of the other "CONNECT target".
+ * The last two know all names: they are the host of LISTEN. Prints "serving", then a line for each request: of the reverse
+ * proxy "SNI REQUEST-LINE", of the others "CONNECT target" and "SOCKS target".
  */
 import { Buffer } from "node:buffer";
 import net from "node:net";
 import type { Socket } from "node:net";
 import tls from "node:tls";
 import type { TLSSocket } from "node:tls";
+import { socksServer } from "../../support/socks_server.ts";
 
 const [kind, listen, ...rest] = Deno.args;
 
@@ -74,8 +78,21 @@ function serveReverse([backend, cert, key, mode]: string[]): net.Server {
   return server;
 }
 
-function serveForward([login]: string[]): net.Server {
-  return net.createServer((client) => {
+/** The host to connect to. */
+function known(host: string): string {
+  return net.isIP(host) === 0 ? address(listen).host : host;
+}
+
+function serveSocks([login]: string[]): net.Server {
+  const target = (host: string, port: number) => {
+    console.log(`SOCKS ${host}:${port}`);
+    return known(host);
+  };
+  return socksServer({ ...(login && { login }), target });
+}
+
+function serveForward([login, cert, key]: string[]): net.Server {
+  const serve = (client: Socket) => {
     readHead(client, (head) => {
       const [line, ...headers] = head.split("\r\n");
       const target = /^CONNECT (\S+) HTTP/.exec(line)?.[1];
@@ -83,15 +100,25 @@ function serveForward([login]: string[]): net.Server {
       if (target === undefined) return client.end("HTTP/1.1 405 Method Not Allowed\r\n\r\n");
       if (login && brought !== btoa(login)) return client.end("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
       console.log(`CONNECT ${target}`);
-      const server = net.connect(address(target));
+      const { host, port } = address(target);
+      const server = net.connect({ host: known(host), port });
       server.once("connect", () => {
         client.write("HTTP/1.1 200 Connection established\r\n\r\n");
         join(client, server);
       });
       server.once("error", () => client.end("HTTP/1.1 502 Bad Gateway\r\n\r\n"));
     });
-  });
+  };
+  if (cert === undefined) return net.createServer(serve);
+  const server = tls.createServer({ cert: Deno.readTextFileSync(cert), key: Deno.readTextFileSync(key) }, serve);
+  server.on("tlsClientError", () => {});
+  return server;
 }
 
-const server = kind === "reverse" ? serveReverse(rest) : serveForward(rest);
+const KINDS: Record<string, (rest: string[]) => net.Server> = {
+  reverse: serveReverse,
+  forward: serveForward,
+  socks: serveSocks,
+};
+const server = KINDS[kind](rest);
 server.listen({ ...address(listen) }, () => console.log("serving"));
