@@ -22,11 +22,12 @@ export interface Suite {
 
 const PURE = ["tests/base/", "tests/tka/", "tests/engine/", "tests/control/wire/", "tests/derp/"];
 
-/** Whole files of computing: many worlds and histories of Tailnet Lock. */
+/** Whole files of computing: many worlds and histories of Tailnet Lock, another machine emulated. */
 const PROOFS = [
   "tests/daemon/lock/lost_nodes_test.ts",
   "tests/interop/tka_histories_test.ts",
   "tests/interop/tka_worlds_test.ts",
+  "tests/tools/arm64_test.ts",
 ];
 
 /** In the order they run. A file belongs to the first that takes it. */
@@ -37,7 +38,7 @@ export const SUITES: readonly Suite[] = [
     permissions: [],
     jobs: 2,
   },
-  { name: "proofs", takes: (path) => PROOFS.includes(path), permissions: ["-A"], jobs: 1, background: true },
+  { name: "proofs", takes: (path) => PROOFS.includes(path), permissions: ["-A"], jobs: 2, background: true },
   {
     name: "system",
     takes: (path) => !path.startsWith("tests/interop/") && !path.startsWith("tests/netlab/"),
