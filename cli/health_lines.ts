@@ -21,7 +21,8 @@ export function unsaved(health: readonly string[]): string | undefined {
 }
 
 /** Lines that say no more than that the node is not connected, or have no part in it. */
-const NO_REASON = /^You are logged out\.$|^This node is stopped\.$|not implemented in this version/;
+const NO_REASON =
+  /^You are logged out\.$|^Tailscale is (?:stopped\.|starting\. Please wait\.)$|not implemented in this version/;
 
 /** Why a node may not get to where it is waited for: the lines of health with a reason. */
 export function troubles(health: readonly string[]): string[] {

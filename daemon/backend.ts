@@ -488,10 +488,11 @@ export class Backend {
   #gotPollState(state: PollState | { readonly kind: "ended" }): void {
     this.#setOnline(state.kind === "connected");
     if (state.kind === "retrying") {
-      this.health.warn("not-in-map-poll", this.now, { error: state.error.message });
+      this.health.warn("agent-control-unreachable", this.now, { error: state.error.message });
       this.#options.log.warn(`map poll: ${state.error.message}`);
     } else if (state.kind === "connected") {
       this.health.clear("not-in-map-poll");
+      this.health.clear("agent-control-unreachable");
     }
     this.#updateSoon();
   }
@@ -632,7 +633,8 @@ export class Backend {
 
   #healthTick(): void {
     this.#announceHealth();
-    this.#healthTimer = this.#options.scheduler.after(HEALTH_INTERVAL_MS, () => this.#healthTick());
+    const wait = Math.min(HEALTH_INTERVAL_MS, this.#watch.untilChange(this.now) ?? HEALTH_INTERVAL_MS);
+    this.#healthTimer = this.#options.scheduler.after(wait, () => this.#healthTick());
   }
 
   #announceHealth(): void {

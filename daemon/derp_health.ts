@@ -11,7 +11,7 @@ const TOO_IDLE_MS = 125_000;
 export interface RelayFacts {
   /** The node wants to be reachable. */
   readonly up: boolean;
-  /** Control is connected, and so the map is what it is to be. */
+  /** Control is connected, and so the map is what it is to be; and it is not only just so. */
   readonly online: boolean;
   readonly map: DERPMap | undefined;
   readonly home: number;
@@ -23,22 +23,25 @@ export interface RelayFacts {
 export function updateRelayHealth(health: Health, facts: RelayFacts, now: number): void {
   const { up, online, map, home, regions, complaints } = facts;
   const haveRelays = map !== undefined && Object.keys(map.Regions).length > 0;
-  const name = (id: number) => (map && regionOf(map, id)?.RegionName) || String(id);
+  const named = (id: number) => ({
+    "derp-region-id": String(id),
+    "derp-region-name": (map && regionOf(map, id)?.RegionName) ?? "",
+  });
   const state = regions.find((region) => region.region === home);
   const connected = state?.kind === "connected";
   health.set("no-derp-home", up && online && haveRelays && home === 0, now);
   health.set("no-derp-connection", up && home !== 0 && !connected, now, {
-    region: name(home),
+    ...named(home),
     ...(state?.error && { error: state.error }),
   });
   const idle = connected ? now - Math.max(state.lastFrame, state.since) : 0;
   health.set("derp-timed-out", up && idle > TOO_IDLE_MS, now, {
-    region: name(home),
+    ...named(home),
     duration: `${Math.round(idle / 1000)}s`,
   });
   const complaint = [...complaints][0];
   health.set("derp-region-error", complaint !== undefined, now, {
-    region: name(complaint?.[0] ?? 0),
+    "derp-region-id": String(complaint?.[0] ?? 0),
     error: complaint?.[1] ?? "",
   });
 }

@@ -16,9 +16,11 @@ import type { BackendState } from "./backend_state.ts";
 import type { BackendOptions } from "./backend_options.ts";
 import type { Datapath } from "./datapath.ts";
 import type { DnsProblem } from "./dns/dns.ts";
-import { wantedExitNode } from "./exit_node.ts";
+import { isExitRoute, wantedExitNode } from "./exit_node.ts";
 import { conntrackProblem, forwardingProblem } from "./forwarding.ts";
 import type { Health } from "./health.ts";
+import { hasNetwork } from "./local_networks.ts";
+import type { LocalNetwork } from "./local_networks.ts";
 import { updateNodeHealth } from "./node_health.ts";
 import { hasCapability } from "./node_view.ts";
 import { EMPTY_PERSIST } from "./persist.ts";
@@ -32,8 +34,16 @@ const PORTAL = "captive-portal-detected";
 /** tailcfg.NodeAttrDisableCaptivePortalDetection. */
 const NO_PORTAL_DETECTION = "disable-captive-portal-detection";
 
+/** How long a node that was switched on may take before that is worth a word. Source: warmingUpWarnableDuration. */
+const STARTING_MS = 5_000;
+
 /** A part that tells its problems by itself. */
-export type ReportedProblem = DnsProblem | "agent-routing" | "agent-netfilter" | "agent-peer-relay";
+export type ReportedProblem = DnsProblem | "router" | "agent-netfilter" | "agent-peer-relay";
+
+/** Source: health/healthmsg (LockedOut). */
+const LOCKED_OUT = "this node is locked out; it will not have connectivity until it is signed. " +
+  "For more info, see https://tailscale.com/s/locked-out";
+const SIGN_ON = "on a node with a trusted key, run";
 
 /** What the backend knows. */
 export interface BackendFacts {
@@ -66,6 +76,9 @@ export class HealthWatch {
   readonly #portal: PortalWatch;
   #map: DERPMap = EMPTY_DERP_MAP;
   #conflictsAt = 0;
+  /** When the node was switched on, undefined while it is off; and whether it has been Running since. */
+  #wantedAt: number | undefined;
+  #started = false;
 
   constructor(health: Health, sources: HealthSources) {
     this.#health = health;
@@ -89,19 +102,30 @@ export class HealthWatch {
   /** A part's problem, or "" when it is well again. */
   problem(code: ReportedProblem, text: string, now: number): void {
     if (code === "agent-netfilter" && text !== "") this.#sources.log.warn(`netfilter: ${text}`);
-    this.#health.set(code, text !== "", now, { error: text });
+    this.#health.set(code, text !== "", now, code === "router" ? { LegacyError: text } : { error: text });
+  }
+
+  /** How long until time alone changes what is shown, ms; undefined for never. */
+  untilChange(now: number): number | undefined {
+    const starting = this.#wantedAt === undefined ? 0 : this.#wantedAt + STARTING_MS - now;
+    const waits = [this.#health.untilVisible(now) ?? 0, starting].filter((wait) => wait > 0);
+    return waits.length === 0 ? undefined : Math.min(...waits);
   }
 
   /** Sets and clears what follows from the facts. */
   update(facts: BackendFacts, now: number): void {
     const { datapath } = this.#sources;
+    const networks = this.#sources.networks();
+    const recentlyOn = this.#updateStarting(facts, now);
+    this.#health.set("network-status", !hasNetwork(networks), now);
     this.#updateLock(facts, now);
-    this.#updateRouter(facts, now);
+    this.#updateRouter(facts, networks, now);
     updateNodeHealth(this.#health, {
       state: facts.state,
       prefs: facts.prefs,
       keyExpired: facts.keyExpired,
       online: facts.online,
+      recentlyOn,
       udp4: datapath.engine.localPorts.udp4 !== 0,
       refusedProviders: datapath.engine.refusedProviders,
       relays: { map: facts.netmap?.derpMap, home: datapath.homeDerp, ...datapath.relayStatus() },
@@ -111,9 +135,12 @@ export class HealthWatch {
 
   /** What keeps this machine from forwarding what it offers, "" for nothing. */
   forwardingProblem(prefs: Prefs): string {
-    const { readSysctl, networks } = this.#sources;
-    const own = networks().map(({ prefix }) => prefix.split("/")[0]);
-    return forwardingProblem(prefs.AdvertiseRoutes ?? [], own, readSysctl);
+    return this.#forwardingProblem(prefs, this.#sources.networks());
+  }
+
+  #forwardingProblem(prefs: Prefs, networks: readonly LocalNetwork[]): string {
+    const own = networks.map(({ prefix }) => prefix.split("/")[0]);
+    return forwardingProblem(prefs.AdvertiseRoutes ?? [], own, this.#sources.readSysctl);
   }
 
   #updatePortal({ state, netmap }: BackendFacts, now: number): void {
@@ -128,13 +155,31 @@ export class HealthWatch {
     this.#health.set("agent-tailnet-lock", problem !== "", now, { error: problem });
     const { nodeKey, lockKey } = prefs.persist ?? EMPTY_PERSIST;
     const command = `agent lock sign ${nodeKey?.public} ${lockKey?.public.cliString()}`;
-    this.#health.set("agent-locked-out", !lock.selfSigned(netmap?.self), now, { command });
+    const lockedOut = prefs.WantRunning && !lock.selfSigned(netmap?.self);
+    this.#health.set("tailnet-lock", lockedOut, now, { LegacyError: `${LOCKED_OUT} (${SIGN_ON}: ${command})` });
     this.#health.set("no-tailnet-lock-state-dir", lock.inMemory, now);
   }
 
-  #updateRouter({ state, prefs, exitNode }: BackendFacts, now: number): void {
+  /** @returns the node was switched on a moment ago. Source: health.Tracker.SetIPNState. */
+  #updateStarting({ state, prefs }: BackendFacts, now: number): boolean {
+    if (!prefs.WantRunning) this.#wantedAt = undefined;
+    else if (this.#wantedAt === undefined) {
+      this.#wantedAt = now;
+      this.#started = false;
+    }
+    if (state === "Running") this.#started = true;
+    const recentlyOn = this.#wantedAt !== undefined && now - this.#wantedAt < STARTING_MS;
+    this.#health.set("warming-up", recentlyOn && !this.#started, now);
+    return recentlyOn;
+  }
+
+  #updateRouter({ state, prefs, exitNode }: BackendFacts, networks: readonly LocalNetwork[], now: number): void {
     const up = !isDown(state);
-    const forwarding = up ? this.forwardingProblem(prefs) : "";
+    const routes = prefs.AdvertiseRoutes ?? [];
+    const docker = routes.length > 0 && networks.some(({ device }) => device === "docker0");
+    this.#health.set("docker-stateful-filtering", up && docker && prefs.NoStatefulFiltering === false, now);
+    this.#health.set("nosnat-with-advertised-exit-node", prefs.NoSNAT && routes.some(isExitRoute), now);
+    const forwarding = up ? this.#forwardingProblem(prefs, networks) : "";
     this.#health.set("ip-forwarding-off", forwarding !== "", now, { error: forwarding });
     const conntrack = up ? conntrackProblem(this.#sources.readSysctl) : "";
     this.#health.set("agent-conntrack-full", conntrack !== "", now, { error: conntrack });

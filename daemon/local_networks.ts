@@ -36,6 +36,11 @@ function isNetwork({ prefix }: LocalNetwork): boolean {
   return bits < ip.length * 8 && bits > 0 && !isTailscaleIp(ip);
 }
 
+/** Whether there is any network to reach others by, as far as addresses tell. Source: netmon.State.AnyInterfaceUp. */
+export function hasNetwork(networks: readonly LocalNetwork[]): boolean {
+  return networks.some(({ kind }) => kind === "lan" || kind === "guests");
+}
+
 /** Whether an address is this machine's own, or of what runs on it. */
 export function isOnThisMachine(address: string, networks: readonly LocalNetwork[]): boolean {
   const ip = parseIp(address);

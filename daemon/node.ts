@@ -139,7 +139,7 @@ export function buildNode(options: NodeOptions): Backend {
   });
   const routing = new OsRouter(options.routing, (text) => {
     log.error(text);
-    backend.problem("agent-routing", text);
+    backend.problem("router", text);
   }, options.instance);
   const firewall = new Firewall({
     instance: options.instance,

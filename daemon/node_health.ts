@@ -15,6 +15,8 @@ export interface NodeFacts {
   readonly keyExpired: boolean;
   /** The map poll is connected. */
   readonly online: boolean;
+  /** The node was switched on a moment ago. */
+  readonly recentlyOn: boolean;
   /** A UDP socket for IPv4 is bound. */
   readonly udp4: boolean;
   /** Crypto providers that could not be used, the fastest first. */
@@ -26,14 +28,16 @@ export interface NodeFacts {
 export function updateNodeHealth(health: Health, facts: NodeFacts, now: number): void {
   const { state, prefs, online } = facts;
   const up = !isDown(state);
-  health.set("wantrunning-false", !prefs.WantRunning && prefs.persist?.nodeKey !== undefined, now);
+  health.set("wantrunning-false", !prefs.WantRunning, now, { State: state });
   health.set("agent-key-expired", facts.keyExpired && prefs.WantRunning, now);
   health.set("no-udp4-bind", up && !facts.udp4, now);
-  if (!prefs.WantRunning || online) health.clear("not-in-map-poll");
-  else if (up) health.warnOnce("not-in-map-poll", now);
+  for (const code of ["not-in-map-poll", "agent-control-unreachable"] as const) {
+    if (!prefs.WantRunning || online) health.clear(code);
+    else if (up) health.warnOnce(code, now);
+  }
   const [refused] = facts.refusedProviders;
   health.set("agent-slow-crypto", refused !== undefined, now, refused && { ...refused });
   const settings = settingsWithoutEffect(prefs);
   health.set("agent-not-implemented", settings !== "" && prefs.WantRunning, now, { settings });
-  updateRelayHealth(health, { ...facts.relays, up, online }, now);
+  updateRelayHealth(health, { ...facts.relays, up, online: online && !facts.recentlyOn }, now);
 }

@@ -101,12 +101,12 @@ export class SavedPrefs {
     try {
       run();
       this.#unsaved = false;
-      this.#health.clear("state-store-health");
+      this.#health.clear("agent-state-unsaved");
     } catch (cause) {
       const error = cause instanceof Error ? cause.message : String(cause);
       this.#unsaved = true;
       this.#log.error(error);
-      this.#health.warn("state-store-health", this.#wall(), { error });
+      this.#health.warn("agent-state-unsaved", this.#wall(), { error });
     }
   }
 }

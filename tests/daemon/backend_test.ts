@@ -256,12 +256,12 @@ Deno.test("Backend leaves the data path alone while control is away, and health 
   assert.equal(node.backend.state, "Running");
   assert.equal(node.engine.configs.length, before);
   assert.equal(node.routing.routes.size, 3);
-  const text = node.backend.healthStrings().find((line) => line.includes("coordination server"));
+  const text = node.backend.healthStrings().find((line) => line.includes("control server"));
   assert.match(text!, /Traffic between known peers goes on.*Cannot reach control\.test/);
-  assert.ok(node.notified.some((notify) => notify.Health?.Warnings?.["not-in-map-poll"] !== undefined));
+  assert.ok(node.notified.some((notify) => notify.Health?.Warnings?.["agent-control-unreachable"] !== undefined));
   assert.equal(((await backendStatus(node.backend, true)).Self as { Online: boolean }).Online, false);
   node.control.poll!.handlers.status!({ kind: "connected" });
-  assert.ok(!node.backend.healthStrings().some((line) => line.includes("coordination server")));
+  assert.ok(!node.backend.healthStrings().some((line) => line.includes("control server")));
 });
 
 Deno.test("Backend refuses a changed server key with one line in health and status, and tries no more (W12)", async () => {

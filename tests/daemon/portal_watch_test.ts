@@ -82,16 +82,18 @@ Deno.test("a running node behind a captive portal says so, unless control forbid
   await node.up({}, "tskey-auth-secret");
   await node.goLive();
   const warned = () => node.backend.health.state(node.backend.now).Warnings?.["captive-portal-detected"];
-  node.backend.problem("agent-routing", "no way out");
+  node.backend.problem("dns-forward-failing", "192.0.2.53");
   await node.settle();
-  await node.scheduler.advance(2_000);
+  await node.scheduler.advance(17_000);
   assert.deepEqual(asked, ["controlplane.tailscale.com", "login.tailscale.com"]);
-  assert.deepEqual({ ...warned(), BrokenSince: "" }, {
+  assert.deepEqual({ ...warned(), BrokenSince: "", ETag: "" }, {
     WarnableCode: "captive-portal-detected",
     Severity: "high",
     Title: "Captive portal detected",
     Text: "This network requires you to log in using your web browser.",
     BrokenSince: "",
+    DependsOn: ["warming-up"],
+    ETag: "",
     ImpactsConnectivity: true,
   });
   assert.ok(node.notified.some(({ Health }) => Health?.Warnings?.["captive-portal-detected"] !== undefined));
