@@ -30,7 +30,7 @@ import { startEngine } from "./engine_host.ts";
 import { EXIT } from "./exit_codes.ts";
 import { parseDaemonFlags } from "./flags.ts";
 import type { DaemonFlags, InvokedAs } from "./flags.ts";
-import { allowMarkedAnswers, readSysctl } from "./forwarding.ts";
+import { readSysctl } from "./forwarding.ts";
 import { readHostFacts } from "./hostinfo.ts";
 import type { Instance } from "./instance.ts";
 import { localApiRoutes } from "./localapi/routes.ts";
@@ -40,6 +40,7 @@ import { limitedKdf } from "./lock/kdf_limit.ts";
 import { stderrLog } from "./log.ts";
 import type { Log } from "./log.ts";
 import { markedTcp } from "./marked_tcp.ts";
+import { allowMarkedAnswers, restoreMarkedAnswers, writeSysctl } from "./marked_answers.ts";
 import { addressesInTwoTailnets, cleanUp, isInUse, netlinkRouting } from "./netlink_routing.ts";
 import { cleanUpFilter, nftBackend } from "./netfilter/nft.ts";
 import { systemLocalUse } from "./netfilter/system_use.ts";
@@ -83,6 +84,9 @@ async function run(flags: DaemonFlags): Promise<number> {
       // What a running daemon needs is left to it, its packet filter and its DNS too.
       if (!isInUse(flags.tun)) {
         lines.push(...await cleanUpDns(etcDirectory(), flags.instance.prefix), ...await cleanUpFilter(flags.instance));
+        if (restoreMarkedAnswers(flags.instance, writeSysctl, readSysctl)) {
+          lines.push("put net.ipv4.conf.all.src_valid_mark back");
+        }
       }
       for (const line of lines) log.info(`cleanup: ${line}`);
       return EXIT.ok;
@@ -209,14 +213,12 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
     instance: flags.instance,
     readSysctl,
     addressesInTwoTailnets: () => addressesInTwoTailnets(engine.tunName, flags.instance),
-    allowMarkedAnswers: () => {
-      const problem = allowMarkedAnswers(
-        (path, value) => Deno.writeTextFileSync(`/proc/sys/${path}`, value),
-        readSysctl,
-      );
+    markedAnswers: (allowed) => {
+      if (!allowed) return void restoreMarkedAnswers(flags.instance, writeSysctl, readSysctl);
+      const problem = allowMarkedAnswers(flags.instance, writeSysctl, readSysctl);
       if (problem !== "") log.warn(problem);
     },
-    localUse: () => systemLocalUse(engine.tunName, localNetworks()),
+    localUse: () => systemLocalUse(engine.tunName, localNetworks(), flags.instance.serviceAddresses),
     filter: () => nftBackend(flags.instance),
     icmpEcho: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs }),
     portmap: systemPortmap(interfaceAddresses),

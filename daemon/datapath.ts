@@ -76,8 +76,8 @@ export interface DatapathOptions {
   readonly networks: () => readonly LocalNetwork[];
   readonly firewall: Pick<Firewall, "set" | "repair" | "close" | "state" | "backendName" | "settled">;
   readonly localUse: () => LocalUse;
-  /** Lets answers to our own sockets in where reverse path filtering is strict. */
-  readonly allowMarkedAnswers: () => void;
+  /** Whether answers to our own sockets are let in where reverse path filtering is strict. */
+  readonly markedAnswers: (allowed: boolean) => void;
   /** Addresses of this machine alone, where DNS is answered; no peer can send to them. */
   readonly serviceAddresses: readonly string[];
   readonly scheduler: Scheduler;
@@ -219,10 +219,11 @@ export class Datapath {
   /** Before there is anything to configure: what an exit node that is set asks for. @param held as of `down` */
   hold(held: DatapathPolicy["netfilter"] | undefined): void {
     if (this.#last !== undefined) return;
-    const { routing, firewall, engine } = this.#options;
+    const { routing, firewall, engine, markedAnswers } = this.#options;
     if (held === undefined) {
       routing.set(NO_ROUTING);
       firewall.set(undefined);
+      markedAnswers(false);
       return;
     }
     // The filter first: with strict reverse path filtering no answer would come in without its marks.
@@ -315,6 +316,7 @@ export class Datapath {
     this.#tracker.close();
     this.#relays.close();
     this.#options.routing.down(held);
+    if (!held) this.#options.markedAnswers(false);
     await Promise.all([
       this.#options.firewall.close(held),
       this.#options.portmap.close(),
@@ -338,6 +340,7 @@ export class Datapath {
       addresses: addresses.map((address) => `${address}/${address.includes(":") ? 128 : 32}`),
       routes: routed.exitNode === undefined ? routed.routes : [...this.#heldRoutes(policy.allowLan), ...routed.routes],
     });
+    if (routed.exitNode === undefined) this.#options.markedAnswers(false);
     this.#setFirewall({ netmap, policy });
     const problems = routed.problems.join("; ");
     if (problems !== "" && problems !== this.#problems) this.#options.log.warn(`netmap: ${problems}`);
@@ -377,7 +380,7 @@ export class Datapath {
 
   /** What stands in our table, besides the ways into the tunnel, while an exit node is set. */
   #heldRoutes(allowLan: boolean): string[] {
-    this.#options.allowMarkedAnswers();
+    this.#options.markedAnswers(true);
     return [...HELD_ROUTES, ...localRoutes(this.#options.networks(), allowLan)];
   }
 

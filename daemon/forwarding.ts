@@ -46,20 +46,3 @@ export function conntrackProblem(read: ReadSysctl): string {
   return `the connection tracking table is full (${count} of ${max}): the kernel drops new connections; raise ` +
     "net.netfilter.nf_conntrack_max";
 }
-
-/**
- * Answers to our own sockets come in where the main table says, while an exit node leads the rest into the tunnel: strict
- * reverse path filtering drops them unless it looks at their mark. @returns what has to be said when that cannot be set
- */
-export function allowMarkedAnswers(write: (path: string, value: string) => void, read: ReadSysctl): string {
-  const path = "net/ipv4/conf/all/src_valid_mark";
-  if (isOn(read, path)) return "";
-  try {
-    write(path, "1");
-    return "";
-  } catch (cause) {
-    return `cannot set net.ipv4.conf.all.src_valid_mark=1, which an exit node needs where rp_filter is strict: ${
-      cause instanceof Error ? cause.message : cause
-    }`;
-  }
-}

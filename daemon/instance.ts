@@ -5,7 +5,7 @@
  *                      the one node      --instance=NAME
  *   TUN device         agent0            agent-NAME
  *   routing table      52                520 + n             n from the name, 1 to 100
- *   rules              5210, 5230, 5250  the same, with a mark of its own
+ *   rules              5210, 5230, 5250  5212, 5232, 5252, with a mark of its own
  *                      -                 5260 from own address: answers stay on their tailnet
  *                      5270              5270 + n            of two tailnets with one address, the lower is asked
  *   marks              0x40000 0x80000   two values of their own under the same mask

@@ -67,7 +67,7 @@ export interface NodeOptions {
   readonly readSysctl: ReadSysctl;
   readonly addressesInTwoTailnets: () => readonly string[];
   readonly localUse: () => LocalUse;
-  readonly allowMarkedAnswers: () => void;
+  readonly markedAnswers: (allowed: boolean) => void;
   /** What the packet filter is set by. @throws ProgramMissing */
   readonly filter: () => FilterBackend;
   readonly dnsSystem: DnsSystem;
@@ -200,7 +200,7 @@ export function buildNode(options: NodeOptions): Backend {
         staticEndpoints: options.staticEndpoints ?? [],
         networks: options.networks,
         localUse: options.localUse,
-        allowMarkedAnswers: options.allowMarkedAnswers,
+        markedAnswers: options.markedAnswers,
         firewall,
         serviceAddresses,
         scheduler,

@@ -13,6 +13,9 @@
  *              throw 192.168.1.0/24                          the local network, where it may be reached all the same
  *              unreachable 0.0.0.0/0  at the highest metric  while an exit node is set: stays when the device goes
  * ```
+ * A named instance's marked rules are at 5212, 5232 and 5252: tailscaled deletes a rule at its own numbers when it starts
+ * and stops, whatever the mark.
+ *
  * Whatever the table does not know goes on to the system's own tables. Source: osrouter/router_linux.go (baseIPRules).
  */
 import type { Instance } from "./instance.ts";
@@ -67,14 +70,18 @@ const MAIN_TABLE = 254;
 const DEFAULT_TABLE = 253;
 /** Priority of the rules for own addresses, which come after those for our own sockets. */
 const OWN_ADDRESS_PRIORITY = 5260;
+/** How far a named instance's rules are from tailscaled's, which are the one node's too. */
+const BESIDE_TAILSCALED = 2;
 
 /** The rules of an instance with these addresses, in the order they are asked. */
 export function rulesOf(instance: Instance, addresses: Iterable<string> = []): PolicyRule[] {
-  const own = instance.name === "" ? [] : [...addresses];
+  const named = instance.name !== "";
+  const own = named ? [...addresses] : [];
+  const beside = named ? BESIDE_TAILSCALED : 0;
   return [
-    { priority: 5210, marked: true, table: MAIN_TABLE },
-    { priority: 5230, marked: true, table: DEFAULT_TABLE },
-    { priority: 5250, marked: true, table: "unreachable" },
+    { priority: 5210 + beside, marked: true, table: MAIN_TABLE },
+    { priority: 5230 + beside, marked: true, table: DEFAULT_TABLE },
+    { priority: 5250 + beside, marked: true, table: "unreachable" },
     ...own.map((from) => ({ priority: OWN_ADDRESS_PRIORITY, marked: false, table: instance.table, from })),
     { priority: instance.priority, marked: false, table: instance.table },
   ];

@@ -9,7 +9,7 @@
  *   another tailnet's tunnel               tailscale0                 ─▶ all that comes out of it
  * ```
  */
-import { CGNAT, formatPrefix, masked, parseIp, parsePrefix, prefixContains } from "../../base/ip.ts";
+import { CGNAT, formatIp, formatPrefix, masked, parseIp, parsePrefix, prefixContains } from "../../base/ip.ts";
 import type { IpBytes, Prefix } from "../../base/ip.ts";
 import { covers, overlaps } from "../../base/prefix_set.ts";
 import type { LocalNetwork } from "../local_networks.ts";
@@ -40,14 +40,16 @@ export interface SystemRoute {
 /** What is known of the machine. */
 export interface LocalFacts {
   readonly tun: string;
+  /** Addresses of this machine at which the node answers DNS. */
+  readonly service: readonly string[];
   readonly networks: readonly LocalNetwork[];
   readonly routes: readonly SystemRoute[];
   /** Addresses of the resolvers the machine uses. */
   readonly resolvers: readonly string[];
 }
 
-/** MagicDNS answers there, on every machine of a tailnet. */
-const QUAD_100 = parseIp("100.100.100.100")!;
+/** MagicDNS of Tailscale answers there, on the machine that asks. */
+const QUAD_100 = "100.100.100.100";
 
 /** The part of it that is in 100.64.0.0/10. */
 function within(prefix: Prefix): Prefix | undefined {
@@ -60,7 +62,7 @@ function single(ip: IpBytes): Prefix {
 }
 
 /** Finds the local use of the range. */
-export function localUseOf({ tun, networks, routes, resolvers }: LocalFacts): LocalUse {
+export function localUseOf({ tun, service, networks, routes, resolvers }: LocalFacts): LocalUse {
   const found: { prefix: Prefix; use: string }[] = [];
   const tunnels = new Set<string>();
   for (const { device, prefix, kind } of networks) {
@@ -76,9 +78,11 @@ export function localUseOf({ tun, networks, routes, resolvers }: LocalFacts): Lo
       found.push({ prefix: single(gateway), use: "gateway" });
     }
   }
+  // What this machine answers itself, ours and other nodes' here, comes from nowhere else.
+  const here = new Set([QUAD_100, ...service, ...networks.map(({ prefix }) => prefix.split("/")[0])]);
   for (const text of resolvers) {
     const ip = parseIp(text);
-    if (ip === undefined || !prefixContains(CGNAT, ip) || prefixContains(single(QUAD_100), ip)) continue;
+    if (ip === undefined || !prefixContains(CGNAT, ip) || here.has(formatIp(ip))) continue;
     found.push({ prefix: single(ip), use: "resolver" });
   }
   const prefixes: LocalPrefix[] = [];

@@ -9,8 +9,12 @@ import type { LocalUse } from "./local_use.ts";
 /** systemd-resolved's own list is beside the stub that resolv.conf then names. */
 const RESOLV_CONF = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
 
-/** @param tun our device @throws FfiError */
-export function systemLocalUse(tun: string, networks: readonly LocalNetwork[]): LocalUse {
+/** @param tun our device @param service where we answer DNS @throws FfiError */
+export function systemLocalUse(
+  tun: string,
+  networks: readonly LocalNetwork[],
+  service: readonly string[],
+): LocalUse {
   using netlink = new Netlink();
   const own = linkByName(netlink, tun)?.index;
   const tunnels = new Set(listLinks(netlink).filter(({ kind }) => kind === "tun").map(({ index }) => index));
@@ -26,5 +30,5 @@ export function systemLocalUse(tun: string, networks: readonly LocalNetwork[]): 
       return [];
     }
   });
-  return localUseOf({ tun, networks, routes, resolvers });
+  return localUseOf({ tun, service, networks, routes, resolvers });
 }

@@ -48,11 +48,13 @@ Deno.test("incidents tailscale 12829, 12555, 3104: local use of 100.64.0.0/10 is
   });
   const use = localUseOf({
     tun: "agent0",
+    service: instanceOf("work")!.serviceAddresses,
     networks: [
       { device: "eth0", prefix: "100.72.3.4/16", kind: "lan" },
       { device: "eth1", prefix: "192.0.2.1/24", kind: "lan" },
       { device: "agent0", prefix: "100.64.0.1/32", kind: "tunnel" },
       { device: "tailscale0", prefix: "100.65.0.1/32", kind: "tunnel" },
+      { device: "agent-home", prefix: "100.100.100.151/32", kind: "tunnel" },
     ],
     routes: [
       route("0.0.0.0/0", "100.127.0.1"),
@@ -60,8 +62,10 @@ Deno.test("incidents tailscale 12829, 12555, 3104: local use of 100.64.0.0/10 is
       route("100.72.9.0/24"),
       route("10.0.0.0/8"),
     ],
+    // The cloud's own, MagicDNS of Tailscale, of this node and of another instance, and one of the internet.
     resolvers: resolversOf(
-      "# x\\nnameserver 100.100.2.136\nnameserver 100.100.2.136\nnameserver 100.100.100.100\nnameserver 9.9.9.9\n",
+      ["# x", "100.100.2.136", "100.100.100.100", instanceOf("work")!.serviceAddresses[0], "100.100.100.151", "9.9.9.9"]
+        .map((address) => `nameserver ${address}\n`).join(""),
     ),
   });
   assert.deepEqual(use, {
@@ -71,7 +75,7 @@ Deno.test("incidents tailscale 12829, 12555, 3104: local use of 100.64.0.0/10 is
       { prefix: "100.127.0.1/32", use: "gateway" },
       { prefix: "100.100.2.136/32", use: "resolver" },
     ],
-    tunnels: ["tailscale0"],
+    tunnels: ["agent-home", "tailscale0"],
   });
   const text = script({ localUse: use });
   assert.match(text, /input iifname "tailscale0" ip saddr 100\.64\.0\.0\/10 counter return\n/);

@@ -126,7 +126,7 @@ export class TestNode implements AsyncDisposable {
       readSysctl: () => undefined,
       addressesInTwoTailnets: () => [],
       localUse: () => NO_LOCAL_USE,
-      allowMarkedAnswers: () => {},
+      markedAnswers: () => {},
       filter: () => ({
         name: "none",
         look: () => Promise.resolve({ print: "", limit: "" }),

@@ -41,6 +41,7 @@ const TAILSCALE_CLI: Program = {
   moduleDir: fileURLToPath(new URL("../tailscale_cli", import.meta.url)),
   package: "tailscale.com/cmd/tailscale",
 };
+const TAILSCALED: Program = { ...TAILSCALE_CLI, name: "tailscaled", package: "tailscale.com/cmd/tailscaled" };
 const TKA_ORACLE: Program = {
   name: "tka-oracle",
   moduleDir: fileURLToPath(new URL("../tka", import.meta.url)),
@@ -66,6 +67,11 @@ export function buildHeadscale(): Promise<GoBuild> {
 /** As buildLab(), for Tailscale's own command line, which `tailscale_cli/go.mod` pins. */
 export function buildTailscaleCli(): Promise<GoBuild> {
   return buildOnce(TAILSCALE_CLI);
+}
+
+/** As buildLab(), for Tailscale's own daemon, of the same module. */
+export function buildTailscaled(): Promise<GoBuild> {
+  return buildOnce(TAILSCALED);
 }
 
 /** As buildLab(), for the program of `tka/`, which links a newer Tailscale than lab can. */
@@ -167,5 +173,6 @@ if (import.meta.main) {
   console.log(JSON.stringify(await buildLab()));
   console.log(JSON.stringify(await buildTkaOracle()));
   console.log(JSON.stringify(await buildTailscaleCli()));
+  console.log(JSON.stringify(await buildTailscaled()));
   console.log(JSON.stringify(await buildHeadscale()));
 }
