@@ -42,7 +42,7 @@ import type { Log } from "./log.ts";
 import { markedTcp } from "./marked_tcp.ts";
 import { allowMarkedAnswers, restoreMarkedAnswers, writeSysctl } from "./marked_answers.ts";
 import { addressesInTwoTailnets, cleanUp, isInUse, netlinkRouting } from "./netlink_routing.ts";
-import { cleanUpFilter, nftBackend } from "./netfilter/nft.ts";
+import { chooseBackend, cleanUpFilter } from "./netfilter/choose.ts";
 import { systemLocalUse } from "./netfilter/system_use.ts";
 import { askWeb } from "./ask_web.ts";
 import { buildNode } from "./node.ts";
@@ -219,7 +219,7 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
       if (problem !== "") log.warn(problem);
     },
     localUse: () => systemLocalUse(engine.tunName, localNetworks(), flags.instance.serviceAddresses),
-    filter: () => nftBackend(flags.instance),
+    filter: () => chooseBackend(flags.instance),
     icmpEcho: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs }),
     portmap: systemPortmap(interfaceAddresses),
     startPeerRelay: (options) => startPeerRelay(options, flags.instance.bypassMark),

@@ -69,7 +69,7 @@ export interface NodeOptions {
   readonly localUse: () => LocalUse;
   readonly markedAnswers: (allowed: boolean) => void;
   /** What the packet filter is set by. @throws ProgramMissing */
-  readonly filter: () => FilterBackend;
+  readonly filter: () => Promise<FilterBackend>;
   readonly dnsSystem: DnsSystem;
   readonly dnsTransport: DnsTransport;
   readonly icmpEcho: PingPorts["icmpEcho"];

@@ -3,13 +3,14 @@
  *
  * ```
  *   set(state) ─▶ ruleset changed? ─▶ list ─▶ script ─▶ apply, whole or not at all ─▶ list: remember what it became
- *   repair()   ─▶ list: as remembered? ── yes ─▶ nothing
+ *   repair(), or every 10 s where the kernel does not tell of changes
+ *              ─▶ list: as remembered? ── yes ─▶ nothing
  *                         └─ no: flushed, displaced ─▶ as after set(), at most once in 2 s
  * ```
  * Work is done one piece after another, and what is overtaken by a newer state is left out. A failure is told once, tried
  * again at the next change, and never stops the node.
  */
-import type { Scheduler } from "../../base/clock.ts";
+import type { Scheduler, Timer } from "../../base/clock.ts";
 import type { Instance } from "../instance.ts";
 import type { Log } from "../log.ts";
 import { NO_RULES, rulesetOf } from "./ruleset.ts";
@@ -19,6 +20,8 @@ import type { FirewallState, Ruleset } from "./ruleset.ts";
 export interface FilterBackend {
   /** For `status`. */
   readonly name: string;
+  /** The kernel does not tell when others change what this one reaches. */
+  readonly silent: boolean;
   /** What the kernel holds of the instance, to compare with; a line on what cannot be done, "" when all can. */
   look(): Promise<{ readonly print: string; readonly limit: string }>;
   /** Makes it hold the ruleset. @throws Error with the program's own words. */
@@ -31,7 +34,7 @@ export interface FilterBackend {
 export interface FirewallOptions {
   readonly instance: Instance;
   /** @throws ProgramMissing */
-  readonly backend: () => FilterBackend;
+  readonly backend: () => Promise<FilterBackend>;
   /** Families this machine has. */
   readonly families: () => readonly (4 | 6)[];
   readonly scheduler: Scheduler;
@@ -42,6 +45,8 @@ export interface FirewallOptions {
 
 /** Two programs that each want to be first must not keep each other busy. */
 const REPAIR_EVERY_MS = 2_000;
+/** How often is looked where nobody tells of changes. */
+const LOOK_EVERY_MS = 10_000;
 
 /** The packet filter of one node. */
 export class Firewall {
@@ -55,6 +60,8 @@ export class Firewall {
   #repairedAt = -Infinity;
   #closed = false;
   #backend: FilterBackend | undefined;
+  /** Ends the wait for the next look, where nobody tells. */
+  #looking: Timer | undefined;
 
   constructor(options: FirewallOptions) {
     this.#options = options;
@@ -93,6 +100,7 @@ export class Firewall {
   async close(held = false): Promise<void> {
     if (!held) this.set(undefined);
     this.#closed = true;
+    this.#looking?.cancel();
     await this.#work;
   }
 
@@ -102,6 +110,16 @@ export class Firewall {
     this.#work = this.#work.then(async () => {
       this.#queued = false;
       await this.#bring();
+      this.#lookLater();
+    });
+  }
+
+  #lookLater(): void {
+    const idle = this.#closed || this.backendName === "" || this.#backend?.silent !== true;
+    if (idle || this.#looking !== undefined) return;
+    this.#looking = this.#options.scheduler.after(LOOK_EVERY_MS, () => {
+      this.#looking = undefined;
+      this.repair();
     });
   }
 
@@ -114,7 +132,7 @@ export class Firewall {
     try {
       const empty = ruleset.shared.length === 0;
       // Where nothing is wanted and nothing of ours was ever there, a missing program is nobody's trouble.
-      const backend = this.#backend ??= this.#options.backend();
+      const backend = this.#backend ??= await this.#options.backend();
       const now = await backend.look();
       if (now.print === kept) return problem(now.limit);
       if (kept !== undefined) {

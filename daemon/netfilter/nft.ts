@@ -22,6 +22,7 @@ export function nftBackend(instance: Instance): FilterBackend {
   let device = "";
   return {
     name: "nftables",
+    silent: false,
     look: async () => {
       const seen = await list();
       const limit = isOwned(seen) && device !== ""
@@ -39,18 +40,4 @@ export function nftBackend(instance: Instance): FilterBackend {
       await load(removalScript(instance, await list()));
     },
   };
-}
-
-/** Removes what a killed daemon left (`--cleanup`). Returns what was done, one line each. */
-export async function cleanUpFilter(instance: Instance): Promise<string[]> {
-  if (!hasNft()) return [];
-  try {
-    const backend = nftBackend(instance);
-    const before = await backend.look();
-    await backend.remove();
-    const after = await backend.look();
-    return before.print === after.print ? [] : ["removed the packet filter's rules"];
-  } catch (cause) {
-    return [cause instanceof Error ? cause.message : String(cause)];
-  }
 }

@@ -4,6 +4,7 @@ import { conntrackProblem, forwardingProblem } from "../../daemon/forwarding.ts"
 import { instanceOf, ONE_NODE } from "../../daemon/instance.ts";
 import { createLog } from "../../daemon/log.ts";
 import { Firewall } from "../../daemon/netfilter/firewall.ts";
+import type { FilterBackend } from "../../daemon/netfilter/firewall.ts";
 import { localUseOf, NO_LOCAL_USE, resolversOf } from "../../daemon/netfilter/local_use.ts";
 import { applyScript, removalScript } from "../../daemon/netfilter/nft_script.ts";
 import type { Seen } from "../../daemon/netfilter/nft_script.ts";
@@ -111,16 +112,20 @@ Deno.test("Firewall makes what was asked for last, puts back what others change,
     scheduler,
     log: createLog({ verbose: 0, wall: () => 0, bare: true, write: () => {} }),
     problem: (text) => problems.push(text),
-    backend: () => ({
-      name: "fake",
-      look: () => Promise.resolve({ print: kernel, limit: "" }),
-      apply: (ruleset) => {
-        if (fail !== "") return Promise.reject(new Error(fail));
-        applied.push(kernel = JSON.stringify(ruleset));
-        return Promise.resolve();
-      },
-      remove: () => Promise.resolve(void (kernel = "")),
-    }),
+    backend: () =>
+      Promise.resolve(
+        {
+          name: "fake",
+          silent: false,
+          look: () => Promise.resolve({ print: kernel, limit: "" }),
+          apply: (ruleset) => {
+            if (fail !== "") return Promise.reject(new Error(fail));
+            applied.push(kernel = JSON.stringify(ruleset));
+            return Promise.resolve();
+          },
+          remove: () => Promise.resolve(void (kernel = "")),
+        } satisfies FilterBackend,
+      ),
   });
   firewall.set(undefined);
   firewall.set(STATE);

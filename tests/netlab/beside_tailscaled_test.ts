@@ -4,12 +4,14 @@
 import assert from "node:assert/strict";
 import { instanceOf } from "../../daemon/instance.ts";
 import { type AgentNode, until } from "../interop/support/agent.ts";
+import { buildTailscaled } from "../interop/support/build.ts";
 import { CoordinatorProcess } from "../interop/support/coordinator_process.ts";
 import { TailscaledNode } from "../interop/support/tailscaled.ts";
 import { tableRoutes } from "./kernel_state.ts";
 import type { LabNamespace } from "./lab.ts";
 import { groundTest, reaches, type TailnetGround } from "./tailnet_ground.ts";
 
+const tailscaled = await buildTailscaled();
 const WORK = instanceOf("work")!;
 
 /** Both tailnets: ours by the ground's coordinator, the other by one of its own on another machine. */
@@ -88,6 +90,7 @@ const RULES_OF_OURS = 12;
 const RULES_OF_THEIRS = [5210, 5230, 5250, 5270, 5210, 5230, 5250, 5270];
 
 async function bothWork({ alpha, ours, home, homeIp, theirs, office, officeIp }: Neighbours): Promise<void> {
+  await ours.awaitPeer(homeIp, 40_000);
   const [[ourIp], [theirIp]] = await Promise.all([ours.ips(), theirs.ips()]);
   await reaches(alpha, homeIp);
   await reaches(alpha, officeIp);
@@ -128,7 +131,6 @@ for (const firewall of ["nftables", "iptables"] as const) {
       const { ours, theirs, alpha } = both;
       await both.joinTheirs();
       await both.joinOurs();
-      await ours.awaitPeer(both.homeIp);
       await bothWork(both);
       console.log(`  INPUT with tailscaled first: ${(await jumps(alpha)).join(" ")}`);
 
@@ -159,5 +161,6 @@ for (const firewall of ["nftables", "iptables"] as const) {
       await ours.stop();
       await onlyTheirs(both);
     },
+    [tailscaled],
   );
 }

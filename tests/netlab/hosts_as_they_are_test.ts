@@ -280,21 +280,25 @@ groundTest(
   },
 );
 
-groundTest("hosts as they are: without nft the node works, and says in one line what is missing", async (ground) => {
-  await ground.startCoordinator();
-  const [alpha, beta] = [ground.machine("alpha"), ground.machine("beta")];
-  // Something that is no file in its place is as good as nothing there.
-  const hide = 'for path in /usr/sbin/nft /sbin/nft; do mount --bind /dev/null "$path"; done; exec "$@"';
-  const program = ["unshare", "-m", "sh", "-c", hide, "sh", Deno.execPath(), "run", "-A", "--no-lock", MAIN];
-  const a = await ground.agent(alpha, "alpha", { program });
-  await ground.join(a);
-  const b = await ground.joined(beta, "beta");
-  await b.awaitPeer((await a.ips())[0]);
-  await reaches(beta, (await a.ips())[0]);
-  const health = await until(
-    "health says so",
-    10_000,
-    async () => (await a.status()).Health?.find((text: string) => text.includes("nft")),
-  );
-  assert.match(health, /packet filter .*Cannot find nft at .*; install the package nftables/);
-});
+groundTest(
+  "hosts as they are: without nft and iptables the node works, and says in one line what is missing",
+  async (ground) => {
+    await ground.startCoordinator();
+    const [alpha, beta] = [ground.machine("alpha"), ground.machine("beta")];
+    // Something that is no file in its place is as good as nothing there.
+    const hide =
+      'for path in /usr/sbin/nft /usr/sbin/*tables*restore; do mount --bind /dev/null "$path"; done; exec "$@"';
+    const program = ["unshare", "-m", "sh", "-c", hide, "sh", Deno.execPath(), "run", "-A", "--no-lock", MAIN];
+    const a = await ground.agent(alpha, "alpha", { program });
+    await ground.join(a);
+    const b = await ground.joined(beta, "beta");
+    await b.awaitPeer((await a.ips())[0]);
+    await reaches(beta, (await a.ips())[0]);
+    const health = await until(
+      "health says so",
+      10_000,
+      async () => (await a.status()).Health?.find((text: string) => text.includes("nft")),
+    );
+    assert.match(health, /packet filter .*Cannot find nft at .*; install the package nftables/);
+  },
+);

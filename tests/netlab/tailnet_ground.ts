@@ -9,6 +9,7 @@
  */
 import { AgentNode, type AgentOptions, until } from "../interop/support/agent.ts";
 import { CoordinatorProcess } from "../interop/support/coordinator_process.ts";
+import type { GoBuild } from "../interop/support/build.ts";
 import { Lab, type LabNamespace, privilegedTest, programMissing } from "./lab.ts";
 
 /** An address of the internet that is no part of the tailnet's own machinery. */
@@ -110,9 +111,18 @@ export async function isCutOff(from: LabNamespace, address: string): Promise<boo
   return (await from.run(["ping", "-n", "-c", "3", "-i", "0.2", "-W", "1", address])).code !== 0;
 }
 
-/** A test on a ground of its own. Logs of the agents are printed when it fails. */
-export function groundTest(name: string, body: (ground: TailnetGround) => Promise<void>): void {
-  const missing = ["nft", "ping"].map(programMissing).find((reason) => reason !== undefined);
+/**
+ * A test on a ground of its own. Logs of the agents are printed when it fails. @param needs programs besides `nft` and
+ * `ping`, and builds of others' programs
+ */
+export function groundTest(
+  name: string,
+  body: (ground: TailnetGround) => Promise<void>,
+  needs: readonly (string | GoBuild)[] = [],
+): void {
+  const lacks = (need: string | GoBuild) =>
+    typeof need === "string" ? programMissing(need) : need.kind === "skip" ? need.reason : undefined;
+  const missing = ["nft", "ping", ...needs].map(lacks).find((reason) => reason !== undefined);
   if (missing !== undefined && Deno.env.get("CI") !== "true") {
     Deno.test({ name: `${name} [skipped: ${missing}]`, ignore: true, fn: () => {} });
     return;

@@ -127,12 +127,14 @@ export class TestNode implements AsyncDisposable {
       addressesInTwoTailnets: () => [],
       localUse: () => NO_LOCAL_USE,
       markedAnswers: () => {},
-      filter: () => ({
-        name: "none",
-        look: () => Promise.resolve({ print: "", limit: "" }),
-        apply: () => Promise.resolve(),
-        remove: () => Promise.resolve(),
-      }),
+      filter: () =>
+        Promise.resolve({
+          name: "none",
+          silent: false,
+          look: () => Promise.resolve({ print: "", limit: "" }),
+          apply: () => Promise.resolve(),
+          remove: () => Promise.resolve(),
+        }),
       // No sockets: nobody answers DNS.
       instance: { ...ONE_NODE, serviceAddresses: [] },
       dnsTransport: new FakeServers({}),
