@@ -53,6 +53,12 @@ export interface LocalResponse {
   readonly body: string;
 }
 
+/** What came of asking for another protocol. */
+export type Upgraded =
+  | { readonly kind: "upgraded"; readonly connection: Deno.UnixConn; readonly early: Uint8Array }
+  /** Names of headers are in small letters. */
+  | { readonly kind: "answered"; readonly headers: ReadonlyMap<string, string> };
+
 /** The name of the program in texts, and how its daemon is started. */
 export type Program = "agent" | "tailscale";
 const DAEMON_COMMAND: Readonly<Record<Program, string>> = { agent: "agent daemon", tailscale: "tailscaled" };
@@ -131,6 +137,11 @@ class ResponseReader {
     return { status, headers };
   }
 
+  /** What came behind all that was read so far. */
+  rest(): Uint8Array {
+    return this.#buffer;
+  }
+
   /** The body as it comes. */
   async *body(headers: Map<string, string>): AsyncGenerator<Uint8Array> {
     if (headers.get("transfer-encoding") === "chunked") {
@@ -182,8 +193,8 @@ export class LocalClient {
     path: string,
     body: string | Uint8Array | undefined,
     headers: Headers = {},
-  ): Promise<Deno.Conn> {
-    let connection: Deno.Conn;
+  ): Promise<Deno.UnixConn> {
+    let connection: Deno.UnixConn;
     try {
       connection = await Deno.connect({ transport: "unix", path: this.socket });
     } catch (error) {
@@ -195,8 +206,8 @@ export class LocalClient {
       throw this.#notRunning(error);
     }
     const payload = typeof body === "object" ? body : new TextEncoder().encode(body ?? "");
-    const head = `${method} /localapi/v0/${path} HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n` +
-      Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join("") +
+    const head = `${method} /localapi/v0/${path} HTTP/1.1\r\nHost: ${HOST}\r\n` +
+      Object.entries({ Connection: "close", ...headers }).map(([name, value]) => `${name}: ${value}\r\n`).join("") +
       (body === undefined ? "" : "Content-Type: application/json\r\n") + `Content-Length: ${payload.length}\r\n\r\n`;
     const request = new Uint8Array([...new TextEncoder().encode(head), ...payload]);
     try {
@@ -258,6 +269,30 @@ export class LocalClient {
       return received;
     } finally {
       close();
+    }
+  }
+
+  /**
+   * Asks for another protocol on the connection. @returns the connection, and what came on it already; or the headers of
+   * another answer that is no refusal. @throws CliError with the daemon's own words for a refusal.
+   */
+  async upgrade(path: string, protocol: string, headers: Headers): Promise<Upgraded> {
+    const asked = { ...headers, Connection: "upgrade", Upgrade: protocol };
+    const connection = await this.#open("POST", path, undefined, asked);
+    const close = closer(connection, undefined);
+    try {
+      const reader = new ResponseReader(connection);
+      const { status, headers: received } = await reader.head();
+      if (status === 101) return { kind: "upgraded", connection, early: reader.rest() };
+      const decoder = new TextDecoder();
+      let body = "";
+      for await (const chunk of reader.body(received)) body += decoder.decode(chunk, { stream: true });
+      close();
+      if (status >= 300) throw this.#explain(path, { status, body });
+      return { kind: "answered", headers: received };
+    } catch (error) {
+      close();
+      throw error;
     }
   }
 

@@ -25,6 +25,8 @@ export interface PeerStatus {
   readonly ExitNodeOption: boolean;
   readonly Active: boolean;
   readonly ShareeNode?: boolean;
+  /** "ssh-ed25519 AAAA…" */
+  readonly sshHostKeys?: readonly string[];
   readonly Expired?: boolean;
   readonly Location?: { readonly Country?: string; readonly City?: string };
 }

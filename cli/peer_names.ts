@@ -8,7 +8,8 @@ export function baseName(peer: PeerStatus): string {
   return peer.DNSName.split(".")[0] || peer.HostName;
 }
 
-function nodesNamed(status: Status, word: string): PeerStatus[] {
+/** All nodes that a word names; itself included. */
+export function nodesNamed(status: Status, word: string): PeerStatus[] {
   const nodes = [...(status.Self === null ? [] : [status.Self]), ...Object.values(status.Peer ?? {})];
   return nodes.filter((node) => matches(node, word));
 }

@@ -46,6 +46,11 @@ export const VERBS: Readonly<Record<string, Entry>> = {
     summary: "Analyse the network around this node",
     load: async () => (await import("./netcheck.ts")).netcheck,
   },
+  nc: {
+    summary: "Connect to a port of a node, by standard input and output",
+    load: async () => (await import("./nc.ts")).nc,
+  },
+  ssh: { summary: "SSH to a node, its key checked", load: async () => (await import("./ssh.ts")).ssh },
   dns: {
     summary: "Show the DNS settings, or ask this node's resolver",
     load: async () => (await import("./dns.ts")).dns,
@@ -168,7 +173,7 @@ async function dispatch(args: readonly string[], program: Program): Promise<numb
   }
   if (!entry.allRights) giveUpNativeCode();
   const verb = await entry.load();
-  if (rest.some((arg) => /^--?(h|help)$/.test(arg))) {
+  if ((verb.passesOn ? rest.slice(0, 1) : rest).some((arg) => /^--?(h|help)$/.test(arg))) {
     print(verb.help.replaceAll("{program}", program));
     return EXIT_OK;
   }

@@ -14,6 +14,8 @@ export interface VerbContext {
 export interface Verb {
   /** The verb's whole help text. */
   readonly help: string;
+  /** What follows its first argument is not for it: `--help` there is another program's. */
+  readonly passesOn?: true;
   /** Runs with the arguments behind the verb; resolves to the exit code. */
   run(args: readonly string[], context: VerbContext): Promise<number>;
 }

@@ -69,6 +69,7 @@ export class Backend {
   #session: ControlSession | undefined;
   #netmap: Netmap | undefined;
   #exitNode: string | undefined;
+  #routes: readonly string[] = [];
   #view: NodeView | undefined;
   readonly #awaited = new AwaitedLogin();
   #blocked = false;
@@ -144,6 +145,10 @@ export class Backend {
   /** Stable ID of the exit node in use, "" while the one that is set is not there, undefined while none is set. */
   get exitNode(): string | undefined {
     return this.#exitNode;
+  }
+  /** Prefixes that lead to peers. */
+  get routes(): readonly string[] {
+    return this.#routes;
   }
   get endpoints(): readonly LocalEndpoint[] {
     return this.datapath.endpoints;
@@ -551,12 +556,14 @@ export class Backend {
       exitNode: wantedExitNode(this.prefs) !== undefined,
     });
     this.#exitNode = routed.exitNode;
+    this.#routes = routed.routes;
     this.health.set("agent-accept-routes-off", routed.routesOffered && !this.prefs.RouteAll, this.now);
     this.#expiry.arm(routed.nextExpiry === undefined ? undefined : routed.nextExpiry - this.controlNow);
   }
 
   /** Names first: what the machine asks must not lead to addresses that are gone. */
   #down(): void {
+    this.#routes = [];
     this.dns.down();
     this.datapath.down(heldExit(this.prefs));
   }

@@ -9,6 +9,7 @@
  * The machine is told one thing after another, and of several that wait only the last.
  */
 import type { Scheduler } from "../../base/clock.ts";
+import type { IpBytes } from "../../base/ip.ts";
 import type { RandomBytes } from "../../base/keys.ts";
 import { encodeQuery, MAX_UDP_RESPONSE } from "../../base/dns_message.ts";
 import type { NodeView } from "../node_view.ts";
@@ -19,6 +20,7 @@ import type { DnsTransport } from "./forwarder.ts";
 import type { DnsConfigurator } from "./os/configurator.ts";
 import { isNothing } from "./os/configurator.ts";
 import type { ResolvConf } from "./os/resolv_conf.ts";
+import { canonicalName } from "./names.ts";
 import { NO_SYSTEM_DNS, planDns } from "./plan.ts";
 import type { DnsPlan, SystemDns } from "./plan.ts";
 import { Resolver } from "./resolver.ts";
@@ -34,7 +36,17 @@ export type DnsProblem =
 /** The machine as DNS needs it; `os/system.ts` is the real one. */
 export interface DnsSystem {
   /** Looks at the machine, puts back what an earlier run left, and chooses how to tell it. @throws Error */
-  open(events: { trampled(text: string): void; baseChanged(): void }): Promise<DnsConfigurator>;
+  open(events: DnsSystemEvents): Promise<DnsConfigurator>;
+}
+
+/** What the machine tells us. */
+export interface DnsSystemEvents {
+  /** What keeps the settings from working as they are meant to, "" when all is well again. */
+  notIdeal(text: string): void;
+  /** What the machine had before us is another now. */
+  baseChanged(): void;
+  /** What the machine was told is gone: it has to be told again. */
+  forgotten(): void;
 }
 
 /** What it is made of. */
@@ -80,6 +92,7 @@ export class Dns {
   #told: SystemDns = NO_SYSTEM_DNS;
   #working: Promise<void> | undefined;
   #again = false;
+  #forgotten = false;
   #closed = false;
 
   constructor(options: DnsOptions) {
@@ -139,6 +152,16 @@ export class Dns {
     return wire === undefined ? undefined : await this.#resolver.resolve(wire, "tcp");
   }
 
+  /** Addresses of a node, or of a record that control added, by its whole name or its first label. */
+  tailnetName(text: string): readonly IpBytes[] | undefined {
+    const name = canonicalName(text);
+    const suffix = canonicalName(this.#wish?.view.magicDnsSuffix ?? "");
+    // The machine itself is asked by its own name, in its own files.
+    if (suffix === "" || name === "" || name === "localhost" || name.endsWith(".localhost")) return undefined;
+    const names = name.includes(".") ? [name] : [`${name}.${suffix}`, name];
+    return names.map((one) => this.#resolver.addresses(one)).find((addresses) => addresses.length > 0);
+  }
+
   /** What the machine had before us. @throws Error */
   async base(): Promise<ResolvConf> {
     return await (await this.#open())?.base() ?? NO_BASE;
@@ -156,8 +179,12 @@ export class Dns {
       const { system, log, problem } = this.#options;
       try {
         this.#configurator = await system.open({
-          trampled: (text) => problem("resolv-conf-overwritten", text),
+          notIdeal: (text) => problem("resolv-conf-overwritten", text),
           baseChanged: () => this.#refresh(),
+          forgotten: () => {
+            this.#forgotten = true;
+            this.#refresh();
+          },
         });
         log.info(`dns: ${this.#configurator.chosen.mode}: ${this.#configurator.chosen.why}`);
       } catch (cause) {
@@ -188,6 +215,8 @@ export class Dns {
   async #work(): Promise<void> {
     const configurator = await this.#open();
     if (configurator === undefined) return;
+    if (this.#forgotten) this.#told = NO_SYSTEM_DNS;
+    this.#forgotten = false;
     try {
       const needsBase = this.#wish?.acceptDns === true && !configurator.splits;
       const base = needsBase ? await configurator.base() : NO_BASE;

@@ -19,6 +19,7 @@ import {
   truncated,
   TYPE,
 } from "../../base/dns_message.ts";
+import type { IpBytes } from "../../base/ip.ts";
 import { MAX_UDP_RESPONSE } from "../../base/dns_message.ts";
 import type { Answer, Query } from "../../base/dns_message.ts";
 import type { Forwarder } from "./forwarder.ts";
@@ -89,6 +90,14 @@ export class Resolver {
     const response = await this.#forwarder.forward(query, bytes, upstreams);
     const most = transport === "tcp" ? 0xffff : Math.min(query.udpSize, MAX_UDP_RESPONSE);
     return { bytes: response.length > most ? truncated(query, response) : response, upstreams };
+  }
+
+  /** Addresses of a name we answer for, whoever may ask for it. @param name canonical */
+  addresses(name: string): readonly IpBytes[] {
+    return [TYPE.A, TYPE.AAAA].flatMap((type) => {
+      const found = this.#zone?.lookup(name, type);
+      return found?.kind === "addresses" ? found.addresses : [];
+    });
   }
 
   /** Servers of the longest routed suffix of a name. */

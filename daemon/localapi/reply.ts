@@ -1,4 +1,5 @@
 /** What a LocalAPI handler is given and what it answers. The shapes of errors are Go's `http.Error` and Tailscale's own. */
+import type { Duplex } from "node:stream";
 
 /** Who asks, by the kernel's word. */
 export interface Caller {
@@ -14,6 +15,10 @@ export interface ApiRequest {
   /** What follows a path that ends in a slash, decoded; "" for a path of its own. */
   readonly rest: string;
   readonly query: URLSearchParams;
+  /** A header by its name in small letters, "" when it was not sent. */
+  readonly header: (name: string) => string;
+  /** The protocol to change to that was asked for; "" for none. */
+  readonly upgrade: string;
   readonly caller: Caller;
   /** Fires when the caller hangs up. */
   readonly signal: AbortSignal;
@@ -27,7 +32,9 @@ export interface ApiRequest {
 export type Reply =
   | { readonly kind: "body"; readonly status: number; readonly type: string; readonly text: string }
   | { readonly kind: "octets"; readonly bytes: Uint8Array }
-  | { readonly kind: "empty"; readonly status: number }
+  | { readonly kind: "empty"; readonly status: number; readonly headers?: Readonly<Record<string, string>> }
+  /** From here on the caller's connection and this one are one; only where `upgrade` was asked for. */
+  | { readonly kind: "upgrade"; readonly protocol: string; readonly to: Duplex }
   | { readonly kind: "stream"; readonly lines: AsyncIterable<string> };
 
 /** Answers one path. */

@@ -6,6 +6,7 @@ import type { Backend } from "../backend.ts";
 import type { Handler } from "./reply.ts";
 import { debugRoutes } from "./routes/debug.ts";
 import { diagnoseRoutes } from "./routes/diagnose.ts";
+import { dialRoutes } from "./routes/dial.ts";
 import { dnsRoutes } from "./routes/dns.ts";
 import { lockRoutes } from "./routes/lock.ts";
 import { loginRoutes } from "./routes/login.ts";
@@ -27,5 +28,6 @@ export function localApiRoutes(backend: Backend): Record<string, Handler> {
     ...debugRoutes(backend),
     ...routerRoutes(backend),
     ...dnsRoutes(backend),
+    ...dialRoutes(backend),
   };
 }

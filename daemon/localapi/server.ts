@@ -4,15 +4,16 @@
  * ```
  *   accept ─▶ SO_PEERCRED ─▶ Referer, Origin, Host ─▶ path ─▶ handler ─▶ answer
  *                 │ unknown        │ 403                │ 404
- *                 └─▶ 403, closed
+ *                 └─▶ 403, closed                                    └─▶ another protocol: `dial`
  * ```
  * A browser cannot reach a unix socket, but a proxy somebody puts before it can: hence the header rules (TS-2022-004).
  * Root and the operator may write, everybody else may read. Source: ipn/localapi/localapi.go, ipn/ipnserver.
  */
-import { createServer } from "node:http";
+import { createServer, ServerResponse as Response } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Log } from "../log.ts";
+import { joinSockets } from "./join_sockets.ts";
 import { BadRequest, errorText, messageOf } from "./reply.ts";
 import type { ApiRequest, Handler, Reply } from "./reply.ts";
 import { claimSocket } from "./socket_file.ts";
@@ -77,6 +78,15 @@ export class LocalApiServer {
   private constructor(options: LocalApiOptions) {
     this.#options = options;
     this.#server = createServer((request, response) => void this.#serve(request, response));
+    // Whoever asks for another protocol and is not given it gets an answer like everybody else.
+    this.#server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Uint8Array) => {
+      const response = new Response(request);
+      response.assignSocket(socket);
+      response.shouldKeepAlive = false;
+      response.on("finish", () => socket.end());
+      if (head.length > 0) socket.unshift(head);
+      void this.#serve(request, response, String(request.headers.upgrade ?? ""));
+    });
     this.#server.on("connection", (socket: Socket) => this.#accept(socket));
   }
 
@@ -120,13 +130,13 @@ export class LocalApiServer {
     }
   }
 
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #serve(request: IncomingMessage, response: ServerResponse, upgrade = ""): Promise<void> {
     const gone = new AbortController();
     response.on("close", () => gone.abort());
     response.on("error", () => gone.abort());
     let reply: Reply;
     try {
-      reply = await this.#answer(request, gone.signal);
+      reply = await this.#answer(request, upgrade, gone.signal);
     } catch (cause) {
       if (cause instanceof BadRequest) reply = errorText(cause.status, cause.message);
       else {
@@ -138,7 +148,7 @@ export class LocalApiServer {
     if (!gone.signal.aborted) await this.#send(response, reply, gone.signal);
   }
 
-  async #answer(request: IncomingMessage, signal: AbortSignal): Promise<Reply> {
+  async #answer(request: IncomingMessage, upgrade: string, signal: AbortSignal): Promise<Reply> {
     const credentials = this.#callers.get(request.socket);
     if (credentials === undefined) throw new BadRequest(403, "caller unknown");
     if (!isLocalRequest(request.rawHeaders)) return FORGED;
@@ -158,6 +168,8 @@ export class LocalApiServer {
       method,
       rest: route.rest,
       query: new URLSearchParams(question < 0 ? "" : target.slice(question + 1)),
+      header: (name) => String(request.headers[name] ?? ""),
+      upgrade,
       caller: { uid: credentials.uid, pid: credentials.pid, canWrite: canWrite(credentials.uid) },
       signal,
       json: () => readJson(request),
@@ -190,9 +202,17 @@ export class LocalApiServer {
           response.end(reply.bytes);
           return;
         case "empty":
-          response.writeHead(reply.status, headers);
+          response.writeHead(reply.status, { ...headers, ...reply.headers });
           response.end();
           return;
+        case "upgrade": {
+          const { socket } = response;
+          if (socket === null) return void reply.to.destroy();
+          response.detachSocket(socket);
+          socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: ${reply.protocol}\r\nConnection: upgrade\r\n\r\n`);
+          await joinSockets(socket, reply.to);
+          return;
+        }
         case "stream":
           response.writeHead(200, { ...headers, "Content-Type": "application/json" });
           // The caller takes the headers for the sign that nothing it does from now on is missed.

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { connect } from "node:net";
 import { peerCredentials, socketFd } from "../../../ffi/peercred.ts";
 import { createLog } from "../../../daemon/log.ts";
 import { isLocalRequest, LocalApiServer, MAX_BODY } from "../../../daemon/localapi/server.ts";
@@ -229,3 +230,99 @@ function exists(path: string): boolean {
     return false;
   }
 }
+
+/** A server with one path that joins its caller to a TCP listener of the test. */
+async function withUpgrade(run: (path: string, far: Promise<Deno.TcpConn>) => Promise<void>): Promise<void> {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const accepted = listener.accept();
+  accepted.catch(() => {});
+  const routes: Record<string, Handler> = {
+    dial: ({ upgrade, header }) => {
+      if (upgrade !== "test") return json({ upgrade, host: header("dial-host") });
+      return { kind: "upgrade", protocol: "test", to: connect({ port: listener.addr.port, allowHalfOpen: true }) };
+    },
+  };
+  await withServer({ routes }, (path) => run(path, accepted));
+}
+
+function asking(path: string, ...headers: string[]): string {
+  return [`POST ${path} HTTP/1.1`, "Host: local-tailscaled.sock", ...headers, "", ""].join("\r\n");
+}
+
+/** Reads until the text is there, or the end. */
+async function readText(from: Deno.Conn, until = "\0"): Promise<string> {
+  const decoder = new TextDecoder();
+  const chunk = new Uint8Array(4096);
+  for (let text = "";;) {
+    if (text.includes(until)) return text;
+    const count = await from.read(chunk);
+    if (count === null) return text;
+    text += decoder.decode(chunk.subarray(0, count));
+  }
+}
+
+const encode = (text: string) => new TextEncoder().encode(text);
+
+Deno.test("LocalApiServer joins a caller to another connection, and passes on the end of each direction", async () => {
+  for (const first of ["caller", "far"] as const) {
+    await withUpgrade(async (path, accepted) => {
+      using caller = await Deno.connect({ transport: "unix", path });
+      await caller.write(encode(`${asking("/localapi/v0/dial", "Connection: upgrade", "Upgrade: test")}early `));
+      assert.match(await readText(caller, "\r\n\r\n"), /^HTTP\/1\.1 101 [^]*Upgrade: test\r\n/);
+      using far = await accepted;
+      await caller.write(encode("bird"));
+      assert.equal(await readText(far, "bird"), "early bird");
+      const [one, other] = first === "caller" ? [caller, far] : [far, caller];
+      await one.closeWrite();
+      assert.equal(await readText(other), "", "the end arrives");
+      await other.write(encode("still here"));
+      await other.closeWrite();
+      assert.equal(await readText(one), "still here");
+    });
+  }
+});
+
+Deno.test("LocalApiServer closes the far connection when its caller is gone, and at its own end", async () => {
+  await withUpgrade(async (path, accepted) => {
+    const caller = await Deno.connect({ transport: "unix", path });
+    await caller.write(encode(asking("/localapi/v0/dial", "Connection: upgrade", "Upgrade: test")));
+    await readText(caller, "\r\n\r\n");
+    using far = await accepted;
+    caller.close();
+    assert.equal(await readText(far), "");
+  });
+  let far: Deno.TcpConn | undefined;
+  let caller: Deno.UnixConn | undefined;
+  await withUpgrade(async (path, accepted) => {
+    caller = await Deno.connect({ transport: "unix", path });
+    await caller.write(encode(asking("/localapi/v0/dial", "Connection: upgrade", "Upgrade: test")));
+    await readText(caller, "\r\n\r\n");
+    far = await accepted;
+  });
+  assert.equal(await readText(far!).catch(() => ""), "");
+  assert.equal(await readText(caller!).catch(() => ""), "");
+  far!.close();
+  caller!.close();
+});
+
+Deno.test("LocalApiServer answers as ever when another protocol is asked for and not had", async () => {
+  await withUpgrade(async (path) => {
+    const answer = async (target: string, ...headers: string[]) => {
+      using caller = await Deno.connect({ transport: "unix", path });
+      await caller.write(encode(asking(target, "Connection: Upgrade", "Upgrade: websocket", ...headers)));
+      return await readText(caller);
+    };
+    const dial = await answer("/localapi/v0/dial", "Dial-Host: web");
+    assert.match(dial, /^HTTP\/1\.1 200 /);
+    assert.deepEqual(JSON.parse(dial.split("\r\n\r\n")[1]), { upgrade: "websocket", host: "web" });
+    assert.match(await answer("/localapi/v0/nothing"), /^HTTP\/1\.1 404 /);
+    assert.match(
+      await answer("/localapi/v0/dial", "Origin: http://evil"),
+      /^HTTP\/1\.1 403 [^]*invalid localapi request/,
+    );
+    // Without the word in Connection there is no other protocol.
+    using caller = await Deno.connect({ transport: "unix", path });
+    await caller.write(encode(asking("/localapi/v0/dial", "Connection: close", "Upgrade: test", "Content-Length: 0")));
+    assert.match(await readText(caller), /"upgrade": ""/);
+  });
+});

@@ -106,6 +106,12 @@ export class AgentNode implements AsyncDisposable {
     return this.namespace.run(this.#argv(...args), { timeout: 60_000, env: this.#commandEnv() });
   }
 
+  /** As `command`, with this on its standard input and in its environment. */
+  commandWith(options: { readonly input?: string; readonly env?: Record<string, string> }, ...args: string[]) {
+    const env = { ...this.#commandEnv(), ...options.env };
+    return this.namespace.run(this.#argv(...args), { timeout: 60_000, ...options, env });
+  }
+
   /** Begins a command that waits for something, as `up` does for a login. */
   begin(...args: string[]): RunningCommand {
     const env = this.#commandEnv();
