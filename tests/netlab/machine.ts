@@ -11,8 +11,10 @@ import { netnsPath } from "../../ffi/netns.ts";
 const SUITE = "bookworm";
 const PACKAGES = [
   ...["systemd", "systemd-sysv", "dbus", "systemd-resolved", "init-system-helpers"],
-  ...["iproute2", "nftables", "iputils-ping", "ca-certificates"],
+  ...["iproute2", "nftables", "iputils-ping", "ca-certificates", "openssh-server"],
 ];
+/** Kept in /opt, not installed: they conflict with systemd-resolved, and with each other. */
+const KEPT_PACKAGES = ["openresolv", "resolvconf"];
 
 /** The programs a machine needs here, for `privilegedTest`. */
 export const MACHINE_PROGRAMS = ["debootstrap", "systemd-nspawn"] as const;
@@ -29,7 +31,7 @@ async function host(argv: readonly string[]): Promise<string> {
 /** The root directory of the image, made where there is none. */
 async function image(): Promise<string> {
   const cache = Deno.env.get("XDG_CACHE_HOME") ?? `${Deno.env.get("HOME")}/.cache`;
-  const key = createHash("sha256").update([SUITE, ...PACKAGES].join(" ")).digest("hex").slice(0, 12);
+  const key = createHash("sha256").update([SUITE, ...PACKAGES, ...KEPT_PACKAGES].join(" ")).digest("hex").slice(0, 12);
   const base = `${cache}/agent-debian`;
   const root = `${base}/${key}`;
   await Deno.mkdir(base, { recursive: true });
@@ -39,10 +41,22 @@ async function image(): Promise<string> {
   const startedAt = performance.now();
   await Deno.remove(`${root}.new`, { recursive: true }).catch(() => {});
   await host(["debootstrap", "--variant=minbase", `--include=${PACKAGES.join(",")}`, SUITE, `${root}.new`]);
-  await Deno.remove(`${root}.new/var/cache/apt/archives`, { recursive: true });
+  await keepPackages(`${root}.new`);
+  for (const folder of ["cache/apt/archives", "lib/apt/lists"]) {
+    await Deno.remove(`${root}.new/var/${folder}`, { recursive: true });
+  }
   await Deno.rename(`${root}.new`, root);
   console.log(`  a Debian image of ${SUITE} was made in ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
   return root;
+}
+
+/** Downloads packages to /opt, by the image's own lists and this machine's resolver. */
+async function keepPackages(root: string): Promise<void> {
+  await host(["mv", `${root}/etc/resolv.conf`, `${root}/etc/resolv.conf.kept`]);
+  await host(["cp", "-L", "/etc/resolv.conf", `${root}/etc/resolv.conf`]);
+  const get = 'cd /opt && exec apt-get -q -o APT::Sandbox::User=root download "$@"';
+  await host(["chroot", root, "sh", "-c", get, "sh", ...KEPT_PACKAGES]);
+  await host(["mv", `${root}/etc/resolv.conf.kept`, `${root}/etc/resolv.conf`]);
 }
 
 export class Machine implements AsyncDisposable {

@@ -233,7 +233,12 @@ machineTest("the sandbox: its exposure, and what a node does inside it", async (
   // Netfilter, and nothing that the sandbox would keep from the node.
   assert.match(await machine.must("nft", "list", "ruleset"), /chain agent-input/);
   const { Health } = JSON.parse(await machine.must("agent", "status", "--json"));
-  assert.deepEqual((Health ?? []).filter((text: string) => !text.includes("--accept-dns")), []);
+  assert.deepEqual(Health ?? [], []);
+  assert.match(
+    await machine.must("getent", "hosts", "peer"),
+    new RegExp(`^${peerAddress} `),
+    "names, by systemd-resolved",
+  );
   // As the daemon's own processes see the machine: what is closed, and what is open.
   const inside = (script: string) => machine.run("nsenter", "--mount", "--target", MainPID, "--", "sh", "-c", script);
   for (const path of ["/usr/x", "/boot/x", "/home/x", "/proc/sys/kernel/hostname", "/sys/fs/cgroup/x", "/dev/x"]) {

@@ -31,7 +31,7 @@ export interface DirectOptions extends DirectFiles {
   readonly chosen: ChosenMode;
   readonly scheduler: Scheduler;
   /** Another program keeps writing the file, "" when all is well again. */
-  readonly trampled: (text: string) => void;
+  readonly notIdeal: (text: string) => void;
   /** The file was another's, and is ours again: what to send on to may have changed. */
   readonly baseChanged: () => void;
 }
@@ -114,7 +114,7 @@ export function putBack(files: DirectFiles): string | undefined {
 
 /** The way. What an earlier run left is put back first. @throws Error */
 export function directConfigurator(options: DirectOptions): DnsConfigurator {
-  const { chosen, owner, scheduler, trampled, baseChanged } = options;
+  const { chosen, owner, scheduler, notIdeal, baseChanged } = options;
   const { file, backup } = pathsOf(options);
   putBack(options);
   let written: string | undefined;
@@ -138,14 +138,14 @@ export function directConfigurator(options: DirectOptions): DnsConfigurator {
     try {
       const present = read(file);
       const trampledNow = present !== written && (present === undefined || ownerOf(present) !== owner);
-      if (!trampledNow) return trampled("");
+      if (!trampledNow) return notIdeal("");
       if (scheduler.monotonic() - writtenAt < PEACE_MS) {
-        return trampled(`another program keeps writing ${file}, and it stays as that wrote it for now`);
+        return notIdeal(`another program keeps writing ${file}, and it stays as that wrote it for now`);
       }
       apply(wanted);
       baseChanged();
     } catch (cause) {
-      trampled(cause instanceof Error ? cause.message : String(cause));
+      notIdeal(cause instanceof Error ? cause.message : String(cause));
     }
   };
 
@@ -155,7 +155,7 @@ export function directConfigurator(options: DirectOptions): DnsConfigurator {
     timer?.cancel();
     timer = undefined;
     putBack(options);
-    trampled("");
+    notIdeal("");
   };
 
   return {

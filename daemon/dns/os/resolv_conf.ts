@@ -44,15 +44,22 @@ export function formatResolvConf({ nameservers, searchDomains }: ResolvConf, own
   ].join("\n");
 }
 
-/** Who wrote a file, by its comments; "" for nobody known (dns.resolvOwner). */
+/**
+ * Who wrote a file, by the comments it begins with; "" for nobody known. Of several that are named the last counts:
+ * resolvconf copies the comments of whom it got its servers from (dns.resolvOwner).
+ */
 export function ownerOf(text: string): string {
   if (text.startsWith(FIRST_LINE)) return text.slice(FIRST_LINE.length).split("\n")[0].trim();
-  const comments = text.split("\n").filter((line) => line.startsWith("#")).join("\n");
-  const known = [
-    ["systemd-resolved", /systemd-resolved/],
-    ["NetworkManager", /NetworkManager/],
-    ["resolvconf", /resolvconf/],
-    ["tailscale", /tailscale/],
-  ] as const;
-  return known.find(([, pattern]) => pattern.test(comments))?.[0] ?? "";
+  return writersOf(text).at(-1) ?? "";
 }
+
+/** All that the comments name which the file begins with. */
+export function writersOf(text: string): Writer[] {
+  const lines = text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+  const end = lines.findIndex((line) => !line.startsWith("#"));
+  return lines.slice(0, end < 0 ? undefined : end).flatMap((line) => WRITERS.find((name) => line.includes(name)) ?? []);
+}
+
+/** In the order they are looked for in a line. */
+const WRITERS = ["systemd-resolved", "NetworkManager", "resolvconf"] as const;
+type Writer = typeof WRITERS[number];

@@ -1,5 +1,12 @@
 /**
- * resolv.conf by the program resolvconf: openresolv, where ours can stand alone, and Debian's, where ours stands first.
+ * resolv.conf by the program resolvconf: openresolv, which lets a record stand alone, and Debian's, which does not.
+ *
+ * ```
+ *   resolvconf -a RECORD ─▶ resolv.conf of all records ─▶ hooks ─┬─ those of others
+ *                                                                └─ ours, Debian only: our record alone, hooks once more
+ * ```
+ * Of several servers the C library asks the first that is there; only where ours are alone are names of the tailnet found
+ * beside a resolver of this machine, and do names not leave by others' servers.
  * Source: net/dns/openresolv.go, debian_resolvconf.go; resolvconf(8) of both.
  */
 import type { SystemDns } from "../plan.ts";
@@ -12,50 +19,108 @@ import type { ResolvConf } from "./resolv_conf.ts";
 /** Runs the program; text goes to its standard input. Returns what it printed. @throws Error unless it ends with 0. */
 export type RunResolvconf = (args: readonly string[], input?: string) => Promise<string>;
 
-/** Debian's keeps what each interface said here. */
-const DEBIAN_RECORDS = "/run/resolvconf/interface";
+/** Debian's: what each interface said, what came of all, and who is told. */
+const DEBIAN = {
+  records: "/run/resolvconf/interface",
+  result: "/run/resolvconf/resolv.conf",
+  hooks: "/etc/resolvconf/update-libc.d",
+};
 
-/** The way. @param owner "agent" or "agent-NAME": the name of our record. */
-export function resolvconfConfigurator(
-  chosen: ChosenMode,
-  owner: string,
-  run: RunResolvconf,
-  records = DEBIAN_RECORDS,
-): DnsConfigurator {
-  const openresolv = chosen.mode === "openresolv";
-  // Debian's order of interfaces has those named "tun…" first.
-  const record = openresolv ? owner : `tun-${owner}.inet`;
-  const remove = async () => void await run(openresolv ? ["-f", "-d", record] : ["-d", record]);
+/** The way. @param owner "agent" or "agent-NAME": the name of our record, and of our hook. */
+export function resolvconfConfigurator(chosen: ChosenMode, owner: string, run: RunResolvconf): DnsConfigurator {
+  return chosen.mode === "openresolv" ? openresolv(chosen, owner, run) : debian(chosen, owner, run);
+}
+
+function openresolv(chosen: ChosenMode, record: string, run: RunResolvconf): DnsConfigurator {
+  const remove = async () => void await run(["-f", "-d", record]);
   return {
     chosen,
     splits: false,
     async base(): Promise<ResolvConf> {
-      if (!openresolv) return parseResolvConf(debianRecords(records, record));
-      const names = (await run(["-i"])).trim().split(/\s+/).filter((name) => name !== "" && name !== record);
+      const names = words(await run(["-i"])).filter((name) => name !== record);
       return parseResolvConf(names.length === 0 ? "" : await run(["-l", ...names]));
     },
     async set(config: SystemDns): Promise<void> {
       if (isNothing(config)) return await remove();
-      const text = formatResolvConf(config, owner, "resolvconf's records");
       // -x: nobody else's servers beside ours, which send on to them; -m 0: before all others.
-      await run(openresolv ? ["-m", "0", "-x", "-a", record] : ["-a", record], text);
+      await run(["-m", "0", "-x", "-a", record], recordText(config, record));
     },
     close: remove,
   };
 }
 
-function debianRecords(folder: string, own: string): string {
+function debian(chosen: ChosenMode, owner: string, run: RunResolvconf): DnsConfigurator {
+  // Its order of interfaces has those named "tun…" first, but for this machine's own.
+  const record = `tun-${owner}.inet`;
+  const hook = `${DEBIAN.hooks}/${owner}`;
+  const remove = async () => {
+    await run(["-d", record]);
+    removeFile(hook);
+  };
+  return {
+    chosen,
+    splits: false,
+    async base(): Promise<ResolvConf> {
+      const names = words(await run(["-i"])).filter((name) => name !== record);
+      return parseResolvConf(names.map((name) => readOrNothing(`${DEBIAN.records}/${name}`)).join("\n"));
+    },
+    async set(config: SystemDns): Promise<void> {
+      if (isNothing(config)) return await remove();
+      Deno.mkdirSync(DEBIAN.hooks, { recursive: true });
+      Deno.writeTextFileSync(hook, hookText(owner, record));
+      Deno.chmodSync(hook, 0o755);
+      await run(["-a", record], recordText(config, owner));
+    },
+    close: remove,
+  };
+}
+
+/** Puts our record alone into what resolvconf made of all; comments and options stay. */
+function hookText(owner: string, record: string): string {
+  return `#!/bin/sh
+# Made by ${owner}, and removed when it stops: its servers stand alone in resolv.conf, and send on to those of the others.
+set -e
+record=${DEBIAN.records}/${record} all=${DEBIAN.result}
+[ -s "$record" ] && [ -z "\${AGENT_ALONE-}" ] || exit 0
+server='^[[:space:]]*\\(nameserver\\|search\\|domain\\)[[:space:]]'
+{
+  sed -n '/^#/p' "$all"
+  sed -n "/$server/p" "$record"
+  sed "/^#/d; /$server/d" "$all"
+} >"$all.${owner}"
+mv -f "$all.${owner}" "$all"
+AGENT_ALONE=1 exec run-parts ${DEBIAN.hooks}
+`;
+}
+
+function recordText(config: SystemDns, owner: string): string {
+  return formatResolvConf(config, owner, "resolvconf's records");
+}
+
+function words(text: string): string[] {
+  return text.trim().split(/\s+/).filter((name) => name !== "");
+}
+
+function readOrNothing(path: string): string {
   try {
-    const names = [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) => name !== own).sort();
-    return names.map((name) => Deno.readTextFileSync(`${folder}/${name}`)).join("\n");
+    return Deno.readTextFileSync(path);
   } catch {
+    // Removed since it was listed.
     return "";
+  }
+}
+
+function removeFile(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (cause) {
+    if (!(cause instanceof Deno.errors.NotFound)) throw cause;
   }
 }
 
 /** Which of the two programs it is, by what it says of itself (dns.resolvconfStyle). */
 export async function resolvconfKind(run: RunResolvconf): Promise<"debian" | "openresolv"> {
-  // Debian's knows no --version and fails.
+  // Old ones of Debian's know no --version and fail.
   const said = await run(["--version"]).catch(() => "");
   return said.startsWith("Debian resolvconf") || said === "" ? "debian" : "openresolv";
 }

@@ -4,6 +4,7 @@
  *
  * ```
  *   D-Bus org.freedesktop.resolve1.Manager ─▶ cannot be reached ─▶ resolvectl
+ *                   │ resolved was restarted ─▶ told again
  * ```
  * Source: net/dns/resolved.go; org.freedesktop.resolve1(5).
  */
@@ -27,6 +28,10 @@ export interface ResolvedPorts {
   readonly call: CallResolved;
   /** Undefined where there is no such program. */
   readonly resolvectl: RunResolvectl | undefined;
+  /** Watches whether resolved may have forgotten what it was told. */
+  readonly watch: (forgotten: () => void) => { close(): void };
+  /** It may have. */
+  readonly forgotten: () => void;
   readonly log: (line: string) => void;
 }
 
@@ -50,7 +55,7 @@ export function resolvedConfigurator(chosen: ChosenMode, ports: ResolvedPorts): 
   const byBus = async (config: SystemDns) => {
     const servers = config.nameservers.map((address) => {
       const ip = parseIp(address)!;
-      return [ip.length === 4 ? AF_INET : AF_INET6, ip];
+      return [ip.length === 4 ? AF_INET : AF_INET6, [...ip]];
     });
     const domains = linkDomains(config);
     await call("SetLinkDNS", "ia(iay)", [index, servers]);
@@ -92,6 +97,10 @@ export function resolvedConfigurator(chosen: ChosenMode, ports: ResolvedPorts): 
       await program(resolvectl);
     }
   };
+  const watch = ports.watch(() => {
+    log("systemd-resolved was started again: it is told again");
+    ports.forgotten();
+  });
   const revert = () => either(() => call("RevertLink", "i", [index]), (run) => run(["revert", device]));
 
   return {
@@ -100,6 +109,9 @@ export function resolvedConfigurator(chosen: ChosenMode, ports: ResolvedPorts): 
     // It keeps its own servers itself.
     base: (): Promise<ResolvConf> => Promise.resolve({ nameservers: [], searchDomains: [] }),
     set: (config) => isNothing(config) ? revert() : either(() => byBus(config), (run) => byProgram(run, config)),
-    close: revert,
+    close() {
+      watch.close();
+      return revert();
+    },
   };
 }

@@ -1,56 +1,87 @@
-/** systemd-resolved by D-Bus. The only file that knows the client; it is loaded when it is used. */
-import type { EventEmitter } from "node:events";
+/** systemd-resolved and NetworkManager as they are on the system's D-Bus. Source: org.freedesktop.resolve1(5). */
+import type { Scheduler, Timer } from "../../../base/clock.ts";
+import type { NetworkManager } from "./mode.ts";
+import { callBus, watchOwner } from "./system_bus.ts";
 
-const DESTINATION = "org.freedesktop.resolve1";
-const PATH = "/org/freedesktop/resolve1";
-/** Longest a call may take (dns.reconfigTimeout). */
-const CALL_MS = 10_000;
-const SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket";
-const SOCKET = /^unix:path=(\/[^,;]+)$/;
-
-/** One call, by a connection of its own: a bus that was restarted is not remembered. @throws Error as the bus says it */
-async function call(iface: string, member: string, signature: string, body: readonly unknown[]): Promise<void> {
-  const busAddress = Deno.env.get("DBUS_SYSTEM_BUS_ADDRESS") ?? SYSTEM_BUS;
-  const path = SOCKET.exec(busAddress)?.[1];
-  // The client connects in the background and would throw where nobody catches it.
-  if (path === undefined || !isSocket(path)) throw new Error(`there is no D-Bus at ${busAddress}`);
-  const { Message, sessionBus } = await import("@jellybrick/dbus-next");
-  const bus = sessionBus({ busAddress });
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error(`${member} was not answered`)), CALL_MS);
-  (bus as unknown as EventEmitter).on("error", (error: Error) => late.reject(error));
-  try {
-    const message = new Message({
-      destination: DESTINATION,
-      path: PATH,
-      interface: iface,
-      member,
-      signature,
-      body: [...body],
-    });
-    await Promise.race([bus.call(message), late.promise]);
-  } finally {
-    clearTimeout(timer);
-    late.promise.catch(() => {});
-    bus.disconnect();
-  }
-}
-
-function isSocket(path: string): boolean {
-  try {
-    return Deno.statSync(path).isSocket === true;
-  } catch {
-    return false;
-  }
-}
+const RESOLVED = { to: "org.freedesktop.resolve1", path: "/org/freedesktop/resolve1" };
+const NETWORK_MANAGER = { to: "org.freedesktop.NetworkManager", path: "/org/freedesktop/NetworkManager" };
 
 /** A call of resolved's manager. Signatures and bodies as D-Bus has them. @throws Error */
-export function callManager(member: string, signature: string, body: readonly unknown[]): Promise<void> {
-  return call("org.freedesktop.resolve1.Manager", member, signature, body);
+export async function callManager(member: string, signature: string, body: readonly unknown[]): Promise<void> {
+  await callBus({ ...RESOLVED, iface: "org.freedesktop.resolve1.Manager", member, signature, body });
 }
 
 /** Resolves when resolved is there, started by the bus if need be. @param real Of a test only a bus named by hand. */
 export async function pingBus(real: boolean): Promise<void> {
   if (!real && Deno.env.get("DBUS_SYSTEM_BUS_ADDRESS") === undefined) throw new Error("no D-Bus in a test");
-  await call("org.freedesktop.DBus.Peer", "Ping", "", []);
+  await callBus({ ...RESOLVED, iface: "org.freedesktop.DBus.Peer", member: "Ping", signature: "", body: [] });
+}
+
+/** NetworkManager, if it runs. */
+export async function findNetworkManager(): Promise<NetworkManager | undefined> {
+  const get = async (path: string, iface: string, property: string): Promise<string> => {
+    const method = {
+      iface: "org.freedesktop.DBus.Properties",
+      member: "Get",
+      signature: "ss",
+      body: [iface, property],
+    };
+    const [variant] = await callBus({ to: NETWORK_MANAGER.to, path, ...method, onlyIfRunning: true });
+    return String((variant as { value?: unknown } | undefined)?.value ?? "");
+  };
+  try {
+    const version = await get(NETWORK_MANAGER.path, NETWORK_MANAGER.to, "Version");
+    const dns = `${NETWORK_MANAGER.to}.DnsManager`;
+    const mode = await get(`${NETWORK_MANAGER.path}/DnsManager`, dns, "Mode").catch(() => "");
+    return { version, usesResolved: mode === "systemd-resolved" };
+  } catch {
+    return undefined;
+  }
+}
+
+const FIRST_RETRY_MS = 1_000;
+const LAST_RETRY_MS = 30_000;
+
+/**
+ * Calls `restarted` when resolved may have forgotten what it was told: another process answers to its name, or the bus
+ * was away.
+ *
+ * ```
+ *   connecting ──▶ watching ──another owner of the name──▶ restarted()
+ *       ▲ │            │ broken
+ *       │ └─ failed ─┐ │              after a break the first connection is a restart, too
+ *       └──1, 2…30 s─┴─┘
+ * ```
+ */
+export function watchResolved(scheduler: Scheduler, restarted: () => void): { close(): void } {
+  let closed = false;
+  let close = () => {};
+  let timer: Timer | undefined;
+  let retryMs = FIRST_RETRY_MS;
+
+  const again = () => {
+    if (closed) return;
+    timer = scheduler.after(retryMs, () => void watch(true));
+    retryMs = Math.min(2 * retryMs, LAST_RETRY_MS);
+  };
+  const watch = async (afterBreak: boolean) => {
+    try {
+      const watching = await watchOwner(RESOLVED.to, (owner) => owner !== "" && !closed && restarted());
+      if (closed) return watching.close();
+      close = watching.close;
+      retryMs = FIRST_RETRY_MS;
+      if (afterBreak) restarted();
+      await watching.broken;
+    } catch {
+      again();
+    }
+  };
+  void watch(false);
+  return {
+    close() {
+      closed = true;
+      timer?.cancel();
+      close();
+    },
+  };
 }

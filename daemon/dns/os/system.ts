@@ -8,8 +8,9 @@ import type { DnsSystem } from "../dns.ts";
 import { noConfigurator } from "./configurator.ts";
 import { directConfigurator, putBack } from "./direct.ts";
 import { chooseMode } from "./mode.ts";
-import { ownerOf, parseResolvConf } from "./resolv_conf.ts";
-import { callManager, pingBus } from "./resolved_bus.ts";
+import { asksResolved } from "./nsswitch.ts";
+import { parseResolvConf, writersOf } from "./resolv_conf.ts";
+import { callManager, findNetworkManager, pingBus, watchResolved } from "./resolved_bus.ts";
 import { resolvedConfigurator } from "./resolved.ts";
 import { resolvconfConfigurator, resolvconfKind } from "./resolvconf.ts";
 
@@ -30,9 +31,12 @@ export interface SystemDnsOptions {
 /** Longest a program may take: resolvconf runs the hooks of others. */
 const PROGRAM_MS = 20_000;
 
+/** What it writes for the machine is everybody's to read, as closed as our own umask may be. */
+const OPENLY = 'umask 022; exec "$0" "$@"';
+
 async function run(program: ProgramName, args: readonly string[], input?: string): Promise<string> {
-  const child = new Deno.Command(needProgram(program), {
-    args: [...args],
+  const child = new Deno.Command("/bin/sh", {
+    args: ["-c", OPENLY, needProgram(program), ...args],
     stdin: input === undefined ? "null" : "piped",
     stdout: "piped",
     stderr: "piped",
@@ -81,24 +85,27 @@ export function systemDns(options: SystemDnsOptions): DnsSystem {
     async open(events) {
       const foreignNetwork = real && inForeignNetwork();
       // Asking resolved first has it started and write its file.
-      const resolvedUp = !foreignNetwork && await pingBus(real).then(() => true, () => false);
+      const resolvedUp = !foreignNetwork && await resolvedAnswers(real);
       if (!foreignNetwork) {
         const done = putBack({ etc, owner });
         if (done !== undefined) log(`after an earlier run: ${done}`);
       }
       const resolvConf = readOrNothing(`${etc}/resolv.conf`);
-      const written = resolvConf === undefined ? "" : ownerOf(resolvConf);
-      const kind = real && written === "resolvconf" && findProgram("resolvconf") !== undefined
+      const byResolvconf = writersOf(resolvConf ?? "").includes("resolvconf");
+      const kind = real && byResolvconf && findProgram("resolvconf") !== undefined
         ? await resolvconfKind((args) => run("resolvconf", args))
         : "";
       const chosen = chooseMode({
         resolvConf,
         resolvedUp,
+        nssResolve: asksResolved(readOrNothing(`${etc}/nsswitch.conf`) ?? ""),
+        networkManager: resolvedUp ? await findNetworkManager() : undefined,
         resolvconf: kind,
         container: real && container,
         foreignNetwork,
         owner,
       });
+      events.notIdeal(chosen.warning ?? "");
       switch (chosen.mode) {
         case "none":
           return noConfigurator(chosen, () => Promise.resolve(parseResolvConf(resolvConf ?? "")));
@@ -108,14 +115,32 @@ export function systemDns(options: SystemDnsOptions): DnsSystem {
         case "debian-resolvconf":
           return resolvconfConfigurator(chosen, owner, (args, input) => run("resolvconf", args, input));
         case "systemd-resolved": {
-          const resolvectl = findProgram("resolvectl") === undefined
-            ? undefined
-            : async (args: readonly string[]) => void await run("resolvectl", args);
-          return resolvedConfigurator(chosen, { device, index: indexOf(device), call: callManager, resolvectl, log });
+          return resolvedConfigurator(chosen, {
+            device,
+            index: indexOf(device),
+            call: callManager,
+            resolvectl: findProgram("resolvectl") === undefined ? undefined : resolvectl,
+            watch: (forgotten) => watchResolved(scheduler, forgotten),
+            forgotten: events.forgotten,
+            log,
+          });
         }
       }
     },
   };
+}
+
+const resolvectl = async (args: readonly string[]) => void await run("resolvectl", args);
+
+/** Asked by the bus, or where our client cannot use that by its own program. */
+async function resolvedAnswers(real: boolean): Promise<boolean> {
+  try {
+    await pingBus(real);
+    return true;
+  } catch {
+    if (!real || findProgram("resolvectl") === undefined) return false;
+    return await resolvectl(["--no-pager", "status"]).then(() => true, () => false);
+  }
 }
 
 function indexOf(device: string): number {
@@ -133,7 +158,7 @@ export async function cleanUpDns(etc: string, owner: string): Promise<string[]> 
     const line = putBack({ etc, owner });
     if (line !== undefined) done.push(line);
     const resolvConf = readOrNothing(`${etc}/resolv.conf`);
-    if (etc === "/etc" && resolvConf !== undefined && ownerOf(resolvConf) === "resolvconf") {
+    if (etc === "/etc" && resolvConf !== undefined && writersOf(resolvConf).includes("resolvconf")) {
       const kind = await resolvconfKind((args) => run("resolvconf", args));
       const mode = kind === "openresolv" ? "openresolv" : "debian-resolvconf";
       await resolvconfConfigurator({ mode, why: "" }, owner, (args, input) => run("resolvconf", args, input)).close();
