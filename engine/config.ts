@@ -142,12 +142,30 @@ export type PathEventKind =
   | "heard"
   | "call-me-maybe-sent"
   | "call-me-maybe-received"
+  | RelayEventKind
   | "path";
+
+/**
+ * Of a peer relay: it was asked for a session, gave one or did not answer; the peer was told, or told us; binding to it
+ * was asked for, the server answered, or the session led nowhere.
+ */
+export type RelayEventKind =
+  | "relay-asked"
+  | "relay-granted"
+  | "relay-unanswered"
+  | "relay-told"
+  | "relay-heard"
+  | "relay-bind"
+  | "relay-challenge"
+  | "relay-lost";
 
 /** One event, or several alike. Times are milliseconds before the report. */
 export interface PathEvent {
   readonly kind: PathEventKind;
-  /** `ip:port`, `ip:port:vni:N` at a peer relay, `derp-N`, or "" for none. */
+  /**
+   * `ip:port`, `ip:port:vni:N` at a peer relay, `derp-N`, or "" for none. Of a relay before it has an address: the node it
+   * runs on (`nodekey:…`, or "this node"), `vni:N`, or both.
+   */
   readonly path: string;
   readonly firstAgoMs: number;
   readonly lastAgoMs: number;

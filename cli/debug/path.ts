@@ -54,6 +54,14 @@ const EVENTS: Readonly<Record<string, string>> = {
   "heard": "pinged us from",
   "call-me-maybe-sent": "told it by DERP to ping us",
   "call-me-maybe-received": "it told us by DERP to ping it",
+  "relay-asked": "asked for a session at the peer relay of",
+  "relay-granted": "was given the session",
+  "relay-unanswered": "no session from the peer relay of",
+  "relay-told": "told it by DERP of the session",
+  "relay-heard": "it told us by DERP of the session",
+  "relay-bind": "asked the peer relay to be let in at",
+  "relay-challenge": "the peer relay answered at",
+  "relay-lost": "nothing came through the session",
   "path": "packets now go by",
 };
 

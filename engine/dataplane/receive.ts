@@ -61,6 +61,7 @@ class Opening {
   bytes = 0;
   keypair: Keypair | undefined;
   source: AddrId = 0;
+  vni = 0;
   relay: Relay | undefined;
 }
 
@@ -121,6 +122,7 @@ export class Receive {
   /** Told last about received data, so that it is told once a batch. */
   #lastKeypair: Keypair | undefined;
   #lastSource: AddrId = 0;
+  #lastVni = 0;
   #lastWasData = false;
   filter: Filter | undefined;
   /** For peers that may open nothing towards us. */
@@ -191,7 +193,7 @@ export class Receive {
     const { u8, view } = this.#options.arena;
     const word = bytes >= DATA_OVERHEAD ? view.getUint32(at, true) : 0;
     if (word === MESSAGE_DATA) {
-      this.#data(at, bytes, source, undefined, now);
+      this.#data(at, bytes, source, 0, undefined, now);
       return false;
     }
     if (word === GENEVE_WIREGUARD_WORD && u8[at + 7] === 0) {
@@ -213,7 +215,7 @@ export class Receive {
   #relayed(at: number, bytes: number, source: AddrId, vni: number, now: number): void {
     const { arena, drops } = this.#options;
     if (bytes >= DATA_OVERHEAD && arena.view.getUint32(at, true) === MESSAGE_DATA) {
-      return this.#data(at, bytes, source, undefined, now);
+      return this.#data(at, bytes, source, vni, undefined, now);
     }
     if (classify(arena.u8, at, bytes) !== "wireguard") return drops.count("unknown-type");
     this.#handshake(arena.u8.slice(at, at + bytes), source, vni, undefined, now);
@@ -228,7 +230,7 @@ export class Receive {
   #datagram(at: number, bytes: number, source: AddrId, relay: Relay | undefined, now: number): void {
     const { arena, drops } = this.#options;
     if (bytes >= DATA_OVERHEAD && arena.view.getUint32(at, true) === MESSAGE_DATA) {
-      return this.#data(at, bytes, source, relay, now);
+      return this.#data(at, bytes, source, 0, relay, now);
     }
     switch (classify(arena.u8, at, bytes)) {
       case "disco": {
@@ -260,10 +262,10 @@ export class Receive {
     const planePeer = peer.data as PlanePeer;
     planePeer.rxBytes += message.length;
     if (relay !== undefined) magicsock.noteDerp(relay.region, relay.peer.hex);
-    planePeer.endpoint.noteReceived(source, now);
+    planePeer.endpoint.noteReceived(source, vni, now);
   }
 
-  #data(at: number, bytes: number, source: AddrId, relay: Relay | undefined, now: number): void {
+  #data(at: number, bytes: number, source: AddrId, vni: number, relay: Relay | undefined, now: number): void {
     const { arena, wg, provider, drops } = this.#options;
     const { view } = arena;
     const index = view.getUint32(at + 4, true);
@@ -283,12 +285,13 @@ export class Receive {
       opening.bytes = bytes;
       opening.keypair = keypair;
       opening.source = source;
+      opening.vni = vni;
       opening.relay = relay;
       if (this.#openingCount === MOST_OPENING) this.#finishOpening(now);
       return;
     }
     if (!provider.open(keypair.receiveKey, body, length, low, high)) return drops.count("decrypt");
-    this.#opened(at, bytes, keypair, source, relay, now);
+    this.#opened(at, bytes, keypair, source, vni, relay, now);
   }
 
   /** Goes on, in their order, with the packets that helpers were given to open. */
@@ -301,8 +304,8 @@ export class Receive {
     helpers.settle();
     for (let i = 0; i < count; i++) {
       const opening = this.#opening[i];
-      const { at, bytes, keypair, source, relay } = opening;
-      if (helpers.opened(opening.ticket)) this.#opened(at, bytes, keypair!, source, relay, now);
+      const { at, bytes, keypair, source, vni, relay } = opening;
+      if (helpers.opened(opening.ticket)) this.#opened(at, bytes, keypair!, source, vni, relay, now);
       else drops.count("decrypt");
       opening.keypair = opening.relay = undefined;
     }
@@ -314,6 +317,7 @@ export class Receive {
     bytes: number,
     keypair: Keypair,
     source: AddrId,
+    vni: number,
     relay: Relay | undefined,
     now: number,
   ): void {
@@ -327,7 +331,7 @@ export class Receive {
     }
     const peer = keypair.peer.data as PlanePeer;
     peer.rxBytes += bytes;
-    this.#noteReceived(peer, keypair, source, relay, length > 0, now);
+    this.#noteReceived(peer, keypair, source, vni, relay, length > 0, now);
     if (length === 0) return;
     const packet = this.#packet;
     const malformed = parsePacket(arena.u8, view, body, length, packet);
@@ -350,16 +354,19 @@ export class Receive {
     peer: PlanePeer,
     keypair: Keypair,
     source: AddrId,
+    vni: number,
     relay: Relay | undefined,
     isData: boolean,
     now: number,
   ): void {
-    if (keypair === this.#lastKeypair && source === this.#lastSource && (this.#lastWasData || !isData)) return;
+    const sameWay = source === this.#lastSource && vni === this.#lastVni;
+    if (keypair === this.#lastKeypair && sameWay && (this.#lastWasData || !isData)) return;
     this.#lastKeypair = keypair;
     this.#lastSource = source;
+    this.#lastVni = vni;
     this.#lastWasData = isData;
     peer.wg.received(keypair, now, isData);
     if (relay !== undefined) this.#options.magicsock.noteDerp(relay.region, relay.peer.hex);
-    peer.endpoint.noteReceived(source, now);
+    peer.endpoint.noteReceived(source, vni, now);
   }
 }

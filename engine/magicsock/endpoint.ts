@@ -29,7 +29,7 @@ import { toHex } from "../../base/bytes.ts";
 import type { DiscoPublic, NodePublic, RandomBytes } from "../../base/keys.ts";
 import type { AddrId, AddrTable } from "../ports.ts";
 import type { Deadlined } from "../wg/deadlines.ts";
-import type { PathCandidate, PathReport, PingOutcome } from "../config.ts";
+import type { PathCandidate, PathReport, PingOutcome, RelayEventKind } from "../config.ts";
 import { BestPath, wireLength } from "./best_path.ts";
 import { addrPoints } from "./better_addr.ts";
 import { type Candidate, CandidateSet } from "./candidates.ts";
@@ -64,7 +64,7 @@ export interface SendPath {
 export interface EndpointOwner {
   readonly addrs: AddrTable;
   readonly random: RandomBytes;
-  /** No heartbeats: data that comes by a direct path is what keeps it trusted. */
+  /** No heartbeats: data that comes by a path is what keeps it trusted. */
   isSilent(): boolean;
   /** Sends a ping to `addr`, in the session `vni` when that is a relay server's, or by `derp` when `addr` is 0. */
   sendPing(endpoint: Endpoint, txId: Uint8Array, addr: AddrId, vni: number, derp: number, size: number): void;
@@ -193,17 +193,18 @@ export class Endpoint implements Deadlined {
     return path;
   }
 
-  /** WireGuard data was authenticated from `source`, 0 when it came by DERP. */
-  noteReceived(source: AddrId, now: number): void {
+  /** WireGuard data was authenticated from `source`, through its session `vni` if it is a relay server's; 0 for by DERP. */
+  noteReceived(source: AddrId, vni: number, now: number): void {
     this.lastReceive = now;
     if (source === 0) return;
     if (!this.#wireguardOnly) {
-      if (this.#owner.isSilent() && this.#best.vni === 0 && this.#best.addr === source) {
+      if (this.#owner.isSilent() && this.#best.is({ addr: source, vni })) {
         this.#best.trust(now + TRUST_UDP_ADDR_MS);
         this.#report(now);
       }
       return;
     }
+    if (vni !== 0) return;
     const addr = source === this.#best.addr ? source : this.#owner.addrs.pin(source);
     if (addr === 0) return;
     if (addr !== this.#best.addr) this.#best.roam(addr, this.#owner.addrs.ip(addr).slice());
@@ -260,6 +261,11 @@ export class Endpoint implements Deadlined {
     const ip = this.#owner.addrs.ip(session.addr).slice();
     this.#best.offerRelay({ ...session, ip, wireMtu: wireLength(0, ip, session.vni) }, now);
     this.#report(now);
+  }
+
+  /** Something happened on the way to a peer relay, or through it. */
+  noteRelaying(kind: RelayEventKind | "ping" | "pong", path: string, now: number, latencyMs?: number): void {
+    this.#story.note(kind, path, now, latencyMs);
   }
 
   /** Sent to within the last 45 s. */
@@ -572,6 +578,6 @@ export class Endpoint implements Deadlined {
 }
 
 /** As `ipnstate.PeerStatus.PeerRelay` has it; "" when `vni` is 0. */
-function relayText(addrs: AddrTable, addr: AddrId, vni: number): string {
+export function relayText(addrs: AddrTable, addr: AddrId, vni: number): string {
   return vni === 0 ? "" : `${addrs.text(addr)}:vni:${vni}`;
 }

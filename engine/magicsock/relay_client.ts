@@ -40,7 +40,7 @@ import {
   type RelaySession,
   sortedPair,
 } from "./disco_relay.ts";
-import type { Endpoint } from "./endpoint.ts";
+import { type Endpoint, relayText } from "./endpoint.ts";
 
 /** What the relay client needs of its magicsock. */
 export interface RelayClientOwner {
@@ -153,7 +153,11 @@ export class RelayClient {
     for (const [endpoint, allocation] of byPeer ?? []) {
       if (allocation.generation !== generation || !samePair(allocation.clients, session.clients)) continue;
       byPeer!.delete(endpoint);
-      if (this.#isNews(endpoint, session)) this.#owner.sendByDerp(endpoint, encodeCallMeMaybeVia(session));
+      endpoint.noteRelaying("relay-granted", `vni:${session.vni} by ${nameOf(server ?? HERE)}`, now);
+      if (this.#isNews(endpoint, session)) {
+        this.#owner.sendByDerp(endpoint, encodeCallMeMaybeVia(session));
+        endpoint.noteRelaying("relay-told", `vni:${session.vni}`, now);
+      }
       this.#bind(endpoint, session, now);
       return true;
     }
@@ -164,6 +168,7 @@ export class RelayClient {
   handleCallMeMaybeVia(endpoint: Endpoint, session: RelaySession, now: number): boolean {
     if (!this.#enabled || !endpoint.relayCapable || endpoint.disco === undefined) return false;
     if (!samePair(this.#pairWith(endpoint.disco.bytes), session.clients)) return false;
+    endpoint.noteRelaying("relay-heard", `vni:${session.vni}`, now);
     this.#bind(endpoint, session, now);
     return true;
   }
@@ -184,6 +189,7 @@ export class RelayClient {
     if (handshake.addr !== 0) return undefined;
     handshake.addr = this.#owner.addrs.pin(addr);
     if (handshake.addr === 0) return undefined;
+    handshake.endpoint.noteRelaying("relay-challenge", relayText(this.#owner.addrs, handshake.addr, vni), now);
     const { generation, remote } = handshake;
     this.#sendBind(handshake, handshake.addr, encodeBind("bind-answer", { ...challenge, generation, remote }));
     this.#ping(handshake, now);
@@ -204,6 +210,7 @@ export class RelayClient {
       if (sentAt === undefined || handshake.session.vni !== vni || handshake.addr !== addr) continue;
       this.#handshakes.delete(id);
       const latencyMs = Math.max(0, now - sentAt);
+      handshake.endpoint.noteRelaying("pong", relayText(this.#owner.addrs, addr, vni), now, latencyMs);
       handshake.endpoint.relayReady({ addr, vni, relay: handshake.server, latencyMs }, now);
       return true;
     }
@@ -221,8 +228,10 @@ export class RelayClient {
     this.#next = Infinity;
     for (const [server, byPeer] of this.#allocations) {
       for (const [endpoint, allocation] of byPeer) {
-        if (allocation.deadline <= now) byPeer.delete(endpoint);
-        else if (allocation.retryAt <= now) {
+        if (allocation.deadline <= now) {
+          byPeer.delete(endpoint);
+          endpoint.noteRelaying("relay-unanswered", nameOf(server), now);
+        } else if (allocation.retryAt <= now) {
           allocation.retryAt = Infinity;
           this.#sendRequest(server, allocation);
         }
@@ -230,9 +239,11 @@ export class RelayClient {
       }
       if (byPeer.size === 0) this.#allocations.delete(server);
     }
-    for (const [id, { deadline }] of this.#handshakes) {
-      if (deadline <= now) this.#handshakes.delete(id);
-      else this.#next = Math.min(this.#next, deadline);
+    for (const [id, { deadline, endpoint, session }] of this.#handshakes) {
+      if (deadline <= now) {
+        this.#handshakes.delete(id);
+        endpoint.noteRelaying("relay-lost", `vni:${session.vni}`, now);
+      } else this.#next = Math.min(this.#next, deadline);
     }
   }
 
@@ -275,6 +286,7 @@ export class RelayClient {
     };
     byPeer.set(endpoint, allocation);
     this.#next = Math.min(this.#next, allocation.retryAt);
+    endpoint.noteRelaying("relay-asked", nameOf(server), now);
     this.#sendRequest(server, allocation);
   }
 
@@ -323,7 +335,10 @@ export class RelayClient {
     this.#next = Math.min(this.#next, handshake.deadline);
     const { generation, remote } = handshake;
     const bind = encodeBind("bind", { vni, generation, remote, challenge: new Uint8Array(CHALLENGE_LENGTH) });
-    for (const addr of this.#owner.intern(session.addrs)) this.#sendBind(handshake, addr, bind);
+    for (const addr of this.#owner.intern(session.addrs)) {
+      endpoint.noteRelaying("relay-bind", relayText(this.#owner.addrs, addr, vni), now);
+      this.#sendBind(handshake, addr, bind);
+    }
   }
 
   #sendBind({ box, session }: Handshake, to: AddrId, payload: Uint8Array): void {
@@ -335,9 +350,16 @@ export class RelayClient {
   #ping(handshake: Handshake, now: number): void {
     if (handshake.pings.size >= RELAY_HANDSHAKE_PINGS) return;
     const txId = this.#owner.random(TX_ID_LENGTH);
+    const { endpoint, addr, session: { vni } } = handshake;
     handshake.pings.set(toHex(txId), now);
-    this.#owner.sendPing(handshake.endpoint, txId, handshake.addr, handshake.session.vni);
+    endpoint.noteRelaying("ping", relayText(this.#owner.addrs, addr, vni), now);
+    this.#owner.sendPing(endpoint, txId, addr, vni);
   }
+}
+
+/** How the story of a path names the node a relay server runs on. */
+function nameOf(server: Server): string {
+  return server === HERE ? "this node" : `nodekey:${server.key}`;
 }
 
 function idOf(server: string, vni: number): string {

@@ -2,6 +2,7 @@
 import { formatIp, parseIp } from "../../../base/ip.ts";
 import { NodePublic } from "../../../base/keys.ts";
 import { EMPTY_DERP_MAP } from "../../../derp/derp_map.ts";
+import type { Node } from "../../../control/wire/tailcfg.ts";
 import type { RelayClientStatus } from "../../../engine/peer_relay/sessions.ts";
 import type { Backend } from "../../backend.ts";
 import { isPingType, MAX_PING_SIZE } from "../../ping.ts";
@@ -10,6 +11,10 @@ import { reportToJson } from "../../../engine/netcheck/report.ts";
 import { queryBool } from "./status.ts";
 import { errorText, json, requireMethod } from "../reply.ts";
 import type { Handler } from "../reply.ts";
+
+function nameOf(node: Node | undefined): string | undefined {
+  return node?.Name.replace(/\.$/, "");
+}
 
 /** `ping`, `debug-peer-relay-sessions`, `agent/path`, `agent/netcheck`. */
 export function diagnoseRoutes(backend: Backend): Record<string, Handler> {
@@ -42,7 +47,18 @@ export function diagnoseRoutes(backend: Backend): Record<string, Handler> {
       const report = await backend.datapath.engine.pathReport(NodePublic.parse(node.Key)?.hex ?? "");
       if (report === undefined) return errorText(404, "the engine does not know this peer (yet)");
       const { netInfo, endpoints } = backend.datapath;
-      return json({ Name: node.Name.replace(/\.$/, ""), Endpoints: endpoints, NetInfo: netInfo ?? null, Path: report });
+      // The engine knows the nodes that relay servers run on by their keys alone.
+      const named = (key: string) => nameOf(backend.view?.byKey(key)) ?? key;
+      const events = report.events.map((event) => ({
+        ...event,
+        path: event.path.replace(/nodekey:[0-9a-f]{64}/, named),
+      }));
+      return json({
+        Name: nameOf(node),
+        Endpoints: endpoints,
+        NetInfo: netInfo ?? null,
+        Path: { ...report, events },
+      });
     },
 
     // Source: net/udprelay/status.ServerStatus.

@@ -375,7 +375,7 @@ Deno.test("W8: WireGuard data never moves the path of a peer with disco", () => 
   const bench = new Bench();
   const peer = bench.peer({ endpoints: ["198.51.100.7:777"] });
   const endpoint = bench.magicsock.endpoint(peer.node.hex)!;
-  endpoint.noteReceived(bench.id("203.0.113.66:66"), NOW);
+  endpoint.noteReceived(bench.id("203.0.113.66:66"), 0, NOW);
   assert.deepEqual({ ...endpoint.pathForSend(NOW) }, { addr: 0, vni: 0, derp: 1 });
   assert.deepEqual(bench.candidates(peer), ["198.51.100.7:777"]);
   assert.equal(endpoint.lastReceive, NOW);
@@ -395,7 +395,7 @@ Deno.test("W8: a WireGuard-only peer roams to where authenticated data came from
   assert.equal(to(NOW + 5000), "198.51.100.2:2", "the handshake's next try goes to the other");
   assert.equal(bench.udp(peer.ping(), "203.0.113.9:9"), "disco-unknown-sender", "it has no disco key");
   assert.equal(to(NOW + 5100), "198.51.100.2:2");
-  endpoint.noteReceived(bench.id("203.0.113.9:9"), NOW + 5200);
+  endpoint.noteReceived(bench.id("203.0.113.9:9"), 0, NOW + 5200);
   assert.equal(to(NOW + 5300), "203.0.113.9:9");
   assert.equal(to(NOW + 900_000), "203.0.113.9:9", "after idleness it is tried there first");
   assert.equal(to(NOW + 914_000), "203.0.113.9:9", "a keepalive may take so long");

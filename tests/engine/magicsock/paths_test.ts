@@ -326,7 +326,7 @@ Deno.test("Magicsock with silent-disco sends no heartbeats, and data that comes 
       const endpoint = node.peer(other);
       const addr = endpoint.currentAddress(p.network.now);
       const { ip, port } = parseAddrPort(addr === "" ? "192.0.2.99:9" : addr)!;
-      endpoint.noteReceived(node.addrs.intern(ip, port), p.network.now);
+      endpoint.noteReceived(node.addrs.intern(ip, port), 0, p.network.now);
     }
   };
   p.network.run(HEARTBEAT_INTERVAL_MS, received);

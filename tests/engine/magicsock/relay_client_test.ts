@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import {
   ALLOCATE_RETRY_MS,
+  ALLOCATE_TIMEOUT_MS,
   CALL_ME_MAYBE_BURST,
   DISCOVER_RELAY_INTERVAL_MS,
   TRUST_UDP_ADDR_MS,
@@ -171,6 +172,52 @@ Deno.test("a relay that dies is left for DERP within 6.5 s, and used again once 
   const again = world.untilRelayed(60_000);
   assert.ok(again <= DISCOVER_RELAY_INTERVAL_MS + 1_000, `again after ${again} ms`);
   console.log(`left after ${left} ms, silent for ${world.worstGap} ms, used again ${again} ms after it was back`);
+});
+
+Deno.test("with silent-disco the data that comes through a relay's session keeps it trusted, and no other does", () => {
+  const world = new World(41);
+  assert.ok(world.untilRelayed(5_000) <= 1_000);
+  const { network, a, b } = world;
+  for (const node of [a, b]) node.magicsock.silentDisco = true;
+  const source = a.addrs.intern(parseAddrPort(RELAY)!.ip, parseAddrPort(RELAY)!.port);
+  const vni = Number(world.relayOf(a, b).split(":").at(-1));
+  const receiving = (through: number) => () => a.peer(b).noteReceived(source, through, network.now);
+  network.run(10 * TRUST_UDP_ADDR_MS, receiving(vni));
+  assert.notEqual(world.relayOf(a, b), "", "no heartbeat was sent, and data came");
+  assert.equal(world.relayOf(b, a), "", "b received nothing");
+  network.run(TRUST_UDP_ADDR_MS + 100, receiving(vni + 1));
+  assert.equal(world.relayOf(a, b), "", "of another session");
+});
+
+Deno.test("the story of a path tells of the peer relay from both sides, and what became of one that is silent", () => {
+  const world = new World(42, { bAsks: false });
+  world.untilRelayed(5_000);
+  const { network, a, b, r } = world;
+  const story = (from: SimNode, to: SimNode) =>
+    from.peer(to).report(network.now).events.map(({ kind, path }) => `${kind} ${path}`);
+  const session = world.relayOf(a, b);
+  const vni = session.slice(session.indexOf("vni:"));
+  const asked = [
+    `relay-asked nodekey:${r.key.hex}`,
+    `relay-granted ${vni} by nodekey:${r.key.hex}`,
+    `relay-told ${vni}`,
+    `relay-bind ${session}`,
+    `relay-challenge ${session}`,
+    `ping ${session}`,
+    `pong ${session}`,
+    `path ${session}`,
+  ];
+  assert.deepEqual(story(a, b).filter((line) => asked.includes(line)), asked);
+  assert.deepEqual(story(b, a).filter((line) => /^relay-/.test(line)), [
+    `relay-heard ${vni}`,
+    `relay-bind 10.66.66.66:1:${vni}`,
+    `relay-bind ${session}`,
+    `relay-challenge ${session}`,
+  ]);
+  const silent = new World(43, { bAsks: false, aMayAsk: false });
+  silent.network.run(ALLOCATE_TIMEOUT_MS + 1_000, silent.tick);
+  const { events } = silent.a.peer(silent.b).report(silent.network.now);
+  assert.ok(events.some(({ kind, path }) => kind === "relay-unanswered" && path === `nodekey:${silent.r.key.hex}`));
 });
 
 Deno.test("a relay server that starts anew, with another key, replaces its sessions", () => {
