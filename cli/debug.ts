@@ -1,17 +1,29 @@
-/** `debug`: verbs that look into the running daemon. Their output is for people and may change. */
+/** `debug`: verbs that look into the running daemon, or push it. Their output is for people and may change. */
+import { breakDerpConns, rebind, restun } from "./debug/actions.ts";
 import { dataplane } from "./debug/dataplane.ts";
+import { derpMap } from "./debug/derp_map.ts";
+import { netmap } from "./debug/netmap.ts";
 import { path } from "./debug/path.ts";
 import { peerRelaySessions } from "./debug/peer_relay_sessions.ts";
+import { prefs } from "./debug/prefs.ts";
 import { via } from "./debug/via.ts";
+import { watchIpn } from "./debug/watch_ipn.ts";
 import { UsageError } from "./exit_codes.ts";
 import type { Verb } from "./verb.ts";
 
 /** One file of `debug/` each. */
 const VERBS: Readonly<Record<string, Verb & { readonly summary: string }>> = {
+  "break-derp-conns": breakDerpConns,
   dataplane,
+  "derp-map": derpMap,
+  netmap,
   path,
-  via,
   "peer-relay-sessions": peerRelaySessions,
+  prefs,
+  rebind,
+  restun,
+  via,
+  "watch-ipn": watchIpn,
 };
 
 export const debug: Verb = {

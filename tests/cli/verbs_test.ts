@@ -303,3 +303,60 @@ VNI: 5
   const { ran: [none] } = await runAll(["debug peer-relay-sessions"], answers({ UDPPort: null, Sessions: null }));
   assert.match(none.out, /^Server port: not configured .*--relay-server-port=<PORT>'\)\nSessions count: 0\n$/);
 });
+
+Deno.test("debug derp-map, prefs and netmap print JSON as Tailscale's do", async () => {
+  const map = { Regions: { "1": { RegionID: 1, RegionCode: "fra" } } };
+  const netmap = { SelfNode: { Name: "one.", ID: 1 }, Peers: [{ Key: "nodekey:02", Cap: 121 }] };
+  const { ran: [relays, none, preferences, tailnet, missing, more], seen } = await runAll(
+    ["debug derp-map", "debug derp-map", "debug prefs", "debug netmap", "debug netmap", "debug netmap now"],
+    {
+      "GET derpmap": answersInTurn(map, null),
+      "POST debug": answersInTurn(netmap, new Response("no netmap\n", { status: 400 })),
+    },
+  );
+  assert.equal(relays.out, `${JSON.stringify(map, undefined, "\t")}\n`);
+  assert.equal(none.out, "null\n");
+  assert.equal(preferences.out, `${JSON.stringify(prefs({ Hostname: "box" }), undefined, "\t")}\n`);
+  const sorted = { Peers: [{ Cap: 121, Key: "nodekey:02" }], SelfNode: { ID: 1, Name: "one." } };
+  assert.equal(tailnet.out, `${JSON.stringify(sorted, undefined, "\t")}\n`);
+  assert.deepEqual([missing.code, missing.out, missing.err], [1, "", "no netmap\n"]);
+  assert.equal(more.code, 2);
+  assert.equal(seen.find(({ method }) => method === "POST")!.path, "debug?action=current-netmap");
+});
+
+Deno.test("debug restun, rebind and break-derp-conns ask the daemon and print nothing", async () => {
+  const names = ["restun", "rebind", "break-derp-conns"];
+  const { ran, seen } = await runAll(names.map((name) => `debug ${name}`), {
+    "POST debug": () => new Response("done\n"),
+  });
+  assert.deepEqual(ran.map(({ code, out, err }) => [code, out, err]), names.map(() => [0, "", ""]));
+  assert.deepEqual(seen.map(({ path }) => path), names.map((name) => `debug?action=${name}`));
+  const { ran: [denied] } = await runAll(["debug rebind"], {
+    "POST debug": () => new Response("debug access denied\n", { status: 403 }),
+  });
+  assert.equal(denied.code, 1);
+  assert.match(denied.err, /access denied/i);
+});
+
+Deno.test("debug watch-ipn prints as many messages as are wanted, and asks for what the flags say", async () => {
+  const bus = () => new FakeBus({ State: 6 }, { Engine: { NumLive: 1 } }, { State: 4 }).response();
+  const lines = ["debug watch-ipn --count=2", "debug watch-ipn --count 1 --initial --peer-patches=false"];
+  const { ran: [two, one], seen } = await runAll(lines, { "GET watch-ipn-bus": bus });
+  const text = (value: unknown) => `${JSON.stringify(value, undefined, "\t")}\n`;
+  assert.deepEqual([two.code, two.err, two.out], [
+    0,
+    "Connected.\n",
+    text({ State: 6 }) + text({ Engine: { NumLive: 1 } }),
+  ]);
+  assert.equal(one.out, text({ State: 6 }));
+  const masks = seen.map(({ path }) => Number(path.split("mask=")[1]));
+  assert.deepEqual(masks, [1 << 13 | 1 << 12 | 1 << 15, 1 << 13 | 1 << 1 | 1 << 2 | 1 << 12]);
+});
+
+/** Answers one after the other, the last for ever. */
+function answersInTurn(...values: unknown[]): () => Response {
+  return () => {
+    const value = values.length > 1 ? values.shift() : values[0];
+    return value instanceof Response ? value : answer(value);
+  };
+}

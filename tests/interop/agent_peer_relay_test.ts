@@ -146,6 +146,20 @@ async function steps(
     assert.match(await left.agent.cli("status"), new RegExp(`active; peer-relay ${oursAddress}:vni:\\d+`));
     const ping = await left.agent.command("ping", "-c", "1", right.agentIp);
     assert.match(ping.stdout, new RegExp(`via peer-relay\\(${oursAddress}:vni:\\d+\\)`));
+    const session = `${oursAddress}:vni:\\d+`;
+    const story = await left.agent.cli("debug", "path", right.agentIp);
+    for (
+      const line of [
+        `^in use +peer relay ${session}, answers in `,
+        `s ago  +(asked for a session at the peer relay of middle-agent|it told us by DERP of the session vni:)`,
+        `s ago  +asked the peer relay to be let in at ${session}`,
+        `s ago  +the peer relay answered at ${session}`,
+        `s ago  +answered ${session} in `,
+        `s ago  +packets now go by ${session}`,
+      ]
+    ) assert.match(story, new RegExp(line, "m"));
+    const verbose = await left.agent.command("ping", "-c", "1", "--verbose", right.agentIp);
+    assert.match(verbose.stderr, new RegExp(`^in use +peer relay ${session}`, "m"));
     const metrics = await middle.agent.metrics();
     assert.match(metrics, /tailscaled_peer_relay_endpoints\{state="open"\} [3-9]/);
     const forwarded = /tailscaled_peer_relay_forwarded_bytes_total\{transport_in="udp4",transport_out="udp4"\} (\d+)/

@@ -56,6 +56,19 @@ sceneTest("agent: Tailscale's own command line drives the daemon", async (scene)
   assert.match(await ok("get"), /^hostname +renamed$/m);
   assert.equal(JSON.parse(await ok("debug", "prefs")).ShieldsUp, true);
   assert.equal((await agent.local("prefs")).Hostname, "renamed");
+  for (const verb of ["prefs", "netmap"]) {
+    assert.equal(await agent.cli("debug", verb), await ok("debug", verb), `debug ${verb}, ours and Tailscale's`);
+  }
+  // Ours has the fields in control's order, theirs in Go's.
+  assert.deepEqual(JSON.parse(await agent.cli("debug", "derp-map")), JSON.parse(await ok("debug", "derp-map")));
+  assert.equal(JSON.parse(await ok("debug", "netmap")).Peers[0].Name, `theirs.${DOMAIN}.`);
+  assert.equal(JSON.parse(await ok("debug", "derp-map")).Regions["1"].RegionID, 1);
+  for (const verb of ["restun", "rebind", "break-derp-conns"]) assert.equal(await ok("debug", verb), "");
+  const watched = await run("debug", "watch-ipn", "--initial", "--count=1");
+  assert.deepEqual([watched.code, watched.stderr, JSON.parse(watched.stdout).State], [0, "Connected.\n", 6]);
+  const unknown = await run("debug", "pick-new-derp");
+  assert.match(unknown.stderr, /unknown action "pick-new-derp"/);
+  assert.match(await ok("ping", "theirs"), /^pong from theirs /m);
   assert.match(await ok("debug", "peer-relay-sessions"), /^Server port: not configured/);
   await ok("set", "--relay-server-port=40001");
   assert.match(await ok("get", "relay-server-port"), /^40001$/m);

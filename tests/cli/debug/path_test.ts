@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { formatPath } from "../../../cli/debug/path.ts";
 import type { PathAnswer } from "../../../cli/debug/path.ts";
+import { answer, run, withLocalApi } from "../fake_local_api.ts";
+import type { Ran } from "../fake_local_api.ts";
+import { peer, status } from "../fixtures.ts";
 
 const ANSWER: PathAnswer = {
   Name: "two.tail.test",
@@ -56,6 +59,86 @@ what happened, oldest first
     0.3 s ago             packets now go by 203.0.113.7:41641
 `,
   );
+});
+
+Deno.test("debug path tells how a session at a peer relay was got", () => {
+  const at = (kind: string, path: string, ago: number, latencyMs?: number) => ({
+    ...{ kind, path, firstAgoMs: ago, lastAgoMs: ago, count: 1, ...(latencyMs !== undefined && { latencyMs }) },
+  });
+  const session = "198.51.100.50:7777:vni:5";
+  const events = [
+    at("relay-asked", "middle.tail.test", 9_000),
+    at("relay-granted", "vni:5 by middle.tail.test", 8_900),
+    at("relay-told", "vni:5", 8_900),
+    at("relay-bind", session, 8_900),
+    at("relay-challenge", session, 8_800),
+    at("pong", session, 8_700, 4.2),
+    at("relay-heard", "vni:6", 5_000),
+    at("relay-lost", "vni:6", 200),
+    at("relay-unanswered", "this node", 100),
+  ];
+  const text = formatPath({ ...ANSWER, Path: { ...ANSWER.Path, best: session, events } });
+  assert.match(text, /^in use +peer relay 198\.51\.100\.50:7777:vni:5, answers in 12 ms; trusted for another 6\.2 s$/m);
+  assert.equal(
+    text.slice(text.indexOf("what happened")),
+    `what happened, oldest first
+    9.0 s ago  asked for a session at the peer relay of middle.tail.test
+    8.9 s ago  was given the session vni:5 by middle.tail.test
+    8.9 s ago  told it by DERP of the session vni:5
+    8.9 s ago  asked the peer relay to be let in at ${session}
+    8.8 s ago  the peer relay answered at ${session}
+    8.7 s ago  answered ${session} in 4.2 ms
+    5.0 s ago  it told us by DERP of the session vni:6
+    0.2 s ago  nothing came through the session vni:6
+    0.1 s ago  no session from the peer relay of this node
+`,
+  );
+});
+
+Deno.test("debug path asks for the peer's address, by name too, and prints text or JSON", async () => {
+  await withLocalApi({
+    "GET status": () => answer(status({}, peer())),
+    "GET agent/path": () => answer(ANSWER),
+  }, async (socket, seen) => {
+    const text = await run(["--socket", socket, "debug", "path", "two"]);
+    assert.deepEqual([text.code, text.out, text.err], [0, formatPath(ANSWER), ""]);
+    assert.equal(seen.at(-1)!.path, "agent/path?ip=100.64.0.2");
+    const json = await run(["--socket", socket, "debug", "path", "--json", "100.64.0.2"]);
+    assert.deepEqual([json.code, JSON.parse(json.out)], [0, ANSWER]);
+    const nobody = await run(["--socket", socket, "debug", "path", "nobody"]);
+    assert.equal(nobody.code, 1);
+    assert.match(nobody.err, /no node is called "nobody"/);
+    assert.equal((await run(["--socket", socket, "debug", "path"])).code, 2);
+  });
+});
+
+Deno.test("ping --verbose tells which address a name stands for, and at its end the story of the path", async () => {
+  const pong = { IP: "100.64.0.2", NodeIP: "100.64.0.2", NodeName: "two", Err: "", LatencySeconds: 0.013 };
+  const direct = { ...pong, Endpoint: "203.0.113.7:41641", DERPRegionID: 0, DERPRegionCode: "" };
+  const ping = async (pings: () => Response, path: () => Response, ...words: string[]) => {
+    let ran: Ran | undefined;
+    await withLocalApi({
+      "GET status": () => answer(status({}, peer())),
+      "POST ping": pings,
+      "GET agent/path": path,
+    }, async (socket) => {
+      ran = await run(["--socket", socket, "ping", "--verbose", ...words]);
+    });
+    return ran!;
+  };
+  const story = () => answer(ANSWER);
+  const good = await ping(() => answer(direct), story, "two");
+  assert.deepEqual([good.code, good.out, good.err], [
+    0,
+    "pong from two (100.64.0.2) via 203.0.113.7:41641 in 13ms\n",
+    `lookup "two" => "100.64.0.2"\n${formatPath(ANSWER)}`,
+  ]);
+  const relayed = { ...direct, Endpoint: "", DERPRegionID: 1, DERPRegionCode: "fra" };
+  const failed = await ping(() => answer(relayed), story, "-c", "1", "100.64.0.2");
+  assert.deepEqual([failed.code, failed.err], [1, `${formatPath(ANSWER)}direct connection not established\n`]);
+  // Tailscale's daemon knows no such path: the ping is what was asked for.
+  const stock = await ping(() => answer(direct), () => new Response("404 page not found\n", { status: 404 }), "two");
+  assert.deepEqual([stock.code, stock.err], [0, 'lookup "two" => "100.64.0.2"\n']);
 });
 
 Deno.test("debug path of a peer that only a relay reaches, and of one that went silent", () => {
