@@ -35,18 +35,19 @@ export interface StartEngineOptions {
   readonly events: EngineEvents;
   /** `AGENT_CRYPTO`: forces a crypto provider by name. */
   readonly crypto: string | undefined;
-  /** `AGENT_CRYPTO_WORKERS`: threads that seal and open beside the worker; by default as the number of CPUs allows. */
+  /** `AGENT_CRYPTO_WORKERS`: threads that seal and open beside the worker; none by default. */
   readonly cryptoWorkers: string | undefined;
 }
 
-/** Crypto helpers by default: two CPUs are as well used without, and more than two helpers were never measured. */
-function defaultHelpers(cpus: number): number {
-  return Math.max(0, Math.min(2, cpus - 2));
-}
+/**
+ * Crypto helpers unless told otherwise. On two CPUs they cost throughput (BENCHMARKS.md), and what they gain on more has
+ * been measured by nobody: until it is, they are the operator's choice.
+ */
+const DEFAULT_HELPERS = 0;
 
 /** @throws Error for what is no small number. */
 function helperCount(text: string | undefined): number {
-  if (text === undefined) return defaultHelpers(navigator.hardwareConcurrency);
+  if (text === undefined) return DEFAULT_HELPERS;
   if (!/^[0-9]{1,2}$/.test(text)) {
     throw new Error(`Cannot use AGENT_CRYPTO_WORKERS=${text}: want a number from 0 to 99`);
   }

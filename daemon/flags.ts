@@ -117,7 +117,7 @@ Environment:
   SSL_CERT_FILE      as --ca-file
   AGENT_CRYPTO       force an implementation of ChaCha20-Poly1305: libcrypto-fast, libcrypto, wasm, noble
   AGENT_CRYPTO_WORKERS
-                     threads that encrypt beside the data plane's own (default 0 on two CPUs, at most 2)
+                     threads that encrypt beside the data plane's own (default 0)
 `;
 }
 
