@@ -1,8 +1,11 @@
 /**
  * Our data plane against others, on this machine:
  *
- *   deno task bench:dataplane [--quick] [--out DIR] [--rounds N] [--seconds S] [--only NAME,…] [--cells CELL,…]
- *                             [--mtu 1280,1420] [--offloads on,off]        NAME may be "interop"
+ *   deno task bench:dataplane [--quick] [--out DIR [--add]] [--rounds N] [--seconds S] [--budget S] [--only NAME,…]
+ *                             [--cells CELL,…] [--mtu 1280,1420] [--offloads on,off]        NAME may be "interop"
+ *
+ *   --budget   begins no round after so many seconds, --add adds to the samples that DIR has: a machine that is quiet for
+ *              minutes at a time measures in several sittings
  *
  *   CELL    tcp    1 and 4 streams both ways, with CPU time of the ends
  *           rates  the highest packet rates with less than 1% lost
@@ -23,14 +26,14 @@ import { Lab, labUnavailable, programMissing } from "../tests/netlab/lab.ts";
 import { sealingRate } from "./dataplane/ceiling.ts";
 import { CROWD_ACTIVE, CROWD_PEERS, findKinds } from "./dataplane/ends.ts";
 import { memory, PING_LOADS, pingUnder, tcp, TCP_MODES } from "./dataplane/measure.ts";
-import { plot } from "./dataplane/plot.ts";
+import { added, printed, readReport, writeReport } from "./dataplane/report.ts";
+import type { Report } from "./dataplane/report.ts";
 import { noSamples, RATE_SIZES } from "./dataplane/samples.ts";
 import type { NetmapSample, Samples } from "./dataplane/samples.ts";
 import { raise } from "./dataplane/site.ts";
 import type { Site } from "./dataplane/site.ts";
 import { runSteadily } from "./dataplane/steady.ts";
 import type { SteadySample } from "./dataplane/steady.ts";
-import { costTable, netmapLine, pingTable, ratioTable, steadyLines, throughputTable } from "./dataplane/tables.ts";
 
 const CELLS = ["tcp", "rates", "pings", "netmap", "steady"];
 /** --quick leaves out what the full run says better: the slower crypto, the crowd and the interop cells. */
@@ -44,6 +47,8 @@ const { values } = parseArgs({
     out: { type: "string" },
     rounds: { type: "string" },
     seconds: { type: "string" },
+    budget: { type: "string" },
+    add: { type: "boolean" },
     only: { type: "string" },
     cells: { type: "string" },
     mtu: { type: "string" },
@@ -54,6 +59,8 @@ const quick = values.quick === true;
 const list = (text: string | undefined, otherwise: string) => (text ?? otherwise).split(",");
 const rounds = Number(values.rounds ?? (quick ? 3 : 9));
 const seconds = Number(values.seconds ?? (quick ? 1 : 5));
+const startedAt = performance.now();
+const timeIsUp = () => performance.now() - startedAt > 1000 * Number(values.budget ?? Infinity);
 const burstSeconds = Math.min(seconds, quick ? 0.3 : 0.5);
 const pings = quick ? 100 : 300;
 const mtus = list(values.mtu, quick ? "1280" : "1280,1420").map(Number);
@@ -63,7 +70,7 @@ const cells = new Set(list(values.cells, (quick ? CELLS.filter((cell) => cell !=
 async function measureAll(sites: readonly Site[], mtu: number, offloads: boolean): Promise<Samples[]> {
   const all = sites.map(({ name }) => noSamples(name, mtu, offloads));
   for (const [i, { ends }] of sites.entries()) all[i].rssIdle = memory(ends[0]).rss;
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < rounds && !timeIsUp(); round++) {
     // Each goes first in turn, and every second round runs backwards.
     const order = sites.map((_, i) => (i + round) % sites.length);
     if (round % 2 === 1) order.reverse();
@@ -98,7 +105,7 @@ async function readNetmaps(site: Site): Promise<NetmapSample[]> {
   // The node makes it before anything is measured.
   await asked.ask(`netmap ${NETMAP_PEERS}`);
   await asked.ask("netmap 0");
-  for (let round = 0; round < (quick ? 1 : rounds); round++) {
+  for (let round = 0; round < (quick ? 1 : rounds) && !timeIsUp(); round++) {
     let ms = 0;
     const sample = await pingUnder("1 Gb/s", site, pings, async () => {
       ms = JSON.parse(await asked.ask(`netmap ${NETMAP_PEERS}`)).ms;
@@ -133,7 +140,7 @@ const modern = kinds.find(({ name }) => name === "wireguard-go");
 const { provider, gigabytes } = sealingRate(mtus[0]);
 /** Gb/s when every byte is sealed once and opened once, and all CPUs do nothing else. */
 const ceiling = gigabytes * 8 * navigator.hardwareConcurrency / 2;
-console.log(`${machine()}\n${rounds} rounds of ${seconds} s a mode`);
+console.log(`${machine()}\nat most ${rounds} rounds of ${seconds} s a mode`);
 console.log(`ceiling: one CPU seals ${gigabytes.toFixed(2)} GB/s by ${provider}, so ${ceiling.toFixed(1)} Gb/s`);
 for (const kind of kinds) console.log(`  ${kind.name}: ${kind.version}`);
 console.log(`  agent-${CROWD_PEERS}-peers: as many configured, ${CROWD_ACTIVE} of them active`);
@@ -141,7 +148,7 @@ for (const reason of found.missing) console.log(`  not measured: ${reason}`);
 
 const groups: Samples[][] = [];
 const netmaps: NetmapSample[] = [];
-let steady: SteadySample | undefined;
+const steady: SteadySample[] = [];
 for (const mtu of mtus) {
   await using lab = await Lab.create();
   const sites: Site[] = [];
@@ -153,42 +160,27 @@ for (const mtu of mtus) {
   }
   for (const mode of offloadModes) {
     for (const site of sites) await site.setOffloads(mode === "on");
-    const group = await measureAll(sites, mtu, mode === "on");
-    groups.push(group);
-    console.log(`\n== inner MTU ${mtu}, offloads of the veth ${mode}\n`);
-    const own = group.find(({ tunnel }) => tunnel === "wireguard-go");
-    const mixed = group.filter(({ tunnel }) => tunnel.includes(" to "));
-    const tables = cells.has("tcp") || cells.has("rates") ? [throughputTable(group, ceiling), ratioTable(group)] : [];
-    // An interop cell has the other's program at one end, and should be no slower than two of those.
-    if (own !== undefined) { for (const cell of mixed) tables.push(ratioTable([cell, own])); }
-    if (cells.has("tcp")) tables.push(costTable(group));
-    if (cells.has("pings")) tables.push(pingTable(group));
-    console.log(tables.join("\n\n"));
+    groups.push(await measureAll(sites, mtu, mode === "on"));
   }
-  if (cells.has("netmap") && ours.name === "agent" && mtu === mtus[0]) {
-    netmaps.push(...await readNetmaps(sites[0]));
-    console.log(`\n${netmapLine(NETMAP_PEERS, netmaps)}`);
-  }
-  if (cells.has("steady") && ours.name === "agent" && mtu === mtus[0]) {
-    steady = await runSteadily(sites[0], STEADY_SECONDS);
-    console.log(`\n${steadyLines(steady)}`);
-  }
+  if (ours.name !== "agent" || mtu !== mtus[0]) continue;
+  if (cells.has("netmap")) netmaps.push(...await readNetmaps(sites[0]));
+  if (cells.has("steady")) steady.push(await runSteadily(sites[0], STEADY_SECONDS));
 }
+const now: Report = {
+  machine: machine(),
+  sittings: [{ at: new Date().toISOString(), command: Deno.args.join(" "), seconds, ceiling }],
+  kinds: kinds.map(({ name, version }) => ({ name, version })),
+  missing: found.missing,
+  groups,
+  netmapPeers: NETMAP_PEERS,
+  netmaps,
+  steady,
+};
+const earlier = values.add === true && values.out !== undefined ? await readReport(values.out) : undefined;
+const report = earlier === undefined ? now : added(earlier, now);
+console.log(`\n${printed(report)}`);
 if (values.out !== undefined) {
-  await Deno.mkdir(values.out, { recursive: true });
-  const report = {
-    machine: machine(),
-    ceiling,
-    rounds,
-    seconds,
-    kinds,
-    missing: found.missing,
-    groups,
-    netmaps,
-    steady,
-  };
-  await Deno.writeTextFile(`${values.out}/dataplane.json`, `${JSON.stringify(report, null, 1)}\n`);
-  await Deno.writeTextFile(`${values.out}/dataplane.svg`, plot(groups, machine()));
+  await writeReport(values.out, report);
   console.log(`\nraw samples: ${values.out}/dataplane.json; plot: ${values.out}/dataplane.svg`);
 }
 Deno.exit(0);
