@@ -124,6 +124,13 @@ export class Peers {
     return this.#routes.lookup6(a, b, c, d);
   }
 
+  /** The peer that owns an inner address of 4 or 16 bytes, woken. */
+  ownerOf(ip: Uint8Array): PlanePeer | undefined {
+    const view = new DataView(ip.buffer, ip.byteOffset, ip.byteLength);
+    const word = (i: number) => view.getUint32(i * 4);
+    return this.at(ip.length === 4 ? this.owner4(word(0)) : this.owner6(word(0), word(1), word(2), word(3)));
+  }
+
   #add(key: string): number {
     const number = this.#free.pop() ?? this.#awake.length;
     this.#awake[number] = undefined;

@@ -9,42 +9,39 @@
  */
 import type { DropCounters } from "../../base/drops.ts";
 import { fromHex, toHex } from "../../base/bytes.ts";
-import { parseAddrPort, parseIp, parsePrefix } from "../../base/ip.ts";
+import { parseAddrPort } from "../../base/ip.ts";
 import { NodePrivate, NodePublic } from "../../base/keys.ts";
 import type { DiscoPrivate, RandomBytes } from "../../base/keys.ts";
-import type { EngineStatus, FilterRuleConfig, PeerConfig, PeerStatus, PingOutcome } from "../config.ts";
+import type { EngineStatus, FilterRuleConfig, PeerConfig } from "../config.ts";
 import { compileFilter } from "../filter/filter.ts";
 import { FlowCache } from "../filter/flows.ts";
-import { encapsulate, GENEVE_WIREGUARD } from "../geneve.ts";
 import type { Endpoint } from "../magicsock/endpoint.ts";
 import { Magicsock } from "../magicsock/magicsock.ts";
-import type { AddrId, AddrTable, AeadProvider, Arena, PollPort, TunPort, UdpPort, WakePort } from "../ports.ts";
+import type { AddrTable, AeadProvider, Arena, PollPort, TunPort, UdpPort, WakePort } from "../ports.ts";
 import { StunGate } from "../magicsock/stun_gate.ts";
 import { WgDevice } from "../wg/device.ts";
 import { Coalescer } from "./coalesce.ts";
+import { CommandReader } from "./command_reader.ts";
 import { PathCounters } from "./counters.ts";
+import { HandshakeSender } from "./handshake_sender.ts";
 import type { Kernels } from "./packet_kernels.ts";
 import { reserveLayout } from "./layout.ts";
-import { TsmpPings } from "./pings.ts";
 import { Peers } from "./peers.ts";
 import { PlanePeer } from "./plane_peer.ts";
 import { relayRequest, relaySession } from "./relay_records.ts";
 import { Receive } from "./receive.ts";
 import type { AnswerableSource } from "./receive.ts";
-import { decodeDerp, decodeJson, encodeDerpHeader, encodeJson, RECORD_DERP, RECORD_JSON } from "./records.ts";
-import type { Command, WorkerEvent } from "./records.ts";
+import { encodeDerpHeader, encodeJson, RECORD_DERP, RECORD_JSON } from "./records.ts";
+import type { Command, StatusTotals, WorkerEvent } from "./records.ts";
 import type { Ring } from "./ring.ts";
 import { Sender } from "./sender.ts";
+import { StatusEvents } from "./status_events.ts";
 import { Transmit } from "./transmit.ts";
+import { TsmpPings } from "./tsmp_pings.ts";
 import { TurnWatch } from "./turn_watch.ts";
-import { buildPing, buildPong, parseTsmp } from "./tsmp.ts";
 
-/** Longest time commands may take of one turn, ms: a large netmap must not delay packets, which wait two or three turns. */
-const COMMAND_BUDGET_MS = 0.2;
 /** Relayed packets that may wait in the event ring before they are dropped, so that events still fit. */
 const EVENT_RESERVE = 256 << 10;
-/** Peers in one status record. */
-const STATUS_PEERS = 200;
 /** How often unused interned addresses are given back, ms. */
 const SWEEP_MS = 60_000;
 
@@ -84,22 +81,22 @@ export class Plane {
   readonly #peers = new Peers((config, number) => this.#wakePeer(config, number));
   readonly #paths = new PathCounters();
   readonly #flows = new FlowCache();
-  readonly #pings = new TsmpPings();
   readonly #stunGate = new StunGate();
   readonly #watch: TurnWatch;
   readonly #sender: Sender;
+  readonly #handshakes: HandshakeSender;
   readonly #transmit: Transmit;
   readonly #receive: Receive;
+  readonly #pings: TsmpPings;
+  readonly #status: StatusEvents;
+  readonly #commands: CommandReader;
   readonly #wg: WgDevice;
   readonly #magicsock: Magicsock;
   #udp4: UdpPort | undefined;
   #udp6: UdpPort | undefined;
-  #addresses: readonly string[] = [];
   #filterParts: FilterRuleConfig[] = [];
   #now: number;
   #sweepAt: number;
-  #wallOffset = 0;
-  #backlog = false;
   #stopped = false;
   #anyPort = false;
 
@@ -121,6 +118,7 @@ export class Plane {
       relay: (region, peer, payload) =>
         events.free > EVENT_RESERVE && events.write(RECORD_DERP, encodeDerpHeader(region, peer), payload),
     });
+    this.#handshakes = new HandshakeSender(this.#sender, drops);
     this.#magicsock = new Magicsock({
       disco,
       random,
@@ -141,8 +139,13 @@ export class Plane {
       findPeer: (key) => this.#peers.byKey(key)?.wg,
       effects: {
         sendHandshake: (peer, message, inReplyTo) =>
-          this.#sendToPeer(peer.data as PlanePeer, message, inReplyTo as AnswerableSource | undefined),
-        sendCookieReply: (message, source) => this.#answer(message, source as AnswerableSource),
+          this.#handshakes.toPeer(
+            peer.data as PlanePeer,
+            message,
+            inReplyTo as AnswerableSource | undefined,
+            this.#now,
+          ),
+        sendCookieReply: (message, source) => this.#handshakes.answer(message, source as AnswerableSource),
         sendKeepalive: (peer) => this.#transmit.keepalive(peer.data as PlanePeer, this.#now),
         keypairReady: (peer) => this.#transmit.sendStaged(peer.data as PlanePeer, this.#now),
         handshakeFailed: (peer) => {
@@ -154,6 +157,7 @@ export class Plane {
     });
     const peers = this.#peers;
     this.#transmit = new Transmit({ arena, kernels, layout, tun, provider, sender: this.#sender, peers, drops });
+    this.#pings = new TsmpPings({ peers, transmit: this.#transmit, drops, random });
     this.#receive = new Receive({
       arena,
       layout,
@@ -168,7 +172,14 @@ export class Plane {
       stunGate: this.#stunGate,
       stun: (payload, source) =>
         this.#emit({ kind: "stun", from: addrs.text(source), payload: toHex(new Uint8Array(payload)) }),
-      tsmp: (packet, peer) => this.#onTsmp(packet, peer),
+      tsmp: (packet, peer) => this.#pings.receive(packet, peer, this.#now),
+    });
+    const { commands, monotonic, wall } = options;
+    this.#status = new StatusEvents({ peers, monotonic, wall, emit: (event) => this.#emit(event) });
+    this.#commands = new CommandReader(commands, monotonic, {
+      command: (command, record) => this.#command(command, record),
+      derp: ({ region, peer, payload }) =>
+        this.#receive.fromDerp(payload, { region, peer: this.#publicKey(peer) }, this.#now),
     });
     // Until control says what is allowed, nothing is.
     this.#useFilter([], [], true);
@@ -205,7 +216,10 @@ export class Plane {
     this.#watch.begin(this.#now);
     this.#transmit.beginTurn();
     if ((ready & 1) !== 0) wake.drain();
-    if ((ready & 1) !== 0 || this.#backlog) this.#runCommands();
+    if ((ready & 1) !== 0 || this.#commands.backlog) {
+      this.#commands.run();
+      this.#receive.flushDerp(this.#now);
+    }
     if (this.#stopped) return;
     for (const socket of [this.#udp4, this.#udp6]) {
       if (socket !== undefined && (ready & this.#bit(socket)) !== 0) this.#receive.drain(socket, this.#now);
@@ -233,7 +247,7 @@ export class Plane {
   }
 
   #timeout(): number {
-    if (this.#backlog) return 0;
+    if (this.#commands.backlog) return 0;
     const next = Math.min(this.#wg.nextDeadline(), this.#magicsock.nextDeadline(), this.#pings.nextDeadline());
     if (next === Infinity) return -1;
     return Math.max(0, Math.ceil(next - this.#options.monotonic()));
@@ -258,26 +272,6 @@ export class Plane {
 
   #emit(event: WorkerEvent): void {
     this.#options.events.write(RECORD_JSON, encodeJson(event));
-  }
-
-  #runCommands(): void {
-    const { commands, monotonic } = this.#options;
-    const until = monotonic() + COMMAND_BUDGET_MS;
-    let more = true;
-    while (more && !this.#stopped) {
-      more = commands.read((type, payload) => {
-        if (type === RECORD_DERP) {
-          const { region, peer, payload: datagram } = decodeDerp(payload);
-          this.#receive.fromDerp(datagram, { region, peer: this.#publicKey(peer) }, this.#now);
-        } else {
-          this.#command(decodeJson<Command>(payload), payload);
-        }
-      });
-      if (more && monotonic() > until) break;
-    }
-    // Or a command that took the whole budget by itself would cost a turn for nothing.
-    this.#backlog = more && !commands.isEmpty;
-    this.#receive.flushDerp(this.#now);
   }
 
   /** A known peer's key object is reused, so that relayed packets cost no parsing. */
@@ -334,9 +328,11 @@ export class Plane {
           this.#emit({ kind: "ping", id: command.id, outcome });
         });
       case "tsmp-ping":
-        return this.#tsmpPing(command.id, command.address, command.timeoutMs);
+        return this.#pings.ping(command.address, command.timeoutMs, now, (outcome) => {
+          this.#emit({ kind: "ping", id: command.id, outcome });
+        });
       case "status":
-        return this.#sendStatus(command.id);
+        return this.#status.all(command.id, this.#totals(), now);
       case "path-report": {
         const report = this.#peers.byKey(command.key)?.endpoint.report(now);
         return this.#emit({ kind: "path-report", id: command.id, ...(report !== undefined && { report }) });
@@ -347,7 +343,7 @@ export class Plane {
         return this.#rebind();
       case "stop":
         this.#stopped = true;
-        return;
+        return this.#commands.stop();
     }
   }
 
@@ -369,7 +365,7 @@ export class Plane {
     }
     this.#wg.setPrivateKey(key);
     this.#magicsock.setSelf(key.public, homeDerp, relay);
-    this.#addresses = addresses;
+    this.#pings.addresses = addresses;
   }
 
   #upsertPeer(record: Uint8Array, config: PeerConfig): void {
@@ -395,101 +391,16 @@ export class Plane {
     this.#receive.jailFilter = compileFilter({ rules: [], local, shieldsUp: true }, this.#flows);
   }
 
-  #sendToPeer(peer: PlanePeer, message: Uint8Array, inReplyTo: AnswerableSource | undefined): void {
-    const { addr, vni, derp } = peer.endpoint.pathForSend(this.#now);
-    peer.txBytes += message.length;
-    if (addr !== 0) this.#sendHandshake(addr, vni, message);
-    if (derp !== 0) this.#sender.sendDerp(derp, peer.keyBytes, message);
-    if (addr !== 0 || derp !== 0) return;
-    // No path of our own yet, but the peer just proved who it is: answer where it spoke from.
-    if (inReplyTo !== undefined) this.#answer(message, inReplyTo);
-    else this.#options.drops.count("no-path");
-  }
-
-  #answer(message: Uint8Array, source: AnswerableSource): void {
-    if (source.relay !== undefined) {
-      this.#sender.sendDerp(source.relay.region, source.relay.peer.bytes, message);
-    } else if (source.id !== 0) {
-      this.#sendHandshake(source.id, source.vni, message);
-    }
-  }
-
-  /** @param vni the session when `to` is a relay server's address, 0 when it is the peer's */
-  #sendHandshake(to: AddrId, vni: number, message: Uint8Array): void {
-    if (vni === 0) return this.#sender.sendUdp(to, message);
-    this.#sender.sendUdp(to, encapsulate({ protocol: GENEVE_WIREGUARD, control: false, vni }, message), true);
-  }
-
-  #onTsmp(packet: Uint8Array, peer: PlanePeer): void {
-    const message = parseTsmp(packet);
-    if (message === undefined) return this.#options.drops.count("inner-malformed");
-    if (message.kind === "pong") {
-      this.#pings.pong(message.data, this.#now);
-    } else if (peer.wg.keypairForSend(this.#now) !== undefined) {
-      this.#transmit.inject(buildPong(packet, message.data), this.#now);
-    }
-  }
-
-  #tsmpPing(id: number, address: string, timeoutMs: number): void {
-    const to = parseIp(address);
-    const from = this.#addresses.map((text) => parsePrefix(text)?.ip).find((ip) => ip?.length === to?.length);
-    if (to === undefined || from === undefined) return this.#emit({ kind: "ping", id });
-    const data = this.#options.random(8);
-    this.#pings.add(data, this.#now, timeoutMs, (latencyMs) => {
-      const endpoint = this.#routeTo(to)?.endpoint;
-      const outcome: PingOutcome | undefined = latencyMs === undefined ? undefined : {
-        latencyMs,
-        endpoint: endpoint?.currentAddress(this.#now) ?? "",
-        relay: endpoint?.currentRelay(this.#now) ?? "",
-        derp: endpoint?.derp ?? 0,
-      };
-      this.#emit({ kind: "ping", id, outcome });
-    });
-    this.#transmit.inject(buildPing(from, to, data), this.#now);
-  }
-
-  #routeTo(ip: Uint8Array): PlanePeer | undefined {
-    const view = new DataView(ip.buffer, ip.byteOffset, ip.byteLength);
-    const word = (i: number) => view.getUint32(i * 4);
-    const number = ip.length === 4
-      ? this.#peers.owner4(word(0))
-      : this.#peers.owner6(word(0), word(1), word(2), word(3));
-    return this.#peers.at(number);
-  }
-
   #pathChanged(endpoint: Endpoint): void {
     const peer = this.#peers.awakeByKey(endpoint.key);
     if (peer === undefined) return;
     // Packets of this turn must not use the old path.
     peer.turn = -1;
-    this.#emit({ kind: "path", status: peer.status(this.#now, this.#toWall()) });
+    this.#status.path(peer, this.#now);
   }
 
-  /** What makes Unix time of the engine's; the same each time unless the wall clock was set, so that times compare. */
-  #toWall(): number {
-    const offset = this.#options.wall() - this.#options.monotonic();
-    if (Math.abs(offset - this.#wallOffset) > 1000) this.#wallOffset = offset;
-    return this.#wallOffset;
-  }
-
-  /** Peers that never had traffic are left out: their status is all zeros. */
-  #sendStatus(id: number): void {
-    const toWall = this.#toWall();
-    let peers: PeerStatus[] = [];
-    for (const peer of this.#peers.awake()) {
-      if (peer.rxBytes === 0 && peer.txBytes === 0 && peer.endpoint.lastSend === 0) continue;
-      peers.push(peer.status(this.#now, toWall));
-      if (peers.length === STATUS_PEERS) {
-        this.#emit({ kind: "status-peers", id, peers });
-        peers = [];
-      }
-    }
-    this.#emit({ kind: "status-peers", id, peers });
+  #totals(): StatusTotals {
     const drops = this.#options.drops.snapshot() as Record<string, number>;
-    this.#emit({
-      kind: "status",
-      id,
-      totals: { drops, paths: this.#paths.snapshot(), offloads: this.offloads, turns: this.#watch.snapshot() },
-    });
+    return { drops, paths: this.#paths.snapshot(), offloads: this.offloads, turns: this.#watch.snapshot() };
   }
 }
