@@ -56,6 +56,7 @@ export const VERBS: Readonly<Record<string, Entry>> = {
     load: async () => (await import("./dns.ts")).dns,
   },
   whois: { summary: "Tell who has a Tailscale address", load: async () => (await import("./whois.ts")).whois },
+  whoami: { summary: "Tell who this node is", load: async () => (await import("./whoami.ts")).whoami },
   lock: { summary: "Manage Tailnet Lock", load: async () => (await import("./lock.ts")).lock },
   wait: { summary: "Wait until the node is connected", load: async () => (await import("./wait.ts")).wait },
   "exit-node": {

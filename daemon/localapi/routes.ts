@@ -4,6 +4,7 @@
  */
 import type { Backend } from "../backend.ts";
 import type { Handler } from "./reply.ts";
+import { absentRoutes } from "./routes/absent.ts";
 import { debugRoutes } from "./routes/debug.ts";
 import { diagnoseRoutes } from "./routes/diagnose.ts";
 import { dialRoutes } from "./routes/dial.ts";
@@ -18,6 +19,7 @@ import { watchRoutes } from "./routes/watch.ts";
 
 export function localApiRoutes(backend: Backend): Record<string, Handler> {
   return {
+    ...absentRoutes(),
     ...statusRoutes(backend),
     ...prefsRoutes(backend),
     ...loginRoutes(backend),

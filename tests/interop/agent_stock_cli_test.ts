@@ -52,6 +52,25 @@ sceneTest("agent: Tailscale's own command line drives the daemon", async (scene)
   assert.match(await ok("dns", "query", `theirs.${DOMAIN}`), new RegExp(`RCodeSuccess[^]*TypeA +${peer.ips[0]}`));
   assert.match(await ok("dns", "query", `nobody.${DOMAIN}`), /Response code: RCodeNameError/);
 
+  assert.match(await ok("whoami"), new RegExp(`Name: +ours\\.${DOMAIN}`));
+  assert.equal(await ok("whoami"), await agent.cli("whoami"));
+  assert.match(await ok("syspolicy", "list"), /No policy settings/);
+  assert.equal(await ok("appc-routes"), "not a connector\n");
+  assert.equal(await ok("exit-node", "suggest"), "No exit node suggestion is available.\n");
+  // What is not there says so.
+  for (
+    const [verb, what] of [
+      [["cert", "ours.example"], /Certificates are not implemented in this version/],
+      [["file", "get", scene.dir], /Taildrop is not implemented/],
+      [["drive", "list"], /Taildrive is not implemented/],
+      [["serve", "3000"], /serving is not implemented/],
+    ] as const
+  ) {
+    const { code, stderr } = await run(...verb);
+    assert.match(stderr, what);
+    assert.equal(code, 1);
+  }
+
   await ok("set", "--hostname=renamed", "--shields-up");
   assert.match(await ok("get"), /^hostname +renamed$/m);
   assert.equal(JSON.parse(await ok("debug", "prefs")).ShieldsUp, true);
