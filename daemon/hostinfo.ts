@@ -1,4 +1,5 @@
 /** What this node tells control of its host. Source: hostinfo/hostinfo.go, hostinfo_linux.go; tailcfg.Hostinfo. */
+import { isVia } from "./local_networks.ts";
 import type { Hostinfo, NetInfo } from "../control/wire/tailcfg.ts";
 import type { PrefValues } from "./pref_fields.ts";
 
@@ -63,6 +64,8 @@ export interface HostinfoInput {
 export function buildHostinfo(facts: HostFacts, input: HostinfoInput): Hostinfo {
   const { prefs, netInfo } = input;
   const tags = [...new Set(prefs.AdvertiseTags ?? [])].sort();
+  // What this node cannot carry is left to others.
+  const routes = (prefs.AdvertiseRoutes ?? []).filter((route) => !isVia(route));
   return {
     IPNVersion: input.version,
     BackendLogID: input.backendLogId,
@@ -77,7 +80,7 @@ export function buildHostinfo(facts: HostFacts, input: HostinfoInput): Hostinfo 
     GoArch: GO_ARCH[facts.machine] ?? facts.machine,
     // Our coordinator sends a lock of any length to nodes that say so; a stock node's store has a limit.
     App: "agent",
-    ...(prefs.AdvertiseRoutes?.length && { RoutableIPs: prefs.AdvertiseRoutes }),
+    ...(routes.length > 0 && { RoutableIPs: routes }),
     ...(tags.length > 0 && { RequestTags: tags }),
     ...(prefs.ShieldsUp && { ShieldsUp: true }),
     ...(prefs.RelayServerPort !== null && { PeerRelay: true }),

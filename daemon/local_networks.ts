@@ -5,7 +5,7 @@
  * meant by "the local network", and cutting them off would cut off what runs here. Source:
  * ipnlocal.internalAndExternalInterfaces, shrinkDefaultRoute.
  */
-import { subtractPrefixes } from "../base/prefix_set.ts";
+import { covers, subtractPrefixes } from "../base/prefix_set.ts";
 import { formatIp, formatPrefix, isTailscaleIp, masked, parseIp, parsePrefix, prefixContains } from "../base/ip.ts";
 import { isExitRoute } from "./exit_node.ts";
 
@@ -25,6 +25,15 @@ const NOT_THE_INTERNET = [
 
 /** Links have them without any router, so they are never in a tunnel. */
 const LINK_LOCAL6 = "fe80::/10";
+
+/** IPv4 networks of sites as IPv6 (4via6): a router would have to translate, which the kernel does not. */
+const VIA = parsePrefix("fd7a:115c:a1e0:b1a::/64")!;
+
+/** Whether the route is a site's IPv4 network as IPv6 (tsaddr.IsViaPrefix). */
+export function isVia(route: string): boolean {
+  const prefix = parsePrefix(route);
+  return prefix !== undefined && covers(VIA, prefix);
+}
 
 function networkOf({ prefix }: LocalNetwork): string {
   return formatPrefix(masked(parsePrefix(prefix)!));
@@ -60,13 +69,13 @@ export function localRoutes(networks: readonly LocalNetwork[], allowLan: boolean
 
 /**
  * Addresses that peers may send to through us, for the routes we offer: an offer of the whole internet is not one of the
- * networks we are in, nor of our loopback.
+ * networks we are in, nor of our loopback. None are those of 4via6, whatever IPv4 address is in them (TS-2026-011).
  */
 export function offeredAddresses(routes: readonly string[], networks: readonly LocalNetwork[]): string[] {
   const nets = networks.filter(isNetwork).map(networkOf);
   return [
     ...new Set(routes.flatMap((route) => {
-      if (!isExitRoute(route)) return [route];
+      if (!isExitRoute(route)) return isVia(route) ? [] : [route];
       const own = networks.filter(({ kind }) => kind !== "loopback").map(({ prefix }) => prefix.split("/")[0])
         .filter((address) => address.includes(":") === route.includes(":"));
       const others = subtractPrefixes([route], [...NOT_THE_INTERNET, ...nets]);

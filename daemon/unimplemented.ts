@@ -2,6 +2,7 @@
  * Preferences that are kept but have no effect in this version. The user is told, instead of left to believe that a
  * setting protects or serves. A row goes away with the change that makes its preference work.
  */
+import { isVia } from "./local_networks.ts";
 import type { PrefValues } from "./pref_fields.ts";
 
 const WITHOUT_EFFECT: readonly (readonly [flag: string, isSet: (prefs: PrefValues) => boolean])[] = [
@@ -11,6 +12,7 @@ const WITHOUT_EFFECT: readonly (readonly [flag: string, isSet: (prefs: PrefValue
   ["--report-posture", (prefs) => prefs.PostureChecking],
   ["--remote-config", (prefs) => prefs.RemoteConfig],
   ["advertised services", (prefs) => (prefs.AdvertiseServices ?? []).length > 0],
+  ["a 4via6 route of --advertise-routes", (prefs) => (prefs.AdvertiseRoutes ?? []).some(isVia)],
   ["shared drives", (prefs) => (prefs.DriveShares ?? []).length > 0],
 ];
 

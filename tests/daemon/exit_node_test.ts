@@ -51,6 +51,14 @@ const NETWORKS: LocalNetwork[] = [
   { device: "agent0", prefix: "100.64.0.1/32", kind: "tunnel" },
 ];
 
+Deno.test("TS-2026-011: a 4via6 route lets nothing in, not to the 127.0.0.1 that may be embedded either", () => {
+  const via = ["fd7a:115c:a1e0:b1a:0:7:7f00:0/104", "fd7a:115c:a1e0:b1a:0:7:a02:0/120"];
+  assert.deepEqual(offeredAddresses([...via, "10.1.0.0/24"], NETWORKS), ["10.1.0.0/24"]);
+  const exit = offeredAddresses(["0.0.0.0/0", "::/0"], NETWORKS).map((prefix) => parsePrefix(prefix)!);
+  const embedded = parseIp("fd7a:115c:a1e0:b1a:0:7:7f00:1")!;
+  assert.ok(!exit.some((prefix) => prefixContains(prefix, embedded)), "nor by an exit node's ::/0");
+});
+
 Deno.test("localRoutes() keeps containers reachable always, the local network when it is allowed", () => {
   assert.deepEqual(localRoutes(NETWORKS, false), ["throw fe80::/10", "throw 172.17.0.0/16"]);
   assert.deepEqual(localRoutes(NETWORKS, true).sort(), [

@@ -160,6 +160,8 @@ Deno.test("checkPrefs() says what is wrong in Tailscale's words", () => {
 Deno.test("settingsWithoutEffect() names the flags that do nothing yet", () => {
   assert.equal(settingsWithoutEffect(newPrefs()), "");
   assert.equal(settingsWithoutEffect({ ...newPrefs(), RunSSH: true }), "--ssh is");
+  const via = { ...newPrefs(), AdvertiseRoutes: ["10.0.0.0/8", "fd7a:115c:a1e0:b1a:0:7:a02:0/120"] };
+  assert.equal(settingsWithoutEffect(via), "a 4via6 route of --advertise-routes is");
   const more = { ...newPrefs(), RunSSH: true, RunWebClient: true, PostureChecking: true };
   assert.equal(settingsWithoutEffect(more), "--ssh, --webclient and --report-posture are");
 });

@@ -3,9 +3,13 @@
 
 import assert from "node:assert/strict";
 import { until } from "../interop/support/agent.ts";
+import { Capture, leaked, type OwnTraffic } from "./capture.ts";
 import { tableRoutes } from "./kernel_state.ts";
 import type { LabNamespace } from "./lab.ts";
 import { groundTest, INTERNET, INTERNET6, isCutOff, reaches } from "./tailnet_ground.ts";
+
+/** What the agent of alpha sends itself: by this port, and to coordinator and relay. */
+const OWN: OwnTraffic = { port: 41641, servers: ["10.90.0.1.9080", "10.90.0.1.9443"] };
 
 /** Counts what leaves the machine by `device` without our mark, neighbour discovery left out. @returns a reader */
 async function countUnmarked(machine: LabNamespace, device: string): Promise<() => Promise<number>> {
@@ -28,7 +32,8 @@ groundTest(
     const [alpha, beta] = [ground.machine("alpha"), ground.machine("beta")];
     const lana = ground.behind(alpha, "lana", "10.1.0");
     ground.lab.router(beta);
-    const a = await ground.joined(alpha, "alpha");
+    const a = await ground.agent(alpha, "alpha", { port: OWN.port });
+    await ground.join(a);
     const b = await ground.joined(beta, "beta", "--advertise-exit-node");
     const [exit] = await b.ips();
     await a.awaitPeer(exit);
@@ -52,6 +57,9 @@ groundTest(
     assert.ok((await by()).own > 0);
     const leaks = await countUnmarked(alpha, "eth0");
 
+    const sysctl = (ns: LabNamespace) =>
+      ns.within(() => Deno.readTextFileSync("/proc/sys/net/ipv4/conf/all/src_valid_mark")).trim();
+    assert.equal(sysctl(alpha), "0");
     await a.cli("set", "--exit-node", "beta");
     await reaches(alpha, INTERNET);
     await by();
@@ -68,11 +76,18 @@ groundTest(
     await reaches(lana, "10.1.0.1");
     await a.cli("set", "--exit-node-allow-lan-access=false");
     assert.ok(await isCutOff(alpha, "10.1.0.2"));
-    // Something that never stops asking, over everything that follows.
+    // Something that never stops asking, DNS too, over everything that follows, and a capture on the outer link.
+    const dig = (server: string) => `dig +tries=1 +time=1 @${server} leak.example.com`;
     const asking = alpha.spawn(
-      ["sh", "-c", `while :; do ping -n -c 1 -W 1 ${INTERNET}; ping -n -c 1 -W 1 ${INTERNET6}; sleep 0.1; done`],
+      [
+        "sh",
+        "-c",
+        `while :; do ping -n -c 1 -W 1 ${INTERNET}; ping -n -c 1 -W 1 ${INTERNET6}; sleep 0.1; done & ` +
+        `while :; do ${dig(INTERNET)}; ${dig(INTERNET6)}; ${dig(INTERNET)} +tcp; ${dig("10.90.0.1")}; sleep 0.1; done`,
+      ],
       { stdin: "null", stdout: "null", stderr: "null" },
     );
+    await using capture = await Capture.start(alpha, "eth0");
     await a.kill();
     assert.ok(await isCutOff(alpha, INTERNET), "while the daemon is dead nothing leaves");
     assert.ok(await isCutOff(alpha, INTERNET6));
@@ -88,6 +103,9 @@ groundTest(
       0,
       "without our mark nothing left, from before the kill until after the restart",
     );
+    assert.deepEqual(leaked(capture.packets, OWN), [], "nor did the capture see anything but the agent's own");
+    const own = capture.packets.filter((line) => line.includes(`.${OWN.port} > `)).length;
+    assert.ok(own > 0, "the capture saw what it was to see");
 
     // The exit node goes: the end of the road, and health that says so.
     await b.cli("set", "--advertise-exit-node=false");
@@ -98,10 +116,20 @@ groundTest(
     );
     assert.ok(await isCutOff(alpha, INTERNET));
     assert.equal(await leaks() - before, 0);
-    asking.kill("SIGKILL");
+    assert.deepEqual(leaked(capture.packets, OWN), []);
     await a.cli("set", "--exit-node=");
     await reaches(alpha, INTERNET);
+    await until("the capture sees what the exit node kept in: pings and DNS of both families", 20_000, () => {
+      const out = leaked(capture.packets, OWN);
+      const all = [/^IP .*ICMP echo/, /^IP6 .*echo request/, /^IP .*\.53: UDP/, /^IP6 .*\.53: UDP/, /^IP .*\.53: tcp/];
+      return Promise.resolve(all.every((kind) => out.some((line) => kind.test(line))));
+    });
+    await capture.stop();
+    asking.kill("SIGKILL");
+    console.log(`  from the kill to after the restart ${own} packets left alpha, all of them the agent's own`);
     assert.ok((await by()).own > 0, "by its own way again");
     assert.deepEqual(tableRoutes(alpha).filter((route) => route.includes(" ")), []);
+    assert.equal(sysctl(alpha), "0", "as it was");
   },
+  ["tcpdump", "dig"],
 );

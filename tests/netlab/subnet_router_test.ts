@@ -3,20 +3,8 @@
 
 import assert from "node:assert/strict";
 import { until } from "../interop/support/agent.ts";
-import type { LabNamespace } from "./lab.ts";
+import { countSources } from "./count_sources.ts";
 import { groundTest, isCutOff, reaches } from "./tailnet_ground.ts";
-
-/** Counts packets that come in from the given sources. @returns a reader */
-async function countSources(host: LabNamespace, ...sources: string[]): Promise<() => Promise<number[]>> {
-  const counters = sources.map((_, i) => `counter c${i} {};`).join(" ");
-  const rules = sources.map((source, i) => `ip saddr ${source} counter name c${i};`).join(" ");
-  await host.nft(`table inet lab_seen { ${counters} chain input { type filter hook input priority 0; ${rules} }; }`);
-  return async () => {
-    const text = await host.must(["nft", "-j", "reset", "counters", "table", "inet", "lab_seen"]);
-    const listed: { counter?: { name: string; packets: number } }[] = JSON.parse(text).nftables;
-    return sources.map((_, i) => listed.find(({ counter }) => counter?.name === `c${i}`)!.counter!.packets);
-  };
-}
 
 groundTest(
   "subnet routers: host to host with source NAT and without; a second router takes over; incident TS-2024-005",
@@ -38,7 +26,7 @@ groundTest(
     assert.match(await coordinator.command("routes", "approve", "beta", "all"), /beta carries 10\.2\.0\.0\/24/);
     await reaches(lana, "10.2.0.2");
 
-    const seen = await countSources(lanb, "10.2.0.1", "10.1.0.2");
+    const seen = await countSources(lanb, ["10.2.0.1", "10.1.0.2"]);
     await reaches(lana, "10.2.0.2");
     const [router, host] = await seen();
     assert.ok(router > 0 && host === 0, "with source NAT the router is seen");
