@@ -209,7 +209,8 @@ export class Router {
     return {
       config: {
         privateKey: toHex(policy.privateKey.reveal()),
-        addresses: local.flatMap((prefix) => singleAddress(prefix) ?? []),
+        // Not those of routes offered to single hosts: they are elsewhere.
+        addresses: (netmap.self.Addresses ?? []).flatMap((prefix) => singleAddress(prefix) ?? []),
         peers: routed.map(({ peer }) => peer),
         filter: { rules: compiled.rules, local, shieldsUp: policy.shieldsUp },
         homeDerp: policy.homeDerp,

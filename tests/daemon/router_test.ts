@@ -78,8 +78,10 @@ Deno.test("Router.route() takes the default routes of the chosen exit node, of n
 
 Deno.test("Router.route() lets peers send to what is offered, and goes there itself by no other router", () => {
   const other = testNode(2, { AllowedIPs: ["100.64.0.2/32", "10.0.0.0/24", "10.1.0.0/24"] });
-  const { config, routes } = route(testNetmap([other]), { routeAll: true, offered: ["10.0.0.0/24"] });
+  const { config, routes } = route(testNetmap([other]), { routeAll: true, offered: ["10.0.0.0/24", "10.9.0.7/32"] });
   assert.ok(config.filter.local.includes("10.0.0.0/24"));
+  assert.ok(config.filter.local.includes("10.9.0.7/32"));
+  assert.ok(!config.addresses.includes("10.9.0.7"), "a host that is offered is not this machine");
   assert.deepEqual(routes, ["100.64.0.2/32", "10.1.0.0/24"]);
 });
 

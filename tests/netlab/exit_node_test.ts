@@ -2,9 +2,10 @@
 // the daemon, is away.
 
 import assert from "node:assert/strict";
+import { ONE_NODE } from "../../daemon/instance.ts";
 import { until } from "../interop/support/agent.ts";
 import { Capture, leaked, type OwnTraffic } from "./capture.ts";
-import { tableRoutes } from "./kernel_state.ts";
+import { deviceAddresses, tableRoutes } from "./kernel_state.ts";
 import type { LabNamespace } from "./lab.ts";
 import { groundTest, INTERNET, INTERNET6, isCutOff, reaches } from "./tailnet_ground.ts";
 
@@ -35,7 +36,9 @@ groundTest(
     const a = await ground.agent(alpha, "alpha", { port: OWN.port });
     await ground.join(a);
     const b = await ground.joined(beta, "beta", "--advertise-exit-node");
-    const [exit] = await b.ips();
+    const [exit, exit6] = await b.ips();
+    const own = [exit, exit6, ONE_NODE.serviceAddresses[1]].map((ip) => `${ip}/${ip.includes(":") ? 128 : 32}`);
+    assert.deepEqual(deviceAddresses(beta).sort(), own.sort(), "what it offers to reach is not the device's own");
     await a.awaitPeer(exit);
     await until("beta offers", 20_000, async () => (await a.peer(exit)).ExitNodeOption === true);
     assert.match(await a.cli("exit-node", "list"), /beta\.tailnet\.internal/);
