@@ -37,8 +37,8 @@ groundTest(
     await ground.join(a);
     const b = await ground.joined(beta, "beta", "--advertise-exit-node");
     const [exit, exit6] = await b.ips();
-    const own = [exit, exit6, ONE_NODE.serviceAddresses[1]].map((ip) => `${ip}/${ip.includes(":") ? 128 : 32}`);
-    assert.deepEqual(deviceAddresses(beta).sort(), own.sort(), "what it offers to reach is not the device's own");
+    const device = [exit, exit6, ONE_NODE.serviceAddresses[1]].map((ip) => `${ip}/${ip.includes(":") ? 128 : 32}`);
+    assert.deepEqual(deviceAddresses(beta).sort(), device.sort(), "what it offers to reach is not the device's own");
     await a.awaitPeer(exit);
     await until("beta offers", 20_000, async () => (await a.peer(exit)).ExitNodeOption === true);
     assert.match(await a.cli("exit-node", "list"), /beta\.tailnet\.internal/);
