@@ -1,6 +1,6 @@
 /** What this node tells control of its host. Source: hostinfo/hostinfo.go, hostinfo_linux.go; tailcfg.Hostinfo. */
-import { isVia } from "./local_networks.ts";
 import type { Hostinfo, NetInfo } from "../control/wire/tailcfg.ts";
+import { isVia } from "./local_networks.ts";
 import type { PrefValues } from "./pref_fields.ts";
 
 /** Facts of the machine, read once. */

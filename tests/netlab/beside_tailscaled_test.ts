@@ -2,7 +2,7 @@
 // back, both reach their peers, and neither loses a rule to the other.
 
 import assert from "node:assert/strict";
-import { instanceOf } from "../../daemon/instance.ts";
+import { type Instance, instanceOf, ONE_NODE } from "../../daemon/instance.ts";
 import { type AgentNode, until } from "../interop/support/agent.ts";
 import { buildTailscaled } from "../interop/support/build.ts";
 import { CoordinatorProcess } from "../interop/support/coordinator_process.ts";
@@ -12,12 +12,18 @@ import type { LabNamespace } from "./lab.ts";
 import { groundTest, reaches, type TailnetGround } from "./tailnet_ground.ts";
 
 const tailscaled = await buildTailscaled();
-const WORK = instanceOf("work")!;
+
+/** How tailscaled reaches the packet filter, and our instance's name. */
+interface Setting {
+  readonly firewall: "nftables" | "iptables";
+  readonly name: string;
+}
 
 /** Both tailnets: ours by the ground's coordinator, the other by one of its own on another machine. */
 interface Neighbours extends AsyncDisposable {
   readonly alpha: LabNamespace;
-  /** Ours on alpha, an instance of its own, and its peer. */
+  readonly instance: Instance;
+  /** Ours on alpha, and its peer. */
   readonly ours: AgentNode;
   readonly home: LabNamespace;
   readonly homeIp: string;
@@ -28,7 +34,7 @@ interface Neighbours extends AsyncDisposable {
   joinTheirs(): Promise<void>;
 }
 
-async function neighbours(ground: TailnetGround, firewall: "nftables" | "iptables"): Promise<Neighbours> {
+async function neighbours(ground: TailnetGround, { firewall, name }: Setting): Promise<Neighbours> {
   const stack = new AsyncDisposableStack();
   await ground.startCoordinator();
   const server = ground.machine("server");
@@ -47,12 +53,14 @@ async function neighbours(ground: TailnetGround, firewall: "nftables" | "iptable
     await second.command("nodes", "delete", spare.name);
   }
   const hers = await ground.joined(home, "hers");
-  const ours = await ground.agent(alpha, "ours", { args: ["--instance", "work"], tun: "agent-work" });
+  const named = name === "" ? {} : { args: ["--instance", name], tun: `agent-${name}` };
+  const ours = await ground.agent(alpha, "ours", named);
   await ours.stop();
   const theirs = stack.use(await TailscaledNode.start({ namespace: alpha, dir, name: "theirs", firewall }));
   await theirs.stop();
   return {
     alpha,
+    instance: instanceOf(name)!,
     ours,
     home,
     homeIp: (await hers.ips())[0],
@@ -89,7 +97,13 @@ async function policyRules(ns: LabNamespace): Promise<{ ours: string[]; theirs: 
 const RULES_OF_OURS = 12;
 const RULES_OF_THEIRS = [5210, 5230, 5250, 5270, 5210, 5230, 5250, 5270];
 
-async function bothWork({ alpha, ours, home, homeIp, theirs, office, officeIp }: Neighbours): Promise<void> {
+/** How many rules are ours alone: the one node's are the same as theirs, and stand once for both. */
+function ownRules({ name }: Instance): number {
+  return name === "" ? 0 : RULES_OF_OURS;
+}
+
+async function bothWork(both: Neighbours): Promise<void> {
+  const { alpha, instance, ours, home, homeIp, theirs, office, officeIp } = both;
   await ours.awaitPeer(homeIp, 40_000);
   const [[ourIp], [theirIp]] = await Promise.all([ours.ips(), theirs.ips()]);
   await reaches(alpha, homeIp);
@@ -98,11 +112,12 @@ async function bothWork({ alpha, ours, home, homeIp, theirs, office, officeIp }:
   await reaches(office, theirIp);
   const { ours: mine, theirs: his } = await policyRules(alpha);
   assert.deepEqual(his.map((line) => Number(line.split(":")[0])), RULES_OF_THEIRS, "none of theirs is lost, or twice");
-  assert.equal(mine.length, RULES_OF_OURS, mine.join("\n"));
+  assert.equal(mine.length, ownRules(instance), mine.join("\n"));
   await until("our jump stands ahead of theirs", 20_000, async () => {
     const [input, forward] = [await jumps(alpha), await jumps(alpha, "FORWARD")];
-    return input.indexOf("agent-work-input") === 0 && input.includes("ts-input") &&
-      forward.indexOf("agent-work-forward") === 0 && forward.includes("ts-forward");
+    const { prefix } = instance;
+    return input[0] === `${prefix}-input` && input.includes("ts-input") &&
+      forward[0] === `${prefix}-forward` && forward.includes("ts-forward");
   });
   await until("status names their tunnel", 20_000, async () => {
     return (await ours.status()).Agent.Netfilter.Exempt.join().includes("tailscale0");
@@ -110,24 +125,28 @@ async function bothWork({ alpha, ours, home, homeIp, theirs, office, officeIp }:
 }
 
 /** Nothing of ours, all of theirs. */
-async function onlyTheirs({ alpha, theirs, office, officeIp }: Neighbours): Promise<void> {
+async function onlyTheirs({ alpha, instance, theirs, office, officeIp }: Neighbours): Promise<void> {
   await until("nothing of ours is left in the filter", 20_000, async () => {
     return !/agent/.test(await alpha.must(["nft", "list", "ruleset"]));
   });
   const { ours, theirs: his } = await policyRules(alpha);
   assert.deepEqual(ours, []);
-  assert.deepEqual(tableRoutes(alpha, WORK.table), []);
+  if (instance.table !== ONE_NODE.table) assert.deepEqual(tableRoutes(alpha, instance.table), []);
   assert.deepEqual(his.map((line) => Number(line.split(":")[0])), RULES_OF_THEIRS);
   assert.deepEqual(await jumps(alpha), ["ts-input"]);
   await reaches(alpha, officeIp);
   await reaches(office, (await theirs.ips())[0]);
 }
 
-for (const firewall of ["nftables", "iptables"] as const) {
+const SETTINGS: readonly Setting[] = [{ firewall: "nftables", name: "work" }, { firewall: "iptables", name: "" }];
+
+for (const setting of SETTINGS) {
   groundTest(
-    `beside a real tailscaled (its ${firewall}): started before, after and again, both tailnets work`,
+    `beside a real tailscaled by ${setting.firewall}, ours ${
+      setting.name === "" ? "the one node" : "an instance"
+    }: started before, after and again, both tailnets work`,
     async (ground) => {
-      await using both = await neighbours(ground, firewall);
+      await using both = await neighbours(ground, setting);
       const { ours, theirs, alpha } = both;
       await both.joinTheirs();
       await both.joinOurs();
@@ -136,7 +155,7 @@ for (const firewall of ["nftables", "iptables"] as const) {
 
       // Theirs again, after ours: it inserts its jump ahead of ours.
       await theirs.stop();
-      assert.equal((await policyRules(alpha)).ours.length, RULES_OF_OURS);
+      assert.equal((await policyRules(alpha)).ours.length, ownRules(both.instance));
       await reaches(alpha, both.homeIp);
       await theirs.run();
       await until("theirs is connected", 40_000, async () => (await theirs.status()).BackendState === "Running");
