@@ -35,6 +35,11 @@ export const VERBS: Readonly<Record<string, Entry>> = {
     summary: "Change to another login of this machine",
     load: async () => (await import("./switch.ts")).switchVerb,
   },
+  renew: {
+    summary: "Get a new node key while the old one works",
+    load: async () => (await import("./renew.ts")).renew,
+    ours: true,
+  },
   logout: { summary: "Disconnect and expire this login", load: async () => (await import("./logout.ts")).logout },
   status: {
     summary: "Show the state of the node and its peers",

@@ -38,6 +38,8 @@ import { HealthWatch } from "./health_watch.ts";
 import type { ReportedProblem } from "./health_watch.ts";
 import { buildHostinfo } from "./hostinfo.ts";
 import type { TailnetLock } from "./lock/tailnet_lock.ts";
+import { KeyRenewal } from "./key_renewal.ts";
+import type { RenewedKey } from "./key_renewal.ts";
 import type { LoginProfile } from "./login_profile.ts";
 import { AwaitedLogin, isLoginUrl } from "./login_url.ts";
 import { NodeView } from "./node_view.ts";
@@ -79,6 +81,7 @@ export class Backend {
   readonly #controlClock: ControlClock;
   readonly #expiry: ExpiryTimer;
   readonly #watch: HealthWatch;
+  readonly #renewal: KeyRenewal;
   #healthTimer: Timer | undefined;
   #updateQueued = false;
   #serial: Promise<void> = Promise.resolve();
@@ -106,6 +109,14 @@ export class Backend {
       ...options,
       datapath: this.datapath,
       changed: () => this.#updateSoon(),
+    });
+    this.#renewal = new KeyRenewal({
+      ...options,
+      prefs: () => this.prefs,
+      session: () => this.#session,
+      self: () => this.#netmap?.self,
+      loginWaits: () => this.authUrl !== "",
+      authUrl: (url) => this.#renewAt(url),
     });
     options.lock.onChange(() => this.#lockChanged());
     this.#healthTick();
@@ -225,6 +236,11 @@ export class Backend {
     }
     this.#login(session, true);
     this.#update();
+  }
+
+  /** Puts a new node key in the place of the old one, which works until control has taken the new. @throws BackendError */
+  renewKey(authKey: Secret | undefined, signal: AbortSignal): Promise<RenewedKey> {
+    return this.#renewal.run(authKey, signal);
   }
 
   /** Expires the node key at control and forgets it here. @throws BackendError when control could not be told. */
@@ -446,6 +462,15 @@ export class Backend {
 
   #openUrl(url: string): void {
     if (isLoginUrl(url, controlUrl(this.prefs))) this.bus.send({ BrowseToURL: url });
+  }
+
+  /** A person is to confirm a renewal; the node goes on meanwhile. */
+  #renewAt(url: string): void {
+    if (!isLoginUrl(url, controlUrl(this.prefs))) {
+      throw new BackendError(`the control server sent a login URL that is not to be trusted: ${url}`);
+    }
+    this.#options.log.info(`to renew the node key, open ${url}`);
+    this.bus.send({ BrowseToURL: url });
   }
 
   /** Control asks how a peer is reached; the answer is Go's `tailcfg.PingResponse`. */

@@ -26,14 +26,16 @@ import type { ControlErrorCode } from "../control/client/errors.ts";
 import type { Netmap, NetmapChange } from "../control/client/netmap.ts";
 import type { ControlApi, EndpointInput, NodeState, PollState, RegisterOutcome } from "../control/client/types.ts";
 import type { Hostinfo } from "../control/wire/tailcfg.ts";
+import { registerNewKey } from "./key_renewal.ts";
+import type { RenewalRequest } from "./key_renewal.ts";
 import { resign, signByAuthKey } from "./lock/key_signature.ts";
 import type { Log } from "./log.ts";
 import type { Persist } from "./persist.ts";
 
 /** What the session tells the backend, one call at a time and never from within a call of the backend. */
 export interface SessionEvents {
-  /** Keys or login changed; to be kept before anything is done with them. */
-  persistChanged(persist: Persist): void;
+  /** Keys or login changed; to be kept before anything is done with them. False when they could not be stored. */
+  persistChanged(persist: Persist): boolean;
   /** A person is to open this URL. */
   authUrl(url: string): void;
   /** The login succeeded. */
@@ -140,6 +142,26 @@ export class ControlSession {
     this.#loginTurn.abort();
   }
 
+  /**
+   * Has control take a new key while the map goes on with the old one, which is replaced only then. Rejects when control
+   * would not, or could not be told; nothing has changed then.
+   */
+  async renew(request: RenewalRequest, signal: AbortSignal): Promise<void> {
+    const { nodeKey, registration } = await registerNewKey(
+      {
+        ...this.#options,
+        persist: () => this.#persist,
+        keep: (persist) => this.#keep(persist),
+        hostinfo: this.#node.hostinfo,
+      },
+      request,
+      AbortSignal.any([signal, this.#end.signal]),
+    );
+    // A login that began because control knew the old key no more has nothing left to do.
+    this.#loginTurn.abort();
+    this.#registered(nodeKey, this.#persist.nodeKey, registration);
+  }
+
   /** Stops or resumes speaking to control; a login under way is kept. */
   setPaused(paused: boolean): void {
     if (paused === this.#paused) return;
@@ -227,6 +249,7 @@ export class ControlSession {
       case "registered":
         return this.#registered(prepared.key, prepared.oldKey, outcome);
       case "auth-url": {
+        if (this.#triesLostKey(goal)) return;
         const again = outcome.url === goal.url;
         this.#goal = { ...prepared.goal, url: outcome.url };
         events.authUrl(outcome.url);
@@ -237,6 +260,7 @@ export class ControlSession {
         return;
       }
       case "key-expired":
+        if (this.#triesLostKey(goal)) return;
         if (!goal.regen) {
           this.#log.info("control says that the node key has expired; making a new one");
           this.#goal = { regen: true };
@@ -262,6 +286,22 @@ export class ControlSession {
       default:
         assertNever(outcome);
     }
+  }
+
+  /**
+   * Control refuses the key there is. It may have taken a new one in a renewal whose answer never came: that one is tried
+   * next, once.
+   */
+  #triesLostKey(goal: Goal): boolean {
+    const { tryingKey, ...persist } = this.#persist;
+    if (tryingKey === undefined) return false;
+    if (!goal.regen) {
+      this.#log.info("control does not take the node key; trying the one of a renewal that was cut short");
+      this.#goal = { regen: true, key: tryingKey };
+      return true;
+    }
+    this.#keep(persist);
+    return false;
   }
 
   /** An auth key that was rejected stays so: a node that is known may do without, a new one waits for a command. */
@@ -295,9 +335,9 @@ export class ControlSession {
     return lockKey;
   }
 
-  #keep(persist: Persist): void {
+  #keep(persist: Persist): boolean {
     this.#persist = persist;
-    this.#options.events.persistChanged(persist);
+    return this.#options.events.persistChanged(persist);
   }
 
   #registered(
@@ -310,8 +350,9 @@ export class ControlSession {
     this.#authKey = undefined;
     this.#loggedIn = true;
     this.#loginBackOff.reset();
+    const { tryingKey: _, ...persist } = this.#persist;
     this.#keep({
-      ...this.#persist,
+      ...persist,
       nodeKey: key,
       oldNodeKey: oldKey,
       userProfile: {

@@ -20,6 +20,8 @@ export interface Persist {
   /** Stable node ID control gave us, "" before. */
   readonly nodeId: string;
   readonly disallowedTkaStateIds: readonly string[];
+  /** A key that control was asked to take; whether it did is not known. Ours alone. */
+  readonly tryingKey?: NodePrivate;
   /** Fields of other versions, written back as they were. */
   readonly unknown: Readonly<Record<string, unknown>>;
 }
@@ -41,7 +43,11 @@ export const EMPTY_PERSIST: Persist = {
   unknown: {},
 };
 
+/** Field of `tryingKey`; Tailscale passes over it. */
+const TRYING = "AgentTryingNodeKey";
+
 const KNOWN = new Set([
+  TRYING,
   "PrivateNodeKey",
   "OldPrivateNodeKey",
   "UserProfile",
@@ -76,6 +82,8 @@ export function readPersist(value: unknown): Persist | undefined | string {
   if (current === "bad") return "Config.PrivateNodeKey is not a key";
   const old = nodeKey(fields.OldPrivateNodeKey);
   if (old === "bad") return "Config.OldPrivateNodeKey is not a key";
+  const trying = nodeKey(fields[TRYING]);
+  if (trying === "bad") return `Config.${TRYING} is not a key`;
   const lock = lockKey(fields.NetworkLockKey);
   if (lock === "bad") return "Config.NetworkLockKey is not a key";
   const states = fields.DisallowedTKAStateIDs ?? [];
@@ -86,6 +94,7 @@ export function readPersist(value: unknown): Persist | undefined | string {
     lockKey: lock,
     nodeId: typeof fields.NodeID === "string" ? fields.NodeID : "",
     disallowedTkaStateIds: Array.isArray(states) ? states.filter((id) => typeof id === "string") : [],
+    ...(trying && { tryingKey: trying }),
     unknown: Object.fromEntries(Object.entries(fields).filter(([name]) => !KNOWN.has(name))),
   };
 }
@@ -99,6 +108,7 @@ export function revealPersist(persist: Persist): Record<string, unknown> {
     NetworkLockKey: persist.lockKey?.revealText() ?? ZERO_LOCK_KEY,
     NodeID: persist.nodeId,
     ...(persist.disallowedTkaStateIds.length > 0 && { DisallowedTKAStateIDs: persist.disallowedTkaStateIds }),
+    ...(persist.tryingKey && { [TRYING]: persist.tryingKey.revealText() }),
     ...persist.unknown,
   };
 }

@@ -36,8 +36,9 @@ export class SavedPrefs {
     if (this.#unsaved) this.set(this.current);
   }
 
-  set(prefs: Prefs, network?: NetworkProfile): void {
-    this.#store(() => this.#profiles.setPrefs(prefs, network));
+  /** @returns false when they could not be stored, and are in force all the same. */
+  set(prefs: Prefs, network?: NetworkProfile): boolean {
+    return this.#store(() => this.#profiles.setPrefs(prefs, network));
   }
 
   /** ID of the profile in the store, "" while it lives in memory only. */
@@ -70,13 +71,16 @@ export class SavedPrefs {
     this.#profiles.delete(id);
   }
 
-  setPersist(persist: Persist): void {
-    this.set({ ...this.current, persist });
+  /** As `set`. */
+  setPersist(persist: Persist): boolean {
+    return this.set({ ...this.current, persist });
   }
 
-  /** Keeps what a login made: keys and user. What else belongs to the profile is not the login's to change. */
-  setKeys({ nodeKey, oldNodeKey, lockKey, userProfile }: Persist): void {
-    this.setPersist({ ...this.current.persist ?? EMPTY_PERSIST, nodeKey, oldNodeKey, lockKey, userProfile });
+  /** Keeps what a login made: keys and user. What else belongs to the profile is not the login's to change. As `set`. */
+  setKeys({ nodeKey, oldNodeKey, lockKey, userProfile, tryingKey }: Persist): boolean {
+    const { tryingKey: _, ...rest } = this.current.persist ?? EMPTY_PERSIST;
+    const trying = tryingKey && { tryingKey };
+    return this.setPersist({ ...rest, nodeKey, oldNodeKey, lockKey, userProfile, ...trying });
   }
 
   /** Deletes the profile and its keys. */
@@ -97,16 +101,18 @@ export class SavedPrefs {
     this.set({ ...this.current, persist: { ...persist, nodeId: netmap.self.StableID, userProfile: user } }, network);
   }
 
-  #store(run: () => void): void {
+  #store(run: () => void): boolean {
     try {
       run();
       this.#unsaved = false;
       this.#health.clear("agent-state-unsaved");
+      return true;
     } catch (cause) {
       const error = cause instanceof Error ? cause.message : String(cause);
       this.#unsaved = true;
       this.#log.error(error);
       this.#health.warn("agent-state-unsaved", this.#wall(), { error });
+      return false;
     }
   }
 }

@@ -213,7 +213,7 @@ const OURS = {
   "agent-key-expired": {
     severity: "high",
     title: "Node key expired",
-    text: () => "The key of this node has expired; log in again with `up --force-reauth`.",
+    text: () => "The key of this node has expired; get a new one with `renew`.",
     impactsConnectivity: true,
     dependsOn: ["wantrunning-false"],
   },

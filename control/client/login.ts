@@ -34,6 +34,8 @@ export interface LoginPorts {
   authUrl(url: string): void;
   /** A try failed and the next comes at `atMs` of wall time. */
   retrying(error: ControlError, atMs: number): void;
+  /** A new key is about to be registered; what it throws ends the login. */
+  trying?(nodeKey: NodePrivate): void;
   /** Tailnet Lock: a signature of a new key by the credential in the auth key, if it has one. */
   signNew?(nodeKey: NodePublic): Uint8Array | undefined;
   /** Tailnet Lock: the old key's signature wrapped for a new key, or undefined when it cannot be. */
@@ -64,6 +66,7 @@ export async function login(input: LoginInput, ports: LoginPorts, signal: AbortS
   for (;;) {
     const { renewed: _, nodeKey: trying, ...asked } = attempt;
     let outcome: RegisterOutcome;
+    if (trying !== nodeKey) ports.trying?.(trying);
     try {
       outcome = await ports.control.register({ ...rest, ...asked, nodeKey: trying.public }, signal);
     } catch (error) {
@@ -115,7 +118,10 @@ function step(attempt: Attempt, outcome: RegisterOutcome, ports: LoginPorts): At
       if (attempt.renewed) {
         return { kind: "rejected", reason: "the server asks for another signature of a new node key" };
       }
-      const next = renewed(attempt.nodeKey, ports, true);
+      // A key that is new already is signed as it is; it names the one that control has the signature of.
+      const next = attempt.oldNodeKey === undefined
+        ? renewed(attempt.nodeKey, ports, true)
+        : { ...attempt, followup: undefined, renewed: true };
       const signature = ports.resign?.(next.nodeKey.public, outcome.oldSignature);
       return { ...next, nodeKeySignature: signature ?? next.nodeKeySignature };
     }

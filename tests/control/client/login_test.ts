@@ -108,6 +108,19 @@ Deno.test("login() wraps the old signature for a new key when asked", async () =
   assert.ok(server.asked[1].oldNodeKey!.equals(OLD.public));
 });
 
+Deno.test("login() wraps the old signature for the key it tries already, and names the key that has it", async () => {
+  const tried: string[] = [];
+  const server = new Scripted([{ kind: "needs-signature", oldSignature: Uint8Array.of(1) }, REGISTERED], {
+    resign: (nodeKey, old) => Uint8Array.of(...old, nodeKey.bytes[0]),
+    trying: (nodeKey) => tried.push(nodeKey.public.hex),
+  });
+  const made = key(await server.run({ renew: true }));
+  assert.deepEqual(server.asked.map(({ nodeKey }) => nodeKey.hex), [made, made]);
+  assert.deepEqual(server.asked.map(({ oldNodeKey }) => oldNodeKey?.hex), [OLD.public.hex, OLD.public.hex]);
+  assert.deepEqual(server.asked[1].nodeKeySignature, Uint8Array.of(1, server.asked[1].nodeKey.bytes[0]));
+  assert.deepEqual(tried, [made, made]);
+});
+
 Deno.test("login() signs a new key by the auth key's credential", async () => {
   const server = new Scripted([REGISTERED], { signNew: () => Uint8Array.of(9) });
   await server.run({ nodeKey: undefined });
