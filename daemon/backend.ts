@@ -693,6 +693,7 @@ export class Backend {
       netmap: this.#netmap,
       keyExpired: this.#keyExpired,
       online: this.#online,
+      controlNow: this.controlNow,
     }, this.now);
   }
 }

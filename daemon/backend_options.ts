@@ -9,6 +9,7 @@ import type { Dns } from "./dns/dns.ts";
 import type { HostFacts } from "./hostinfo.ts";
 import type { ReadSysctl } from "./forwarding.ts";
 import type { LocalNetwork } from "./local_networks.ts";
+import type { KeyExpiry } from "./key_expiry.ts";
 import type { TailnetLock } from "./lock/tailnet_lock.ts";
 import type { Log } from "./log.ts";
 import type { PingPorts } from "./ping.ts";
@@ -22,6 +23,7 @@ export interface BackendOptions {
   /** Registered as ephemeral, and logged out at the end. */
   readonly ephemeral: boolean;
   readonly lock: TailnetLock;
+  readonly keyExpiry: KeyExpiry;
   /** Makes a client of a control server. @throws ControlError for a URL that cannot be used. */
   readonly connect: (serverUrl: string) => ControlApi;
   readonly dns: Dns;

@@ -1,6 +1,6 @@
 /** Asks all parts of the node for what a status, a metric or a notification is made of. */
 import type { EngineStatus } from "../engine/config.ts";
-import { goTime, ZERO_TIME } from "../control/wire/tailcfg.ts";
+import { fromGoTime, goTime, ZERO_TIME } from "../control/wire/tailcfg.ts";
 import type { Backend } from "./backend.ts";
 import type { LockMetrics, MetricsInput } from "./metrics.ts";
 import { NO_LOCAL_USE } from "./netfilter/local_use.ts";
@@ -52,6 +52,8 @@ export async function backendStatus(backend: Backend, peers: boolean): Promise<R
 export async function metricsInput(backend: Backend): Promise<MetricsInput> {
   const [engine, peerRelay] = await Promise.all([engineStatus(backend), backend.datapath.peerRelay()]);
   const advertised = backend.prefs.AdvertiseRoutes ?? [];
+  const self = backend.view?.netmap.self;
+  const expiry = self?.Expired === true ? 0 : fromGoTime(self?.KeyExpiry);
   return {
     version: backend.version,
     engine,
@@ -63,6 +65,9 @@ export async function metricsInput(backend: Backend): Promise<MetricsInput> {
     peers: engine?.peers.length ?? 0,
     watchers: backend.bus.size,
     lock: lockMetricsInput(backend),
+    ...(expiry !== undefined && {
+      keyExpirySeconds: Math.max(0, Math.floor((expiry - backend.controlNow) / 1000)),
+    }),
   };
 }
 

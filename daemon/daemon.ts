@@ -28,6 +28,7 @@ import { cleanUpDns, systemDns } from "./dns/os/system.ts";
 import { EngineInbox } from "./engine_inbox.ts";
 import { startEngine } from "./engine_host.ts";
 import { EXIT } from "./exit_codes.ts";
+import { expiryHook } from "./expiry_hook.ts";
 import { parseDaemonFlags } from "./flags.ts";
 import type { DaemonFlags, InvokedAs } from "./flags.ts";
 import { readSysctl } from "./forwarding.ts";
@@ -207,6 +208,10 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
     lockDirectory: flags.stateDir === undefined ? undefined : `${flags.stateDir}/tka-profiles`,
     deriveDisablement: limitedKdf(systemScheduler, deriveInWorker),
     capabilityVersion: capability,
+    keyExpiry: {
+      warnMs: flags.expiryWarningMs,
+      ...(flags.expiryHook !== undefined && { hook: expiryHook(flags.expiryHook, flags.socket, log) }),
+    },
     interfaces: interfaceAddresses,
     staticEndpoints: flags.staticEndpoints,
     networks: localNetworks,

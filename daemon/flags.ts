@@ -7,6 +7,7 @@
 import { dirname } from "node:path";
 import { parseAddrPort } from "../base/ip.ts";
 import { parseArgs } from "node:util";
+import { EXPIRY_WARNING_MS } from "./key_expiry.ts";
 import { instanceOf } from "./instance.ts";
 import type { Instance } from "./instance.ts";
 
@@ -39,6 +40,10 @@ export interface DaemonFlags {
   readonly staticEndpoints: readonly string[];
   /** Take a control server's changed key instead of refusing it. */
   readonly acceptNewServerKey: boolean;
+  /** How long before its end the node key is spoken of, ms. */
+  readonly expiryWarningMs: number;
+  /** Absolute path of a program that is told of it. */
+  readonly expiryHook: string | undefined;
 }
 
 /** What the command line asks for. */
@@ -82,6 +87,8 @@ const OPTIONS = {
   "ca-file": { type: "string" },
   "static-endpoints": { type: "string" },
   "accept-new-server-key": { type: "boolean" },
+  "expiry-warning": { type: "string" },
+  "expiry-hook": { type: "string" },
   "no-logs-no-support": { type: "boolean" },
   version: { type: "boolean" },
   help: { type: "boolean" },
@@ -108,6 +115,10 @@ Runs the node: keeps the tailnet's network map and moves its packets. Needs root
   --ca-file PATH     PEM file of more certificate authorities to trust
   --accept-new-server-key
                      accept that the control server's key has changed
+  --expiry-warning TIME
+                     how long before its end to warn of the node key's: 14d, 36h, never (default 14d)
+  --expiry-hook PATH program to run then, once a day, and when the key has expired; it finds in AGENT_EVENT,
+                     AGENT_KEY_EXPIRY, AGENT_NODE and AGENT_SOCKET what it needs, and may run 'agent renew'
   --version          print the version and exit
 
 Environment:
@@ -142,6 +153,15 @@ function normalise(args: readonly string[]): string[] {
     }
   }
   return out;
+}
+
+const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
+/** Milliseconds of "14d", "36h", "10m"; 0 of "never". */
+function parseSpan(text: string): number | undefined {
+  if (text === "never" || text === "0") return 0;
+  const match = /^([0-9]{1,5})([smhdw])$/.exec(text);
+  return match === null ? undefined : Number(match[1]) * UNITS[match[2]];
 }
 
 function parseCount(text: string, most: number): number | undefined {
@@ -188,6 +208,16 @@ export function parseDaemonFlags(args: readonly string[], invokedAs: InvokedAs =
   if (bad !== undefined) {
     return error(`Cannot use --static-endpoints ${bad}: want IP:PORT, several with commas between`);
   }
+  const expiryWarningMs = values["expiry-warning"] === undefined
+    ? EXPIRY_WARNING_MS
+    : parseSpan(values["expiry-warning"]);
+  if (expiryWarningMs === undefined) {
+    return error(`Cannot use --expiry-warning ${values["expiry-warning"]}: want a time like 14d or 36h, or never`);
+  }
+  const expiryHook = values["expiry-hook"] || undefined;
+  if (expiryHook !== undefined && !expiryHook.startsWith("/")) {
+    return error(`Cannot use --expiry-hook ${expiryHook}: want the absolute path of a program`);
+  }
   const memory = state === "mem:" || state.startsWith("mem:");
   return {
     kind: "run",
@@ -203,6 +233,8 @@ export function parseDaemonFlags(args: readonly string[], invokedAs: InvokedAs =
       caFile: values["ca-file"] || undefined,
       staticEndpoints: endpoints,
       acceptNewServerKey: values["accept-new-server-key"] ?? false,
+      expiryWarningMs,
+      expiryHook,
     },
   };
 }

@@ -19,6 +19,7 @@ import type { DnsProblem } from "./dns/dns.ts";
 import { isExitRoute, wantedExitNode } from "./exit_node.ts";
 import { conntrackProblem, forwardingProblem } from "./forwarding.ts";
 import type { Health } from "./health.ts";
+import { spanText } from "./key_expiry.ts";
 import { hasNetwork } from "./local_networks.ts";
 import type { LocalNetwork } from "./local_networks.ts";
 import { updateNodeHealth } from "./node_health.ts";
@@ -55,13 +56,15 @@ export interface BackendFacts {
   readonly keyExpired: boolean;
   /** The map poll is connected. */
   readonly online: boolean;
+  /** Unix milliseconds by control's clock. */
+  readonly controlNow: number;
 }
 
 /** What else is looked at. */
 export type HealthSources =
   & Pick<
     BackendOptions,
-    "lock" | "networks" | "readSysctl" | "addressesInTwoTailnets" | "log" | "scheduler" | "findPortal"
+    "lock" | "keyExpiry" | "networks" | "readSysctl" | "addressesInTwoTailnets" | "log" | "scheduler" | "findPortal"
   >
   & {
     readonly datapath: Datapath;
@@ -120,6 +123,7 @@ export class HealthWatch {
     this.#health.set("network-status", !hasNetwork(networks), now);
     this.#updateLock(facts, now);
     this.#updateRouter(facts, networks, now);
+    this.#updateKey(facts, now);
     updateNodeHealth(this.#health, {
       state: facts.state,
       prefs: facts.prefs,
@@ -158,6 +162,13 @@ export class HealthWatch {
     const lockedOut = prefs.WantRunning && !lock.selfSigned(netmap?.self);
     this.#health.set("tailnet-lock", lockedOut, now, { LegacyError: `${LOCKED_OUT} (${SIGN_ON}: ${command})` });
     this.#health.set("no-tailnet-lock-state-dir", lock.inMemory, now);
+  }
+
+  #updateKey({ netmap, controlNow }: BackendFacts, now: number): void {
+    const notice = this.#sources.keyExpiry.look(netmap?.self, controlNow);
+    if (notice?.event !== "expiring") return this.#health.clear("agent-key-expiring");
+    const time = new Date(notice.expiry).toISOString();
+    this.#health.warn("agent-key-expiring", now, { left: spanText(notice.leftMs), time });
   }
 
   /** @returns the node was switched on a moment ago. Source: health.Tracker.SetIPNState. */

@@ -17,6 +17,8 @@ export interface MetricsInput {
   readonly peers: number;
   readonly watchers: number;
   readonly lock: LockMetrics;
+  /** Seconds until the node key expires, 0 once it has; absent where it does not. */
+  readonly keyExpirySeconds?: number;
   /** Absent while no peer relay server runs here. */
   readonly peerRelay?: RelayStatus;
 }
@@ -220,6 +222,11 @@ export function allMetrics(input: MetricsInput): string {
     metric("agent_peers", "gauge", "Peers the data plane knows", [[{}, input.peers]]),
     ...(input.engine === undefined ? [] : engineMetrics(input.engine)),
     ...lockMetrics(input.lock),
+    ...(input.keyExpirySeconds === undefined ? [] : [
+      metric("agent_key_expiry_seconds", "gauge", "Until the node key expires, 0 once it has", [
+        [{}, input.keyExpirySeconds],
+      ]),
+    ]),
     metric("agent_bus_watchers", "gauge", "Watchers of the notification bus", [[{}, input.watchers]]),
     metric(
       "agent_dropped_packets_total",

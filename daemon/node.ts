@@ -28,6 +28,8 @@ import type { HostFacts } from "./hostinfo.ts";
 import type { Instance } from "./instance.ts";
 import { isOnThisMachine } from "./local_networks.ts";
 import type { LocalNetwork } from "./local_networks.ts";
+import { EXPIRY_WARNING_MS, KeyExpiry } from "./key_expiry.ts";
+import type { KeyExpiryOptions } from "./key_expiry.ts";
 import { diskStores, memoryStores } from "./lock/stores.ts";
 import { TailnetLock } from "./lock/tailnet_lock.ts";
 import type { Log } from "./log.ts";
@@ -56,6 +58,8 @@ export interface NodeOptions {
   readonly lockDirectory: string | undefined;
   readonly deriveDisablement: DeriveDisablement;
   readonly capabilityVersion: number;
+  /** From when on the end of the node key is spoken of, and to whom; two weeks, and nobody but log and health, unless given. */
+  readonly keyExpiry?: KeyExpiryOptions;
   readonly dialDerp: DerpDial;
   /** Captive portals are not looked for where it is absent. */
   readonly askWeb?: AskWeb;
@@ -167,6 +171,7 @@ export function buildNode(options: NodeOptions): Backend {
     profiles,
     ephemeral: store.ephemeral,
     lock,
+    keyExpiry: new KeyExpiry(options.keyExpiry ?? { warnMs: EXPIRY_WARNING_MS }, log),
     connect: (serverUrl) => options.connect(serverUrl, profiles),
     findPortal: async (map, home) =>
       askWeb !== undefined && await findPortal(portalProbes(map, home), { scheduler, askWeb }),

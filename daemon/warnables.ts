@@ -210,6 +210,13 @@ const OURS = {
     text: ({ error }) => error,
     impactsConnectivity: true,
   },
+  "agent-key-expiring": {
+    severity: "medium",
+    title: "Node key expires soon",
+    text: ({ left, time }) =>
+      `The key of this node expires in ${left}, at ${time}; 'renew' gets a new one without cutting connections.`,
+    dependsOn: ["wantrunning-false", "agent-key-expired"],
+  },
   "agent-key-expired": {
     severity: "high",
     title: "Node key expired",

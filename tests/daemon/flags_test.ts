@@ -28,6 +28,8 @@ Deno.test("parseDaemonFlags() defaults to paths of the name called", () => {
     caFile: undefined,
     staticEndpoints: [],
     acceptNewServerKey: false,
+    expiryWarningMs: 14 * 86_400_000,
+    expiryHook: undefined,
   });
   const tailscaled = flags([], "tailscaled");
   assert.deepEqual(tailscaled.state, { kind: "file", path: "/var/lib/tailscale/tailscaled.state" });

@@ -6,6 +6,7 @@ import { Duplex } from "node:stream";
 import { Backend } from "../../daemon/backend.ts";
 import { EngineInbox } from "../../daemon/engine_inbox.ts";
 import { ONE_NODE } from "../../daemon/instance.ts";
+import type { KeyExpiryOptions } from "../../daemon/key_expiry.ts";
 import type { HostFacts } from "../../daemon/hostinfo.ts";
 import type { AskWeb } from "../../engine/netcheck/captive_portal.ts";
 import type { DeriveDisablement } from "../../tka/kdf.ts";
@@ -84,6 +85,7 @@ export interface TestNodeOptions {
   readonly deriveDisablement?: DeriveDisablement;
   /** Web servers; nobody is asked where it is absent. */
   readonly askWeb?: AskWeb;
+  readonly keyExpiry?: KeyExpiryOptions;
 }
 
 /** The node and everything around it. */
@@ -121,6 +123,7 @@ export class TestNode implements AsyncDisposable {
       lockDirectory: options.lockDirectory,
       deriveDisablement: options.deriveDisablement ?? ((secret) => Promise.resolve(secret)),
       capabilityVersion: 130,
+      ...(options.keyExpiry && { keyExpiry: options.keyExpiry }),
       interfaces: () => [{ device: "eth0", address: "192.0.2.10" }, { device: "fake0", address: "100.64.0.1" }],
       networks: () => [{ device: "eth0", prefix: "192.0.2.10/24", kind: "lan" }],
       readSysctl: () => undefined,
