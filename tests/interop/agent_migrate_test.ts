@@ -165,7 +165,7 @@ sceneTest("migrate: a tsnet node with two logins and Tailnet Lock becomes ours, 
   await reaches();
 
   async function renew(): Promise<ReturnType<typeof nodeOf>> {
-    await agent.cli("up", "--force-reauth", "--auth-key", aliceKey);
+    await agent.cli("renew", "--auth-key", aliceKey);
     const now = await running();
     assert.notEqual(now.key, alice.key);
     assert.deepEqual({ ...now, key: "" }, { ...alice, key: "" });
