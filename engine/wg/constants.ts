@@ -13,6 +13,12 @@ export const REKEY_ATTEMPT_TIME = 90_000;
 export const REKEY_TIMEOUT = 5_000;
 /** Initiations sent without an answer before giving up. */
 export const MAX_TIMER_HANDSHAKES = REKEY_ATTEMPT_TIME / REKEY_TIMEOUT;
+/**
+ * Ours, not the paper's: when our own key is a new one, a peer drops what we send until it has heard of the key from
+ * control, a moment after us. So many initiations then follow each other at this distance, before `REKEY_TIMEOUT` is kept.
+ */
+export const NEW_KEY_RETRY = 500;
+export const NEW_KEY_RETRIES = 8;
 /** Added to `REKEY_TIMEOUT`, uniformly below this, so that two peers that started together drift apart (6.1). */
 export const REKEY_TIMEOUT_JITTER_MAX = 334;
 /** Whoever received data and had nothing to send answers with an empty packet after this. */

@@ -24,7 +24,6 @@ import {
   REKEY_AFTER_COUNTER,
   REKEY_AFTER_TIME,
   REKEY_ON_RECEIVE_AFTER_TIME,
-  REKEY_TIMEOUT,
 } from "./constants.ts";
 import { CookieGenerator } from "./cookie.ts";
 import type { HandshakeSource, WgEffects } from "./effects.ts";
@@ -248,6 +247,7 @@ export class Peer {
     this.#zeroKeys();
     this.#abandonInitiation();
     this.#lastHandshakeSent = -Infinity;
+    this.#timers.localKeyChanged();
   }
 
   /** For `WgDevice`: frees everything; the peer is inert from here on. */
@@ -259,7 +259,7 @@ export class Peer {
   #initiate(now: number): void {
     const { local, indices, random, timestamp, effects } = this.#context;
     if (this.#removed || local === undefined || local.public.equals(this.publicKey)) return;
-    const mayFrom = this.#lastHandshakeSent + REKEY_TIMEOUT;
+    const mayFrom = this.#lastHandshakeSent + this.#timers.handshakeDistance;
     if (now < mayFrom) {
       if (!this.#timers.handshakeUnderWay) this.#timers.initiationDeferred(mayFrom);
       return this.#timersChanged();

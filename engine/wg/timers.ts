@@ -5,6 +5,7 @@
  * ```
  *   timer                 set by                            to                       cancelled by
  *   retransmitHandshake   initiation sent                   REKEY_TIMEOUT + jitter   handshake complete
+ *                         … with a new key of our own       NEW_KEY_RETRY
  *   newHandshake          data sent, if not set             KEEPALIVE_TIMEOUT +      anything authentic received
  *                                                           REKEY_TIMEOUT + jitter
  *   sendKeepalive         data received, if not set         KEEPALIVE_TIMEOUT        anything authentic sent
@@ -17,6 +18,8 @@ import type { RandomBytes } from "../../base/keys.ts";
 import {
   KEEPALIVE_TIMEOUT,
   MAX_TIMER_HANDSHAKES,
+  NEW_KEY_RETRIES,
+  NEW_KEY_RETRY,
   REKEY_TIMEOUT,
   REKEY_TIMEOUT_JITTER_MAX,
   ZERO_KEYS_AFTER_TIME,
@@ -58,6 +61,8 @@ export class PeerTimers {
   #persistentKeepalive = Infinity;
   #persistentInterval = 0;
   #attempts = 0;
+  /** Initiations that may follow each other quickly, because our key is new. */
+  #quick = 0;
   #needAnotherKeepalive = false;
 
   constructor(jitter: () => number) {
@@ -67,6 +72,16 @@ export class PeerTimers {
   /** True while an initiation waits for its answer. */
   get handshakeUnderWay(): boolean {
     return this.#retransmitHandshake !== Infinity;
+  }
+
+  /** How long after one of our handshake messages the next may go. */
+  get handshakeDistance(): number {
+    return this.#quick > 0 ? NEW_KEY_RETRY : REKEY_TIMEOUT;
+  }
+
+  /** Our own key is another one, which the peer may not know yet. */
+  localKeyChanged(): void {
+    this.#quick = NEW_KEY_RETRIES;
   }
 
   /** The earliest deadline, Infinity when all are off. */
@@ -93,6 +108,11 @@ export class PeerTimers {
 
   /** 6.4: an initiation without an answer is sent again after REKEY_TIMEOUT, with a new ephemeral and jitter. */
   initiationSent(now: number): void {
+    if (this.#quick > 0) {
+      this.#quick--;
+      this.#retransmitHandshake = now + NEW_KEY_RETRY;
+      return;
+    }
     this.#attempts++;
     this.#retransmitHandshake = now + REKEY_TIMEOUT + this.#jitter();
   }
@@ -106,6 +126,7 @@ export class PeerTimers {
   handshakeComplete(): void {
     this.#retransmitHandshake = Infinity;
     this.#attempts = 0;
+    this.#quick = 0;
   }
 
   /** 6.3: keys are wiped when no newer ones came in three times their life. */

@@ -79,6 +79,36 @@ Deno.test("WgDevice.setPrivateKey() while an initiation is under way lets the re
   assert.deepEqual(t.b.inbox, ["x"]);
 });
 
+Deno.test("WgDevice.setPrivateKey(): a peer that hears of the new key a moment later is reached at once then", () => {
+  const t = new WgPair();
+  t.a.send("x");
+  t.at(1);
+  const key = NodePrivate.generate(new SeededRandom(5).bytes);
+  t.a.device.setPrivateKey(key);
+  const before = t.kinds().length;
+  const initiations = () => t.kinds().slice(before).filter((kind) => kind.startsWith("a") && /init/i.test(kind)).length;
+  t.a.send("with the new key");
+  t.at(2.7);
+  assert.deepEqual([initiations(), t.b.inbox], [4, ["x"]]);
+  t.b.peer = t.b.device.addPeer(key.public);
+  t.at(3.1);
+  assert.deepEqual(t.b.inbox, ["x", "with the new key"]);
+});
+
+Deno.test("WgDevice.setPrivateKey(): a peer that does not know the new key is soon asked at the usual distance", () => {
+  const t = new WgPair();
+  t.a.send("x");
+  t.at(1);
+  t.a.device.setPrivateKey(NodePrivate.generate(new SeededRandom(5).bytes));
+  const before = t.kinds().length;
+  const initiations = () => t.kinds().slice(before).filter((kind) => kind.startsWith("a") && /init/i.test(kind)).length;
+  t.a.send("with the new key");
+  t.at(9);
+  assert.equal(initiations(), 8);
+  t.at(20);
+  assert.equal(initiations(), 11);
+});
+
 Deno.test("WgDevice does not talk to itself, whoever lists our own key as a peer", () => {
   const t = new WgPair();
   const self = t.a.device.addPeer(t.a.key.public);
