@@ -1,11 +1,10 @@
 /** `agent coordinator`: runs the coordinator, or manages its keys and nodes. The only verb that loads it. */
+import type { Verb } from "./coordinator/verbs.ts";
 import { CliError, EXIT_FAILED, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
 import { giveUpNativeCode } from "./native_code.ts";
 import { print, printError } from "./terminal.ts";
 
-type SubVerb = (args: readonly string[]) => Promise<number>;
-
-const SUB_VERBS: Readonly<Record<string, () => Promise<SubVerb>>> = {
+const GROUPS: Readonly<Record<string, () => Promise<Verb>>> = {
   keys: async () => (await import("./coordinator/keys.ts")).runKeys,
   routes: async () => (await import("./coordinator/routes.ts")).runRoutes,
   nodes: async () => (await import("./coordinator/nodes.ts")).runNodes,
@@ -15,9 +14,9 @@ const SUB_VERBS: Readonly<Record<string, () => Promise<SubVerb>>> = {
 export async function run(args: readonly string[]): Promise<number> {
   try {
     const [name, ...rest] = args;
-    if (name !== undefined && Object.hasOwn(SUB_VERBS, name)) {
+    if (name !== undefined && Object.hasOwn(GROUPS, name)) {
       giveUpNativeCode();
-      return await (await SUB_VERBS[name]())(rest);
+      return await (await GROUPS[name]())(rest);
     }
     const { HELP, serve } = await import("./coordinator/serve.ts");
     if (args.some((arg) => /^--?(h|help)$/.test(arg)) || name === "help") {

@@ -1,11 +1,13 @@
 /** `agent coordinator keys`: auth keys. */
 import type { KeySummary } from "../../control/server/admin.ts";
-import { EXIT_OK, EXIT_USAGE, UsageError } from "../exit_codes.ts";
+import { EXIT_OK, UsageError } from "../exit_codes.ts";
 import { flagHelp, parseFlags } from "../flags.ts";
 import type { FlagTable } from "../flags.ts";
 import { columns, print, printError } from "../terminal.ts";
 import { ADMIN_FLAGS, administer } from "./admin_client.ts";
 import { parseLife, parseTags } from "./life.ts";
+import { runVerb } from "./verbs.ts";
+import type { Verb } from "./verbs.ts";
 
 const CREATE_FLAGS = {
   reusable: { type: "boolean", help: "may register any number of nodes" },
@@ -27,23 +29,11 @@ Flags of create:
 ${flagHelp(CREATE_FLAGS)}
 `;
 
+const VERBS: Readonly<Record<string, Verb>> = { create, list, expire };
+
 /** Runs with the arguments behind `keys`. */
-export async function runKeys(args: readonly string[]): Promise<number> {
-  const [name, ...rest] = args;
-  if (name === undefined || name === "help" || args.some((arg) => /^--?(h|help)$/.test(arg))) {
-    print(HELP);
-    return name === undefined ? EXIT_USAGE : EXIT_OK;
-  }
-  switch (name) {
-    case "create":
-      return await create(rest);
-    case "list":
-      return await list(rest);
-    case "expire":
-      return await expire(rest);
-    default:
-      throw new UsageError(`unknown command "keys ${name}": want create, list or expire`);
-  }
+export function runKeys(args: readonly string[]): Promise<number> {
+  return runVerb("keys", HELP, VERBS, args);
 }
 
 async function create(args: readonly string[]): Promise<number> {

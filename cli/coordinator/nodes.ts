@@ -1,12 +1,14 @@
 /** `agent coordinator nodes`: the nodes of the tailnet, and logins that wait for approval. */
 import type { AdminOperations, LoginSummary, NodeSummary } from "../../control/server/admin.ts";
 import { formatAgo } from "../duration.ts";
-import { EXIT_OK, EXIT_USAGE, UsageError } from "../exit_codes.ts";
+import { EXIT_OK, UsageError } from "../exit_codes.ts";
 import { flagHelp, parseFlags } from "../flags.ts";
 import type { FlagTable } from "../flags.ts";
 import { columns, print } from "../terminal.ts";
 import { ADMIN_FLAGS, administer } from "./admin_client.ts";
 import { parseTags } from "./life.ts";
+import { runVerb } from "./verbs.ts";
+import type { Verb } from "./verbs.ts";
 
 const APPROVE_FLAGS = {
   user: { type: "string", value: "NAME", help: "whose the node is", fallback: "operator" },
@@ -26,25 +28,16 @@ Flags:
 ${flagHelp(APPROVE_FLAGS)}
 `;
 
+const VERBS: Readonly<Record<string, Verb>> = {
+  list,
+  approve,
+  expire: (args) => one(args, "expire", "must log in again", (admin, node) => admin.expireNode(node)),
+  delete: (args) => one(args, "delete", "is removed", (admin, node) => admin.deleteNode(node)),
+};
+
 /** Runs with the arguments behind `nodes`. */
-export async function runNodes(args: readonly string[]): Promise<number> {
-  const [name, ...rest] = args;
-  if (name === undefined || name === "help" || args.some((arg) => /^--?(h|help)$/.test(arg))) {
-    print(HELP);
-    return name === undefined ? EXIT_USAGE : EXIT_OK;
-  }
-  switch (name) {
-    case "list":
-      return await list(rest);
-    case "approve":
-      return await approve(rest);
-    case "expire":
-      return await one(rest, "expire", "must log in again", (admin, node) => admin.expireNode(node));
-    case "delete":
-      return await one(rest, "delete", "is removed", (admin, node) => admin.deleteNode(node));
-    default:
-      throw new UsageError(`unknown command "nodes ${name}": want list, approve, expire or delete`);
-  }
+export function runNodes(args: readonly string[]): Promise<number> {
+  return runVerb("nodes", HELP, VERBS, args);
 }
 
 function state({ online, expired }: NodeSummary): string {

@@ -1,10 +1,12 @@
 /** `agent coordinator routes`: which subnets and exit nodes are approved, and who carries them. */
 import type { NodeSummary } from "../../control/server/admin.ts";
-import { EXIT_OK, EXIT_USAGE, UsageError } from "../exit_codes.ts";
+import { EXIT_OK, UsageError } from "../exit_codes.ts";
 import { flagHelp, parseFlags } from "../flags.ts";
 import { columns, print } from "../terminal.ts";
 import { ADMIN_FLAGS, administer } from "./admin_client.ts";
 import { parseTags } from "./life.ts";
+import { runVerb } from "./verbs.ts";
+import type { Verb } from "./verbs.ts";
 
 const HELP =
   `Routes that nodes offer with 'agent set --advertise-routes' and '--advertise-exit-node'. NODE is an ID, a name or an
@@ -20,22 +22,15 @@ Flags:
 ${flagHelp(ADMIN_FLAGS)}
 `;
 
+const VERBS: Readonly<Record<string, Verb>> = {
+  list,
+  approve: (args) => change(args, "approve"),
+  unapprove: (args) => change(args, "unapprove"),
+};
+
 /** Runs with the arguments behind `routes`. */
-export async function runRoutes(args: readonly string[]): Promise<number> {
-  const [name, ...rest] = args;
-  if (name === undefined || name === "help" || args.some((arg) => /^--?(h|help)$/.test(arg))) {
-    print(HELP);
-    return name === undefined ? EXIT_USAGE : EXIT_OK;
-  }
-  switch (name) {
-    case "list":
-      return await list(rest);
-    case "approve":
-    case "unapprove":
-      return await change(rest, name);
-    default:
-      throw new UsageError(`unknown command "routes ${name}": want list, approve or unapprove`);
-  }
+export function runRoutes(args: readonly string[]): Promise<number> {
+  return runVerb("routes", HELP, VERBS, args);
 }
 
 function rows({ id, name, online, routes }: NodeSummary): string[][] {
