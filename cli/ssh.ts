@@ -7,6 +7,7 @@
  * ```
  * Source: cmd/tailscale/cli/ssh.go.
  */
+import { parseIp } from "../base/ip.ts";
 import { needProgram, ProgramMissing } from "../base/programs.ts";
 import { CliError, UsageError } from "./exit_codes.ts";
 import type { LocalClient } from "./local_client.ts";
@@ -86,11 +87,18 @@ export function sshArguments(
   ];
 }
 
-/** What ssh is to call the node: by its whole name, so that few entries are known; by address without MagicDNS. */
-function hostFor(node: PeerStatus, acceptDns: boolean): string {
-  const addresses = node.TailscaleIPs ?? [];
+/**
+ * What ssh is to call the node: by its whole name, so that few entries are known; by address without MagicDNS. Names and
+ * addresses are control's word: one that ssh would take for an option, or its ProxyCommand's shell for a command, is
+ * never given to it (TS-2026-009, CVE-2023-51385). @throws CliError when the node has neither.
+ */
+export function hostFor(node: PeerStatus, acceptDns: boolean): string {
+  const addresses = (node.TailscaleIPs ?? []).filter((address) => parseIp(address) !== undefined);
   const address = addresses.find((one) => !one.includes(":")) ?? addresses[0];
-  return acceptDns || address === undefined ? node.DNSName : address;
+  const name = /^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(node.DNSName) ? node.DNSName : undefined;
+  const host = acceptDns ? name ?? address : address ?? name;
+  if (host === undefined) throw new CliError(`${node.ID} has no name and no address that ssh could be given`);
+  return host;
 }
 
 async function findHost(client: LocalClient, status: Status, host: string): Promise<string> {

@@ -1,7 +1,7 @@
 // What `ssh` tells the machine's ssh: the nodes' keys, and how to reach them.
 
 import assert from "node:assert/strict";
-import { knownHosts, sshArguments } from "../../cli/ssh.ts";
+import { hostFor, knownHosts, sshArguments } from "../../cli/ssh.ts";
 import type { PeerStatus, Status } from "../../cli/local_types.ts";
 
 function peer(fields: Partial<PeerStatus>): PeerStatus {
@@ -60,4 +60,15 @@ Deno.test("ssh: only announced keys count, and the way is this program at its ow
   ]);
   const plain = { user: undefined, host: "web", more: [], known: "/k", socket: "/s", own: ["a"] };
   assert.equal(sshArguments(plain).at(-1), "web");
+});
+
+Deno.test("TS-2026-009: ssh is given no name that it or its ProxyCommand's shell would take for something else", () => {
+  assert.equal(hostFor(peer({}), true), "web.t.ts.net.");
+  assert.equal(hostFor(peer({}), false), "100.64.0.2");
+  for (
+    const DNSName of ["-oProxyCommand=id", "web.$(id)", "web.`id`", "web;id", "web|id", "web id", "web'", "web\nid", ""]
+  ) {
+    assert.equal(hostFor(peer({ DNSName }), true), "100.64.0.2", DNSName);
+    assert.throws(() => hostFor(peer({ DNSName, TailscaleIPs: ["$(id)"] }), true), /no name and no address/);
+  }
 });
