@@ -2,6 +2,8 @@
 import { breakDerpConns, rebind, restun } from "./debug/actions.ts";
 import { dataplane } from "./debug/dataplane.ts";
 import { derpMap } from "./debug/derp_map.ts";
+import { logLevel } from "./debug/log_level.ts";
+import { metrics } from "./debug/metrics.ts";
 import { netmap } from "./debug/netmap.ts";
 import { path } from "./debug/path.ts";
 import { peerRelaySessions } from "./debug/peer_relay_sessions.ts";
@@ -16,6 +18,8 @@ const VERBS: Readonly<Record<string, Verb & { readonly summary: string }>> = {
   "break-derp-conns": breakDerpConns,
   dataplane,
   "derp-map": derpMap,
+  "log-level": logLevel,
+  metrics,
   netmap,
   path,
   "peer-relay-sessions": peerRelaySessions,

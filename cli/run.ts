@@ -68,6 +68,11 @@ export const VERBS: Readonly<Record<string, Entry>> = {
     summary: "Show exit nodes, or suggest one",
     load: async () => (await import("./exit_node.ts")).exitNode,
   },
+  metrics: { summary: "Show metrics", load: async () => (await import("./metrics.ts")).metrics },
+  bugreport: {
+    summary: "Gather what helps to find a fault, on this machine",
+    load: async () => (await import("./bugreport.ts")).bugreport,
+  },
   debug: {
     summary: "Look into the running daemon",
     load: async () => (await import("./debug.ts")).debug,

@@ -125,6 +125,10 @@ export class Backend {
   get version(): string {
     return this.#options.version;
   }
+  /** Names this run of the daemon in its own log and to control. */
+  get logId(): string {
+    return this.#backendLogId;
+  }
   get state(): BackendState {
     return this.#state;
   }

@@ -35,11 +35,12 @@ import { readSysctl } from "./forwarding.ts";
 import { readHostFacts } from "./hostinfo.ts";
 import type { Instance } from "./instance.ts";
 import { localApiRoutes } from "./localapi/routes.ts";
+import { observeRoutes } from "./localapi/routes/observe.ts";
 import { LocalApiServer } from "./localapi/server.ts";
 import { claimSocket, SocketError } from "./localapi/socket_file.ts";
 import { limitedKdf } from "./lock/kdf_limit.ts";
 import { stderrLog } from "./log.ts";
-import type { Log } from "./log.ts";
+import type { Log, ProcessLog } from "./log.ts";
 import { markedTcp } from "./marked_tcp.ts";
 import { allowMarkedAnswers, restoreMarkedAnswers, writeSysctl } from "./marked_answers.ts";
 import { addressesInTwoTailnets, cleanUp, isInUse, netlinkRouting } from "./netlink_routing.ts";
@@ -78,7 +79,8 @@ export async function runDaemon(args: readonly string[], invokedAs: InvokedAs = 
 }
 
 async function run(flags: DaemonFlags): Promise<number> {
-  const log = stderrLog(flags.verbose);
+  const processLog = stderrLog(flags.verbose, flags.logFormat);
+  const { log } = processLog;
   try {
     if (flags.cleanup) {
       const lines = cleanUp(flags.tun, flags.instance);
@@ -92,7 +94,7 @@ async function run(flags: DaemonFlags): Promise<number> {
       for (const line of lines) log.info(`cleanup: ${line}`);
       return EXIT.ok;
     }
-    return await serve(flags, log);
+    return await serve(flags, processLog);
   } catch (cause) {
     log.error(cause instanceof Error ? cause.message : String(cause));
     if (cause instanceof StateFileError) return EXIT.state;
@@ -144,7 +146,9 @@ function etcDirectory(): string {
   return Deno.env.get("AGENT_TEST_ETC") || "/etc";
 }
 
-async function serve(flags: DaemonFlags, log: Log): Promise<number> {
+async function serve(flags: DaemonFlags, processLog: ProcessLog): Promise<number> {
+  const { log } = processLog;
+  const startedAt = Date.now();
   await using stack = new AsyncDisposableStack();
   // A signal that comes while we start must not leave a TUN device or a socket behind.
   const ending = endOnSignal(stack, log);
@@ -258,7 +262,13 @@ async function serve(flags: DaemonFlags, log: Log): Promise<number> {
     path: flags.socket,
     version: LONG_VERSION,
     capabilityVersion: capability,
-    routes: localApiRoutes(backend),
+    routes: {
+      ...localApiRoutes(backend),
+      ...observeRoutes(
+        { backend, log: processLog, host, random: systemRandom, startedAt, readSysctl },
+        systemScheduler,
+      ),
+    },
     credentials: (socket) => peerCredentials(socketFd(socket) ?? -1),
     canWrite: (uid) => mayWrite(uid, backend.prefs.OperatorUser, log),
     log,

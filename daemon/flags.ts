@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { EXPIRY_WARNING_MS } from "./key_expiry.ts";
 import { instanceOf } from "./instance.ts";
 import type { Instance } from "./instance.ts";
+import type { LogFormat } from "./log.ts";
 
 /** The name the program was called by; it decides the default paths. */
 export type InvokedAs = "agent" | "tailscaled";
@@ -32,6 +33,7 @@ export interface DaemonFlags {
   readonly instance: Instance;
   /** 0 quiet, 1 with debug lines. */
   readonly verbose: number;
+  readonly logFormat: LogFormat;
   /** Undo routes and rules of an earlier run, then exit. */
   readonly cleanup: boolean;
   /** A PEM file of more certificate authorities to trust. */
@@ -83,6 +85,7 @@ const OPTIONS = {
   tun: { type: "string" },
   instance: { type: "string" },
   verbose: { type: "string" },
+  "log-format": { type: "string" },
   cleanup: { type: "boolean" },
   "ca-file": { type: "string" },
   "static-endpoints": { type: "string" },
@@ -109,6 +112,8 @@ Runs the node: keeps the tailnet's network map and moves its packets. Needs root
   --tun NAME         name of the TUN device (default ${tun})
   --instance NAME    run beside other nodes on this machine: device, tables, marks and paths of its own
   --verbose N        0 quiet, 1 with debug lines (default 0)
+  --log-format FORMAT
+                     text, or json: an object a line with time, level, component, msg (default text)
   --cleanup          remove routes and rules an earlier run left, then exit
   --static-endpoints IP:PORT,...
                      where peers reach this node besides what it finds out: ports forwarded by hand
@@ -190,6 +195,10 @@ export function parseDaemonFlags(args: readonly string[], invokedAs: InvokedAs =
   if (port === undefined) return error(`Cannot use --port ${values.port}: want 0 to 65535`);
   const verbose = parseCount(values.verbose ?? "0", 99);
   if (verbose === undefined) return error(`Cannot use --verbose ${values.verbose}: want a small number`);
+  const logFormat = values["log-format"] || "text";
+  if (logFormat !== "text" && logFormat !== "json") {
+    return error(`Cannot use --log-format ${logFormat}: want text or json`);
+  }
   const tun = values.tun ?? defaults.tun;
   if (tun === "userspace-networking") {
     return error("Cannot use --tun userspace-networking: this version needs a TUN device; give --tun a device name");
@@ -229,6 +238,7 @@ export function parseDaemonFlags(args: readonly string[], invokedAs: InvokedAs =
       tun,
       instance,
       verbose,
+      logFormat,
       cleanup: values.cleanup ?? false,
       caFile: values["ca-file"] || undefined,
       staticEndpoints: endpoints,

@@ -90,7 +90,7 @@ const given = (text: string): string | undefined => text === "" ? undefined : te
 export async function serve(args: readonly string[]): Promise<number> {
   const { values, rest } = parseFlags(FLAGS, args);
   if (rest.length > 0) throw new UsageError(`unknown command "${rest[0]}": want keys, nodes, or flags alone`);
-  const log = stderrLog(0);
+  const { log } = stderrLog(0);
   using stop = stopSignals();
   const coordinator = await startCoordinator({
     stateDir: values.statedir,

@@ -24,6 +24,7 @@ Deno.test("parseDaemonFlags() defaults to paths of the name called", () => {
     tun: "agent0",
     instance: ONE_NODE,
     verbose: 0,
+    logFormat: "text",
     cleanup: false,
     caFile: undefined,
     staticEndpoints: [],

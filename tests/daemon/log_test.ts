@@ -49,6 +49,31 @@ Deno.test("createLog() strikes out secrets, by type and by form (TS-2025-005, TS
   assert.equal(redact("nodekey:aabb stays"), "nodekey:aabb stays");
 });
 
+Deno.test("createLog() strikes out headscale's keys and passwords in the address of a proxy (TS-2025-005, TS-2026-003)", () => {
+  assert.equal(redact("hskey-auth-abc-DEF"), "[redacted]");
+  assert.equal(
+    redact("proxy http://user:pa55@proxy.test:3128 said 407"),
+    "proxy http://user:[redacted]@proxy.test:3128 said 407",
+  );
+  assert.equal(redact("https://hs.test/a:b@c"), "https://hs.test/a:b@c");
+});
+
+Deno.test("createLog() writes JSON, an object a line, with its priority in front for the journal", () => {
+  const out: string[] = [];
+  const log = (journal: boolean) =>
+    createLog({ verbose: 0, wall: () => 0, format: "json", journal, write: (line) => out.push(line) });
+  log(false).child("control").child("poll").warn('tskey-auth-x "two"\nlines');
+  log(true).info("up");
+  assert.deepEqual(JSON.parse(out[0]), {
+    time: "1970-01-01T00:00:00.000Z",
+    level: "warn",
+    component: "control.poll",
+    msg: '[redacted] "two"\nlines',
+  });
+  assert.equal(out[0].split("\n").length, 2);
+  assert.equal(out[1], '<6>{"time":"1970-01-01T00:00:00.000Z","level":"info","msg":"up"}\n');
+});
+
 Deno.test("isLoginUrl() takes web addresses, and of Tailscale's server only its own", () => {
   assert.ok(isLoginUrl("https://hs.example.com/a/1", "https://hs.example.com"));
   assert.ok(isLoginUrl("http://10.0.0.1/a", "http://10.0.0.1"));

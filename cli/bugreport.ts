@@ -1,0 +1,102 @@
+/**
+ * `bugreport`: a marker in the daemon's log and, our own, a directory with what a person would ask for. Nothing leaves the
+ * machine. Source: cmd/tailscale/cli/bugreport.go.
+ */
+import { CliError, EXIT_OK, UsageError } from "./exit_codes.ts";
+import { flagHelp, parseFlags } from "./flags.ts";
+import { LocalApiError } from "./local_client.ts";
+import type { LocalClient } from "./local_client.ts";
+import { print, printError } from "./terminal.ts";
+import type { Verb } from "./verb.ts";
+
+const FLAGS = {
+  diagnose: { type: "boolean", help: "run additional in-depth checks" },
+  record: { type: "boolean", help: "if true, pause and then write another bugreport" },
+  output: { type: "string", value: "DIR", help: "directory to make for the files (default: BUG-… here, else in /tmp)" },
+} as const;
+
+/** Debug lines are written for so long at most, should this program be killed before it says that they are enough. */
+const RECORD_S = 12 * 3600;
+
+interface Report {
+  readonly Marker: string;
+  readonly Files: Readonly<Record<string, string>>;
+}
+
+/** Makes a directory that only its owner may read, and the files in it. @throws Deno.errors.* */
+function writeFiles(directory: string, files: Report["Files"]): void {
+  Deno.mkdirSync(directory, { mode: 0o700 });
+  for (const [name, text] of Object.entries(files)) {
+    if (!/^[a-z0-9_-]+\.[a-z]+$/.test(name)) continue;
+    Deno.writeTextFileSync(`${directory}/${name}`, text, { createNew: true, mode: 0o600 });
+  }
+}
+
+/** @returns the directory written. @throws CliError when the one asked for cannot be, or none of our own choice */
+function keep({ Marker, Files }: Report, output: string): string {
+  const places = output === "" ? [Marker, `/tmp/${Marker}`] : [output];
+  let failure: unknown;
+  for (const place of places) {
+    try {
+      writeFiles(place, Files);
+      return place;
+    } catch (cause) {
+      failure = cause;
+    }
+  }
+  const text = failure instanceof Error ? failure.message : failure;
+  throw new CliError(`Cannot write the report to ${places.join(" or ")}: ${text}; name a new directory by --output`);
+}
+
+/** One report; a user who may not have the files still gets a marker. */
+async function report(client: LocalClient, note: string, diagnose: boolean, output: string): Promise<void> {
+  const query = new URLSearchParams({ ...(note !== "" && { note }), ...(diagnose && { diagnose: "true" }) });
+  try {
+    const made = await client.json<Report>("POST", `agent/bugreport?${query}`);
+    print(`${made.Marker}\n`);
+    printError(`The report is in ${keep(made, output)}. It stays here; look through it before you pass it on.\n`);
+  } catch (error) {
+    if (!(error instanceof LocalApiError) || error.status !== 403 || output !== "") throw error;
+    print(await client.text("POST", `bugreport?${query}`));
+    printError("This is a marker in the daemon's log. The report itself is for root and the operator.\n");
+  }
+}
+
+/** Writes debug lines until Enter, or until a signal ends this program. */
+async function record(client: LocalClient): Promise<void> {
+  const { Level } = await client.json<{ Level: string }>("GET", "agent/log-level");
+  const back = () => client.text("POST", `agent/log-level?level=${Level}`);
+  await client.text("POST", `agent/log-level?level=debug&secs=${RECORD_S}`);
+  const interrupted = () => void back().finally(() => Deno.exit(130));
+  Deno.addSignalListener("SIGINT", interrupted);
+  try {
+    print("Recording started; please reproduce your issue and then press Enter...\n");
+    await Deno.stdin.read(new Uint8Array(256));
+  } finally {
+    Deno.removeSignalListener("SIGINT", interrupted);
+    await back();
+  }
+}
+
+export const bugreport: Verb = {
+  help: `Usage: {program} bugreport [flags] [note]
+
+Prints an identifier that is written into the daemon's log at the same moment, and makes a directory with that log,
+status, settings, health and metrics. Nothing is sent anywhere, and every secret is struck out.
+
+${flagHelp(FLAGS)}
+`,
+  async run(args, { client }) {
+    const { values, rest } = parseFlags(FLAGS, args);
+    if (rest.length > 1) throw new UsageError("unknown arguments: the note is one word, or in quotes");
+    const note = rest[0] ?? "";
+    if (!values.record) {
+      await report(client, note, values.diagnose, values.output);
+      return EXIT_OK;
+    }
+    print(await client.text("POST", `bugreport?${new URLSearchParams({ note })}`));
+    await record(client);
+    await report(client, note, values.diagnose, values.output);
+    return EXIT_OK;
+  },
+};
