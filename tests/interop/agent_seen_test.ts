@@ -154,7 +154,8 @@ async function stateSecrets(dir: string, node: AgentNode): Promise<string[]> {
   for (const value of Object.values(state)) {
     const text = new TextDecoder().decode(Uint8Array.fromBase64(value));
     for (const [, hex] of text.matchAll(/(?:privkey|nlpriv):([0-9a-f]{64,})/g)) {
-      found.push(hex, Uint8Array.fromHex(hex).toBase64());
+      // A key that is not there is written as zeros.
+      if (/[^0]/.test(hex)) found.push(hex, Uint8Array.fromHex(hex).toBase64());
     }
   }
   assert.ok(found.length >= 4, `private keys of ${node.name}`);
