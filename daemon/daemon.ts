@@ -23,6 +23,8 @@ import { watchNftables } from "../ffi/nft_watch.ts";
 import type { NetworkChange, NetworkWatch } from "../ffi/rt_watch.ts";
 import { userByName } from "../ffi/user.ts";
 import type { Backend } from "./backend.ts";
+import { isDown } from "./backend_state.ts";
+import { metricsInput } from "./backend_status.ts";
 import { systemDnsTransport } from "./dns/dns_transport.ts";
 import { cleanUpDns, systemDns } from "./dns/os/system.ts";
 import { EngineInbox } from "./engine_inbox.ts";
@@ -34,6 +36,7 @@ import type { DaemonFlags, InvokedAs } from "./flags.ts";
 import { readSysctl } from "./forwarding.ts";
 import { readHostFacts } from "./hostinfo.ts";
 import type { Instance } from "./instance.ts";
+import { isOnThisMachine } from "./local_networks.ts";
 import { localApiRoutes } from "./localapi/routes.ts";
 import { observeRoutes } from "./localapi/routes/observe.ts";
 import { LocalApiServer } from "./localapi/server.ts";
@@ -43,6 +46,8 @@ import { stderrLog } from "./log.ts";
 import type { Log, ProcessLog } from "./log.ts";
 import { markedTcp } from "./marked_tcp.ts";
 import { allowMarkedAnswers, restoreMarkedAnswers, writeSysctl } from "./marked_answers.ts";
+import { userMetrics } from "./metrics.ts";
+import { MetricsPage } from "./metrics_page.ts";
 import { addressesInTwoTailnets, cleanUp, isInUse, netlinkRouting } from "./netlink_routing.ts";
 import { chooseBackend, cleanUpFilter } from "./netfilter/choose.ts";
 import { systemLocalUse } from "./netfilter/system_use.ts";
@@ -276,6 +281,14 @@ async function serve(flags: DaemonFlags, processLog: ProcessLog): Promise<number
   stack.defer(() => api.close());
   onSignal(stack, "SIGHUP", () => backend.networkChanged(true));
 
+  const page = new MetricsPage({
+    addresses: flags.instance.serviceAddresses.filter((address) => routing.hasFamily(address.includes(":") ? 6 : 4)),
+    text: async () => userMetrics(await metricsInput(backend)),
+    mayAsk: (address) => isOnThisMachine(address, localNetworks()),
+    scheduler: systemScheduler,
+    log: (text) => log.debug(text),
+  });
+  stack.defer(followState(backend, page));
   const service = stack.adopt(openServiceStatus(engine), (opened) => opened.close());
   stack.defer(followStatus(backend, service));
   log.info(
@@ -288,6 +301,20 @@ async function serve(flags: DaemonFlags, processLog: ProcessLog): Promise<number
   log.info("stopping");
   service.stopping();
   return code;
+}
+
+/** Serves the metrics while the node is up. @returns the end of it */
+function followState(backend: Backend, page: MetricsPage): () => void {
+  const watcher = backend.bus.watch(0);
+  const look = () => isDown(backend.state) ? page.close() : page.open();
+  look();
+  (async () => {
+    for await (const _change of watcher.messages()) look();
+  })();
+  return () => {
+    backend.bus.unwatch(watcher);
+    page.close();
+  };
 }
 
 /** Speaks to systemd where it started us, and else to nobody. */

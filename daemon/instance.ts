@@ -36,6 +36,9 @@ export interface Instance {
 
 /** The bits of a packet's mark that are ours. */
 export const MARK_MASK = 0xff0000;
+/** Where metrics are served at the service addresses; port 80 of those leads there. Source: tsconst.WebListenPort. */
+export const METRICS_PORT = 5252;
+
 /** Own numbers that names are spread over. Marks: the lowest are Tailscale's and taken by other programs. */
 const NUMBERS = 100;
 const FIRST_MARK = 0x10;

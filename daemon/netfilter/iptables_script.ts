@@ -4,7 +4,7 @@
  *
  *   input, forward that accept    filter  INPUT, FORWARD                        ─▶ agent-input, agent-forward
  *   drops and marks of our table  mangle  PREROUTING, INPUT, FORWARD, OUTPUT    ─▶ agent-prerouting, agent-input, …
- *   postrouting                   nat     POSTROUTING                           ─▶ agent-postrouting
+ *   postrouting, services         nat     POSTROUTING, OUTPUT                   ─▶ agent-postrouting, …
  *
  * Each table is taken whole or not at all. Source: iptables-restore(8), iptables-extensions(8).
  */
@@ -14,7 +14,7 @@ import type { OwnChain, Rule, Ruleset } from "./ruleset.ts";
 
 type TableName = "filter" | "mangle" | "nat";
 const TABLES: readonly TableName[] = ["filter", "mangle", "nat"];
-const HOOKS: readonly OwnChain["hook"][] = ["prerouting", "input", "forward", "output", "postrouting"];
+const HOOKS: readonly OwnChain["hook"][] = ["prerouting", "input", "forward", "output", "postrouting", "services"];
 
 /** A chain of ours, and the base chain that jumps to it. */
 interface Chain {
@@ -59,12 +59,14 @@ const marked = (value: number) => `0x${value.toString(16)}/0x${MARK_MASK.toStrin
 const STATES = { answers: "RELATED,ESTABLISHED", new: "NEW" };
 const VERDICTS = { accept: "ACCEPT", drop: "DROP", return: "RETURN", masquerade: "MASQUERADE" };
 
-function ruleText({ iif, notIif, oif, src, udp, mark, ctMark, state, verdict }: Rule): string {
+function ruleText({ iif, notIif, oif, src, dst, tcp, udp, mark, ctMark, state, verdict }: Rule): string {
   const words: string[] = [];
   if (src !== undefined) words.push(`-s ${src}`);
+  if (dst !== undefined) words.push(`-d ${dst}`);
   if (iif !== undefined) words.push(`-i ${iif}`);
   if (notIif !== undefined) words.push(`! -i ${notIif}`);
   if (oif !== undefined) words.push(`-o ${oif}`);
+  if (tcp !== undefined) words.push(`-p tcp -m tcp --dport ${tcp}`);
   if (udp !== undefined) words.push("-p udp -m udp");
   if (udp?.sport !== undefined) words.push(`--sport ${udp.sport}`);
   if (udp?.dport !== undefined) words.push(`--dport ${udp.dport}`);
@@ -73,7 +75,9 @@ function ruleText({ iif, notIif, oif, src, udp, mark, ctMark, state, verdict }: 
   if (ctMark !== undefined) words.push(`-m connmark --mark ${marked(ctMark)}`);
   if (typeof verdict === "string") words.push(`-j ${VERDICTS[verdict]}`);
   else if ("setMark" in verdict) words.push(`-j MARK --set-xmark ${marked(verdict.setMark)}`);
-  else words.push(`-j CONNMARK --set-xmark ${marked(verdict.saveMark)}`);
+  else if ("toPort" in verdict) {
+    words.push(`-j DNAT --to-destination ${dst?.includes(":") ? `[${dst}]` : dst}:${verdict.toPort}`);
+  } else words.push(`-j CONNMARK --set-xmark ${marked(verdict.saveMark)}`);
   return words.join(" ");
 }
 
@@ -83,13 +87,18 @@ function wantedChains(family: 4 | 6, ruleset: Ruleset, { prefix }: Instance): Ch
   return [
     ...shared.map(({ base, name, rules }): Chain => ({ table: "filter", base, name, rules })),
     ...own.map(({ hook, rules }): Chain => {
-      return { table: tableOf(hook), base: hook.toUpperCase(), name: `${prefix}-${hook}`, rules };
+      return {
+        table: tableOf(hook),
+        base: hook === "services" ? "OUTPUT" : hook.toUpperCase(),
+        name: `${prefix}-${hook}`,
+        rules,
+      };
     }),
   ];
 }
 
 function tableOf(hook: OwnChain["hook"]): TableName {
-  return hook === "postrouting" ? "nat" : "mangle";
+  return hook === "postrouting" || hook === "services" ? "nat" : "mangle";
 }
 
 /** Chains an instance can have, whatever the table. */

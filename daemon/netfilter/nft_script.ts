@@ -19,6 +19,7 @@ const OWN_HOOKS = {
   forward: "type filter hook forward priority -150",
   output: "type route hook output priority -150",
   postrouting: "type nat hook postrouting priority 99",
+  services: "type nat hook output priority -100",
 } as const;
 /** iptables' table, where the accepts are. */
 const SHARED = "filter";
@@ -65,12 +66,14 @@ const KEEP = hex((0xffffffff ^ MARK_MASK) >>> 0);
 const STATES = { answers: "established,related", new: "new" };
 
 function ruleText(family: 4 | 6, rule: Rule): string {
-  const { iif, notIif, oif, src, udp, mark, ctMark, state, verdict } = rule;
+  const { iif, notIif, oif, src, dst, tcp, udp, mark, ctMark, state, verdict } = rule;
   const words: string[] = [];
   if (iif !== undefined) words.push(`iifname "${iif}"`);
   if (notIif !== undefined) words.push(`iifname != "${notIif}"`);
   if (oif !== undefined) words.push(`oifname "${oif}"`);
   if (src !== undefined) words.push(`${FAMILY[family]} saddr ${src}`);
+  if (dst !== undefined) words.push(`${FAMILY[family]} daddr ${dst}`);
+  if (tcp !== undefined) words.push(`tcp dport ${tcp}`);
   if (udp?.sport !== undefined) words.push(`udp sport ${udp.sport}`);
   if (udp?.dport !== undefined) words.push(`udp dport ${udp.dport}`);
   if (state !== undefined) words.push(`ct state ${STATES[state]}`);
@@ -79,6 +82,7 @@ function ruleText(family: 4 | 6, rule: Rule): string {
   words.push("counter");
   if (typeof verdict === "string") words.push(verdict);
   else if ("setMark" in verdict) words.push(`meta mark set meta mark and ${KEEP} xor ${hex(verdict.setMark)}`);
+  else if ("toPort" in verdict) words.push(`dnat to ${family === 6 ? `[${dst}]` : dst}:${verdict.toPort}`);
   else words.push(`ct mark set ct mark and ${KEEP} xor ${hex(verdict.saveMark)}`);
   return words.join(" ");
 }

@@ -7,12 +7,14 @@
  *   table ip agent    input, forward              what must be dropped, whatever they say
  *                     prerouting, forward, output marks: of packets out of the tunnel, and of answers to our own sockets
  *                     postrouting                 sources of what is forwarded out of the tunnel
+ *                     services                    port 80 of our service addresses, where metrics are served
  * ```
  * A packet goes on only when every base chain accepts it, so a drop may stand anywhere, and an accept only counts in the
  * chain where another would drop. iptables refuses to print a table with rules it has no words for, connection states
  * among them, so in its table there are only the plainest. The same for IPv6. Source: util/linuxfw/iptables_runner.go
  * (addBase4, addBase6, AddStatefulRule, AddConnmarkSaveRule).
  */
+import { METRICS_PORT } from "../instance.ts";
 import type { Instance } from "../instance.ts";
 import type { LocalUse } from "./local_use.ts";
 
@@ -52,6 +54,9 @@ export interface Rule {
   readonly notIif?: string;
   readonly oif?: string;
   readonly src?: string;
+  readonly dst?: string;
+  /** Destination port. */
+  readonly tcp?: number;
   readonly udp?: { readonly sport?: number; readonly dport?: number };
   /** The bits of `MARK_MASK` are this. */
   readonly mark?: number;
@@ -64,7 +69,9 @@ export interface Rule {
     | "return"
     | "masquerade"
     | { readonly setMark: number }
-    | { readonly saveMark: number };
+    | { readonly saveMark: number }
+    /** To another port of the same address. */
+    | { readonly toPort: number };
 }
 
 /** A chain of ours that a base chain of iptables' filter table jumps to. Its rules match devices, addresses and ports. */
@@ -75,10 +82,10 @@ export interface SharedChain {
   readonly rules: readonly Rule[];
 }
 
-/** A base chain of our own table. */
+/** A base chain of our own table; "services" sees what this machine sends, where its destination can be changed. */
 export interface OwnChain {
   readonly family: 4 | 6;
-  readonly hook: "prerouting" | "input" | "forward" | "output" | "postrouting";
+  readonly hook: "prerouting" | "input" | "forward" | "output" | "postrouting" | "services";
   readonly rules: readonly Rule[];
 }
 
@@ -143,7 +150,14 @@ function sharedChains(family: 4 | 6, { tun, addresses, udpPort }: FirewallState,
   ];
 }
 
-function ownChains(family: 4 | 6, state: FirewallState, { subnetMark, bypassMark }: Instance): OwnChain[] {
+/** A service address as it is asked for, port 80, is served at another port. */
+function serviceRules(family: 4 | 6, serviceAddresses: readonly string[]): Rule[] {
+  const ofFamily = serviceAddresses.filter((address) => address.includes(":") === (family === 6));
+  return ofFamily.map((dst): Rule => ({ dst, tcp: 80, verdict: { toPort: METRICS_PORT } }));
+}
+
+function ownChains(family: 4 | 6, state: FirewallState, instance: Instance): OwnChain[] {
+  const { subnetMark, bypassMark, serviceAddresses } = instance;
   const { tun, snat, udpPort } = state;
   const chains: OwnChain[] = [
     {
@@ -164,6 +178,7 @@ function ownChains(family: 4 | 6, state: FirewallState, { subnetMark, bypassMark
       rules: [{ iif: tun, verdict: { setMark: subnetMark } }, ...intoTunnelRules(family, state)],
     },
     { family, hook: "output", rules: [{ state: "new", mark: bypassMark, verdict: { saveMark: bypassMark } }] },
+    { family, hook: "services", rules: serviceRules(family, serviceAddresses) },
     { family, hook: "postrouting", rules: snat ? [{ mark: subnetMark, verdict: "masquerade" }] : [] },
   ];
   return chains.filter(({ rules }) => rules.length > 0);

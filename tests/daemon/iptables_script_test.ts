@@ -91,15 +91,19 @@ COMMIT
 -I OUTPUT 1 -j agent-output
 COMMIT
 *nat
+:agent-services - [0:0]
 :agent-postrouting - [0:0]
+-A agent-services -d 100.100.100.100 -p tcp -m tcp --dport 80 -j DNAT --to-destination 100.100.100.100:5252
 -A agent-postrouting -m mark --mark 0x40000/0xff0000 -j MASQUERADE
+-I OUTPUT 1 -j agent-services
 -I POSTROUTING 1 -j agent-postrouting
 COMMIT
 `,
   );
   const six = restoreScript(ONE_NODE, RULES, 6, parseSaved(""));
   assert.match(six, /-A agent-forward -s fd00:1::\/64 -o agent0 -j RETURN\n/);
-  assert.doesNotMatch(six, /100\.|10\.1\.|--dport/);
+  assert.match(six, /-d fd7a:115c:a1e0::53 .* --to-destination \[fd7a:115c:a1e0::53\]:5252\n/);
+  assert.doesNotMatch(six, /100\.|10\.1\.|udp .*--dport/);
 });
 
 Deno.test("iptables: rules replace those of before, and go without a trace of ours or a loss of others'", () => {

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { type AgentNode, until } from "./support/agent.ts";
 import { CoordinatorProcess } from "./support/coordinator_process.ts";
+import type { LabNamespace } from "../netlab/lab.ts";
 import { sceneTest } from "./support/scene.ts";
 
 /** Of one metric: `counter|help|labels of the first sample`. */
@@ -59,11 +60,36 @@ sceneTest("agent: its metrics have the names, types, help texts and labels of ts
   for (const metric of ["tailscaled_inbound_packets_total", "tailscaled_outbound_bytes_total"]) {
     assert.deepEqual(labelValues(text, metric, "path"), labelValues(theirText, metric, "path"), metric);
   }
+  // The same at quad-100, port 80, for whoever asks by that name on this machine; a web page's request has an Origin.
+  const page = "http://100.100.100.100/metrics";
+  await until("the page is there", 20_000, async () => (await fetchIn(scene.left, page)).status === 200);
+  const fetched = await Promise.all([
+    fetchIn(scene.left, page),
+    fetchIn(scene.left, page, { Origin: "http://evil.test" }),
+    fetchIn(scene.left, "http://100.100.100.100/"),
+    fetchIn(scene.left, "http://[fd7a:115c:a1e0::53]/metrics"),
+    fetchIn(scene.left, `http://${(await agent.ips())[0]}/metrics`),
+  ]);
+  assert.deepEqual(fetched.map(({ status }) => status), [200, 403, 404, 200, 0]);
+  assert.deepEqual(families(fetched[0].text), ours);
   // Those of the program itself are ours by name.
   const all = families(await agent.cli("debug", "metrics"));
   assert.deepEqual([...all.keys()].filter((name) => !/^(tailscaled|agent)_/.test(name)), []);
   assert.ok([...ours.keys()].every((name) => all.has(name)));
 });
+
+/** Asks for a page as a program in the namespace would; status 0 for no answer. */
+async function fetchIn(
+  namespace: LabNamespace,
+  url: string,
+  headers: Record<string, string> = {},
+): Promise<{ status: number; text: string }> {
+  const script = `const [url, headers] = ${JSON.stringify([url, headers])};
+    const answer = await fetch(url, { headers }).then(async (r) => ({ status: r.status, text: await r.text() }), () =>
+      ({ status: 0, text: "" }));
+    console.log(JSON.stringify(answer));`;
+  return JSON.parse(await namespace.must([Deno.execPath(), "eval", "--no-lock", script]));
+}
 
 /** Tailscale's of what this program does not do: nothing is served. */
 const NOT_OURS = ["tailscaled_serve_inbound_bytes_total", "tailscaled_serve_outbound_bytes_total"];

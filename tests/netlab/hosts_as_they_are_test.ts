@@ -94,6 +94,11 @@ table ip agent {
 		ct state new meta mark & 0x00ff0000 == 0x00080000 counter ct mark set ct mark & 0xff08ffff | 0x00080000
 	}
 
+	chain services {
+		type nat hook output priority -100; policy accept;
+		ip daddr 100.100.100.100 tcp dport 80 counter dnat to 100.100.100.100:5252
+	}
+
 	chain postrouting {
 		type nat hook postrouting priority srcnat - 1; policy accept;
 		meta mark & 0x00ff0000 == 0x00040000 counter masquerade

@@ -123,6 +123,9 @@ const expected = (ip4: string, udp: number): string[] =>
 :agent-output - [0:0]
 -A OUTPUT -j agent-output
 -A agent-output -m conntrack --ctstate NEW -m mark --mark 0x80000/0xff0000 -j CONNMARK --set-xmark 0x80000/0xff0000
+:agent-services - [0:0]
+-A OUTPUT -j agent-services
+-A agent-services -d 100.100.100.100/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 100.100.100.100:5252
 :agent-postrouting - [0:0]
 -A POSTROUTING -j agent-postrouting
 -A agent-postrouting -m mark --mark 0x40000/0xff0000 -j MASQUERADE`.split("\n").sort();
