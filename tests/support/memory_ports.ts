@@ -104,6 +104,8 @@ export interface Datagram {
   readonly from: string;
   readonly to: string;
   readonly payload: Uint8Array;
+  /** Joined by the kernel from datagrams of this length; whole unless given. */
+  readonly segment?: number;
 }
 
 /** Datagrams in flight; `pass` decides what arrives. */
@@ -173,7 +175,7 @@ export class MemoryUdp implements UdpPort {
     const datagram = this.#inbox.shift();
     if (datagram === undefined) return -EAGAIN;
     this.#arena.u8.set(datagram.payload.subarray(0, max), offset);
-    this.segment = datagram.payload.length;
+    this.segment = datagram.segment ?? datagram.payload.length;
     this.source = this.#parse(datagram.from);
     return datagram.payload.length;
   }

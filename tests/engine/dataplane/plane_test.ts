@@ -167,6 +167,26 @@ Deno.test("Plane reports drops, paths and the peers that had traffic", () => {
   assert.ok(totals?.kind === "status" && totals.totals.paths.direct_ipv4.txPackets >= 2);
 });
 
+Deno.test("GotaTun 0.7.2, W7: batches of 64 KiB, joined from datagrams of any length, are counted drops; packets pass", () => {
+  const pair = joined();
+  pair.a.tun.toRead.push(packet(pair.a, pair.b, "real"));
+  pair.settle();
+  const [real] = pair.network.log.filter(({ to }) => to === pair.b.endpoint).map(({ payload }) => payload);
+  const most = 65_535;
+  const filled = new Uint8Array(most);
+  for (let at = 0; at + real.length <= most; at += real.length) filled.set(real, at);
+  for (const segment of [1, 31, 148, real.length, 1_472, 65_507, most - 1, most]) {
+    pair.network.send({ from: pair.a.endpoint, to: pair.b.endpoint, payload: filled, segment });
+    pair.network.send({ from: "203.0.113.9:1", to: pair.b.endpoint, payload: new Uint8Array(most), segment });
+    pair.settle();
+  }
+  const counted = Object.values(pair.b.drops.snapshot()).reduce((sum, count) => sum + count, 0);
+  assert.ok(counted > 2 * most, `${counted} drops: ${JSON.stringify(pair.b.drops.snapshot())}`);
+  pair.a.tun.toRead.push(packet(pair.a, pair.b, "still here"));
+  pair.advance(6_000);
+  assert.deepEqual(texts(pair.b), ["real", "still here"]);
+});
+
 Deno.test("W7: Plane counts 100,000 random and mutated datagrams and never throws", () => {
   const random = new SeededRandom(SEED);
   const pair = joined();
