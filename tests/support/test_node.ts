@@ -11,6 +11,7 @@ import type { HostFacts } from "../../daemon/hostinfo.ts";
 import type { AskWeb } from "../../engine/netcheck/captive_portal.ts";
 import type { DeriveDisablement } from "../../tka/kdf.ts";
 import { createLog } from "../../daemon/log.ts";
+import type { LocalNetwork } from "../../daemon/local_networks.ts";
 import { NO_LOCAL_USE } from "../../daemon/netfilter/local_use.ts";
 import { buildNode } from "../../daemon/node.ts";
 import type { RoutingPort } from "../../daemon/os_router.ts";
@@ -101,6 +102,8 @@ export class TestNode implements AsyncDisposable {
   readonly logged: string[] = [];
   /** Every notification since the node was made. */
   readonly notified: Notify[] = [];
+  /** The networks this machine is on. */
+  networks: LocalNetwork[] = [{ device: "eth0", prefix: "192.0.2.10/24", kind: "lan" }];
   failure: Error | undefined;
 
   constructor(options: TestNodeOptions = {}) {
@@ -125,7 +128,7 @@ export class TestNode implements AsyncDisposable {
       capabilityVersion: 130,
       ...(options.keyExpiry && { keyExpiry: options.keyExpiry }),
       interfaces: () => [{ device: "eth0", address: "192.0.2.10" }, { device: "fake0", address: "100.64.0.1" }],
-      networks: () => [{ device: "eth0", prefix: "192.0.2.10/24", kind: "lan" }],
+      networks: () => this.networks,
       readSysctl: () => undefined,
       addressesInTwoTailnets: () => [],
       localUse: () => NO_LOCAL_USE,
