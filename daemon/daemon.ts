@@ -46,6 +46,7 @@ import { stderrLog } from "./log.ts";
 import type { Log, ProcessLog } from "./log.ts";
 import { markedTcp } from "./marked_tcp.ts";
 import { allowMarkedAnswers, restoreMarkedAnswers, writeSysctl } from "./marked_answers.ts";
+import { watchMemory } from "./memory_watch.ts";
 import { userMetrics } from "./metrics.ts";
 import { MetricsPage } from "./metrics_page.ts";
 import { addressesInTwoTailnets, cleanUp, isInUse, netlinkRouting } from "./netlink_routing.ts";
@@ -263,6 +264,7 @@ async function serve(flags: DaemonFlags, processLog: ProcessLog): Promise<number
   const watch = watchLinks(backend, engine.tunName, flags.instance, log);
   stack.defer(() => watch.stop());
   stack.defer(followFilter(backend, log));
+  stack.defer(watchMemory(readFile, systemScheduler, (text) => backend.problem("agent-memory-low", text)));
   const api = await LocalApiServer.listen({
     path: flags.socket,
     version: LONG_VERSION,
@@ -315,6 +317,14 @@ function followState(backend: Backend, page: MetricsPage): () => void {
     backend.bus.unwatch(watcher);
     page.close();
   };
+}
+
+function readFile(path: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Speaks to systemd where it started us, and else to nobody. */

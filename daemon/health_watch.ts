@@ -39,7 +39,7 @@ const NO_PORTAL_DETECTION = "disable-captive-portal-detection";
 const STARTING_MS = 5_000;
 
 /** A part that tells its problems by itself. */
-export type ReportedProblem = DnsProblem | "router" | "agent-netfilter" | "agent-peer-relay";
+export type ReportedProblem = DnsProblem | "router" | "agent-netfilter" | "agent-peer-relay" | "agent-memory-low";
 
 /** Source: health/healthmsg (LockedOut). */
 const LOCKED_OUT = "this node is locked out; it will not have connectivity until it is signed. " +
@@ -105,6 +105,7 @@ export class HealthWatch {
   /** A part's problem, or "" when it is well again. */
   problem(code: ReportedProblem, text: string, now: number): void {
     if (code === "agent-netfilter" && text !== "") this.#sources.log.warn(`netfilter: ${text}`);
+    if (code === "agent-memory-low" && text !== "") this.#sources.log.warn(`memory: ${text}`);
     this.#health.set(code, text !== "", now, code === "router" ? { LegacyError: text } : { error: text });
   }
 

@@ -236,6 +236,7 @@ const OURS = {
     text: ({ error }) => `The packet filter of this machine could not be set as it should be: ${error}`,
   },
   "agent-conntrack-full": { severity: "medium", title: "Connection tracking", text: ({ error }) => error },
+  "agent-memory-low": { severity: "medium", title: "Memory", text: ({ error }) => error },
   "agent-exit-node-missing": {
     severity: "high",
     title: "Exit node not available",

@@ -56,6 +56,7 @@ RestartPreventExitStatus=2
 WatchdogSec=60
 TimeoutStopSec=15
 KillMode=mixed
+# For a tailnet of 10,000 nodes a MemoryMax= here has to be 512M at least; the heap's limit follows it.
 # A core dump would hold the node's keys.
 LimitCORE=0
 
