@@ -3,7 +3,7 @@
  * it without a word; so the word comes before, in log and health.
  *
  * ```
- *   every 5 s ─▶ cgroup, and those above it: least room ─▶ 15% or less? ─▶ warn, until there is a quarter again
+ *   every second ─▶ cgroup, and those above it: least room ─▶ 15% or less? ─▶ warn, until there is a quarter again
  * ```
  * What counts is what the kernel cannot take back: files that nobody uses now are given up first. Source: cgroups(7),
  * Documentation/admin-guide/cgroup-v2.rst (memory.current, memory.stat), cgroup-v1/memory.rst.
@@ -19,7 +19,7 @@ export interface MemoryUse {
 /** Reads a file; undefined where there is none. */
 export type ReadFile = (path: string) => string | undefined;
 
-const LOOK_MS = 5_000;
+const LOOK_MS = 1_000;
 const WARN_AT = 0.85;
 const WELL_AT = 0.75;
 const MIB = 1 << 20;
@@ -75,7 +75,7 @@ export function memoryUse(read: ReadFile): MemoryUse | undefined {
   }
 }
 
-/** Looks every five seconds. @param tell the problem, or "" when it is well again @returns the end of it */
+/** Looks every second: a netmap comes within two. @param tell the problem, or "" when it is well again @returns the end of it */
 export function watchMemory(
   read: ReadFile,
   scheduler: Scheduler,
