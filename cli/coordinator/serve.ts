@@ -34,6 +34,7 @@ const FLAGS = {
     value: "ROUTES",
     help: "approve these beforehand, and subnets in them: 10.0.0.0/8,exit",
   },
+  "log-format": { type: "string", value: "text|json", help: "lines of text, or an object a line", fallback: "text" },
   "key-expiry": { type: "string", value: "TIME", help: "life of node keys: 180d, 24h, never", fallback: "180d" },
 } as const satisfies FlagTable;
 
@@ -90,7 +91,11 @@ const given = (text: string): string | undefined => text === "" ? undefined : te
 export async function serve(args: readonly string[]): Promise<number> {
   const { values, rest } = parseFlags(FLAGS, args);
   if (rest.length > 0) throw new UsageError(`unknown command "${rest[0]}": want keys, nodes, or flags alone`);
-  const { log } = stderrLog(0);
+  const format = values["log-format"];
+  if (format !== "text" && format !== "json") {
+    throw new UsageError(`Cannot use --log-format ${format}: want text or json`);
+  }
+  const { log } = stderrLog(0, format);
   using stop = stopSignals();
   const coordinator = await startCoordinator({
     stateDir: values.statedir,

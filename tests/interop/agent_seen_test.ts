@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { type AgentNode, until } from "./support/agent.ts";
+import { buildTailscaleCli } from "./support/build.ts";
 import { CoordinatorProcess } from "./support/coordinator_process.ts";
 import type { LabNamespace } from "../netlab/lab.ts";
 import { sceneTest } from "./support/scene.ts";
@@ -72,6 +73,17 @@ sceneTest("agent: its metrics have the names, types, help texts and labels of ts
   ]);
   assert.deepEqual(fetched.map(({ status }) => status), [200, 403, 404, 200, 0]);
   assert.deepEqual(families(fetched[0].text), ours);
+  // Tailscale's own command line gets the same, and markers that are in our log.
+  const built = await buildTailscaleCli();
+  if (built.kind === "skip") throw new Error(built.reason);
+  const stock = (...args: string[]) => scene.left.must([built.path, "--socket", agent.socket, ...args]);
+  assert.deepEqual(families(await stock("metrics", "print")), ours);
+  const marker = (await stock("bugreport", "--diagnose", "it stalls")).trim();
+  const [before, after] = (await stock("bugreport", "--record")).match(/BUG-\S+/g)!;
+  await stock("debug", "component-logs", "--for=1s", "magicsock");
+  const logged = await Deno.readTextFile(agent.logPath);
+  for (const each of [marker, before, after]) assert.ok(logged.includes(`user bugreport: ${each}\n`), each);
+  assert.ok(logged.includes("user bugreport note: it stalls"));
   // Those of the program itself are ours by name.
   const all = families(await agent.cli("debug", "metrics"));
   assert.deepEqual([...all.keys()].filter((name) => !/^(tailscaled|agent)_/.test(name)), []);
