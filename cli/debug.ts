@@ -1,5 +1,7 @@
 /** `debug`: verbs that look into the running daemon, or push it. Their output is for people and may change. */
 import { breakDerpConns, rebind, restun } from "./debug/actions.ts";
+/** `debug`: verbs that look into the running daemon. Their output is for people and may change. */
+import { daemonLogs } from "./debug/daemon_logs.ts";
 import { dataplane } from "./debug/dataplane.ts";
 import { derpMap } from "./debug/derp_map.ts";
 import { logLevel } from "./debug/log_level.ts";
@@ -16,6 +18,7 @@ import type { Verb } from "./verb.ts";
 /** One file of `debug/` each. */
 const VERBS: Readonly<Record<string, Verb & { readonly summary: string }>> = {
   "break-derp-conns": breakDerpConns,
+  "daemon-logs": daemonLogs,
   dataplane,
   "derp-map": derpMap,
   "log-level": logLevel,

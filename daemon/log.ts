@@ -96,7 +96,7 @@ export function createLog(options: LogOptions): Log {
     if (!passes && tail === undefined) return;
     const text = redact(said);
     const now = wall();
-    tail?.add(`${stamp(now)} ${textLine(level, parts, text)}\n`);
+    tail?.add({ level, time: stamp(now), text: textLine(level, parts, text) });
     if (!passes) return;
     const left = limit?.admit(textLine(level, parts, text), now) ?? [];
     if (left === false) return;

@@ -79,3 +79,15 @@ Deno.test("debug log-level shows and sets the level", async () => {
   assert.match(set.out, /^debug for (10m0s|9m59s) more\n$/);
   assert.equal(set.seen[0].path, "agent/log-level?level=debug&secs=600");
 });
+
+Deno.test("debug daemon-logs prints the log as it comes, debug lines when asked for", async () => {
+  const lines = [
+    { text: "[logtap connected]\n" },
+    { logtail: { client_time: "2026-01-01T00:00:00.000Z" }, text: "up\n" },
+    { logtail: { client_time: "2026-01-01T00:00:01.000Z" }, v: 1, text: "deep\n" },
+  ];
+  const answers = { "GET logtap": () => new Response(lines.map((line) => `${JSON.stringify(line)}\n`).join("")) };
+  assert.equal((await ask(["debug", "daemon-logs"], answers)).out, "[logtap connected]\nup\n");
+  const all = await ask(["debug", "daemon-logs", "--time", "--verbose=1"], answers);
+  assert.equal(all.out, "[logtap connected]\n2026-01-01T00:00:00.000Z up\n2026-01-01T00:00:01.000Z deep\n");
+});

@@ -1,11 +1,12 @@
 /**
- * The daemon seen from outside: its log's level, and bug reports. Source: localapi.serveBugReport,
+ * The daemon seen from outside: its log and the level of it, and bug reports. Source: localapi.serveBugReport,
  * serveComponentDebugLogging.
  */
 import type { Scheduler } from "../../../base/clock.ts";
 import { bugReport, markBug } from "../../bug_report.ts";
 import type { BugReportSources } from "../../bug_report.ts";
 import { isLogLevel, LOG_LEVELS } from "../../log_level.ts";
+import type { LogTail, TailLine } from "../../log_tail.ts";
 import type { ApiRequest, Handler, Reply } from "../reply.ts";
 import { errorText, json, requireMethod, requireWrite } from "../reply.ts";
 import { queryBool } from "./status.ts";
@@ -13,7 +14,36 @@ import { queryBool } from "./status.ts";
 /** How long debug lines are written at most while somebody reproduces a fault. */
 const RECORD_MS = 12 * 3_600_000;
 
-/** `bugreport`, `component-debug-logging`, `agent/bugreport`, `agent/log-level`. */
+/** Lines that wait for a follower who does not read; what is more is left out. */
+const MOST_WAITING = 256;
+
+/** Every line of the log from now on, as Go's logtail writes them. Source: localapi.serveLogTap, cli.runDaemonLogs. */
+async function* followLog(tail: LogTail, signal: AbortSignal): AsyncGenerator<string> {
+  yield '{"text":"[logtap connected]\\n"}\n';
+  const waiting: TailLine[] = [];
+  let wake = Promise.withResolvers<void>();
+  const stop = tail.follow((line) => {
+    if (waiting.length < MOST_WAITING) waiting.push(line);
+    wake.resolve();
+  });
+  signal.addEventListener("abort", () => wake.resolve());
+  try {
+    while (!signal.aborted) {
+      for (let line = waiting.shift(); line !== undefined; line = waiting.shift()) {
+        const { time, level, text } = line;
+        yield `${
+          JSON.stringify({ logtail: { client_time: time }, ...(level === "debug" && { v: 1 }), text: `${text}\n` })
+        }\n`;
+      }
+      await wake.promise;
+      wake = Promise.withResolvers();
+    }
+  } finally {
+    stop();
+  }
+}
+
+/** `bugreport`, `component-debug-logging`, `logtap`, `agent/bugreport`, `agent/log-level`. */
 export function observeRoutes(sources: BugReportSources, scheduler: Scheduler): Record<string, Handler> {
   const { threshold } = sources.log;
   const noteOf = (request: ApiRequest) => request.query.get("note") ?? "";
@@ -61,6 +91,12 @@ export function observeRoutes(sources: BugReportSources, scheduler: Scheduler): 
       if (secs > 0) threshold.setFor("debug", Math.min(secs * 1_000, RECORD_MS), scheduler);
       else threshold.restore();
       return json({ Error: "" });
+    },
+
+    logtap: (request): Reply => {
+      requireWrite(request, "logtap access denied");
+      requireMethod(request, "GET", 405, "GET required");
+      return { kind: "stream", lines: followLog(sources.log.tail, request.signal) };
     },
 
     /** Ours. */
