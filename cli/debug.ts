@@ -1,6 +1,5 @@
 /** `debug`: verbs that look into the running daemon, or push it. Their output is for people and may change. */
 import { breakDerpConns, rebind, restun } from "./debug/actions.ts";
-/** `debug`: verbs that look into the running daemon. Their output is for people and may change. */
 import { daemonLogs } from "./debug/daemon_logs.ts";
 import { dataplane } from "./debug/dataplane.ts";
 import { derpMap } from "./debug/derp_map.ts";
