@@ -18,14 +18,12 @@ const ABSENT: Readonly<Record<string, readonly string[]>> = {
   "Checking one relay region is": ["debug-derp-region"],
   "Checking port mappings by themselves is": ["debug-portmap"],
   "Comparing ways to dial is": ["debug-dial-types"],
-  "Logging by component is": ["component-debug-logging"],
   "Looking into a Go program is": ["goroutines", "pprof"],
 };
 
 /** `policy/` too: there are no policies of this system, which is no error. */
 export function absentRoutes(): Record<string, Handler> {
   const routes: Record<string, Handler> = {
-    logtap: () => errorText(501, "Reading the log is not implemented in this version: 'journalctl -u agent' shows it"),
     // setting.Snapshot without settings.
     "policy/": ({ method }) => method === "GET" || method === "POST" ? json({}) : errorText(405, "unsupported method"),
   };
