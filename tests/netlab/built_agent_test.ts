@@ -66,6 +66,10 @@ privilegedTest(
         await expect(["get", "shields-up"], /true/);
         await expect(["set", "--shields-up=false"], /^$/);
         await expect(["lock"], /Tailnet Lock/);
+        await expect(["metrics"], /^# TYPE tailscaled_/);
+        await expect(["metrics", "write", `${dir}/agent.prom`], /^$/);
+        await expect(["bugreport", "--diagnose", "--output", `${dir}/report-${crypto.randomUUID()}`], /^BUG-/);
+        await expect(["debug", "log-level", "--for", "10m", "debug"], /^debug for /);
         await expect(["down"], /^$/);
         await expect(["up"], /^$/);
         await expect(["wait"], /^$/);
