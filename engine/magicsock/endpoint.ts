@@ -25,69 +25,29 @@
  *
  * Source: tailscale.com/wgengine/magicsock `endpoint.go`.
  */
-import { toHex } from "../../base/bytes.ts";
-import type { DiscoPublic, NodePublic, RandomBytes } from "../../base/keys.ts";
-import type { AddrId, AddrTable } from "../ports.ts";
+import type { DiscoPublic, NodePublic } from "../../base/keys.ts";
+import type { AddrId } from "../ports.ts";
 import type { Deadlined } from "../wg/deadlines.ts";
-import type { PathCandidate, PathReport, PingOutcome, RelayEventKind } from "../config.ts";
+import type { PathReport, PingOutcome, RelayEventKind } from "../config.ts";
 import { BestPath, wireLength } from "./best_path.ts";
-import { addrPoints } from "./better_addr.ts";
-import { type Candidate, CandidateSet } from "./candidates.ts";
+import { CandidateSet } from "./candidates.ts";
 import {
   CALL_ME_MAYBE_BURST,
   CALL_ME_MAYBE_INTERVAL_MS,
-  DISCO_PING_INTERVAL_MS,
-  GOOD_ENOUGH_LATENCY_MS,
   HEARTBEAT_INTERVAL_MS,
   SESSION_ACTIVE_TIMEOUT_MS,
   TRUST_UDP_ADDR_MS,
-  UPGRADE_DIRECT_INTERVAL_MS,
   WIREGUARD_ONLY_TRUST_MS,
   WIREGUARD_ONLY_TRY_MS,
 } from "./constants.ts";
-import { MAX_DISCO_PING_SIZE, TX_ID_LENGTH } from "./disco.ts";
+import { Discovery } from "./discovery.ts";
+import type { EndpointOwner, EndpointSettings, SendPath } from "./endpoint_owner.ts";
+import { reportPath } from "./path_report.ts";
 import { PathStory } from "./path_story.ts";
-import { type PingRequest, type SentPing, SentPings } from "./pings.ts";
+import { pathText, relayText } from "./path_text.ts";
+import { Probes } from "./probes.ts";
 import { TokenBucket } from "./token_bucket.ts";
 import { WireguardOnly } from "./wireguard_only.ts";
-
-/** Where the next packets for a peer go; both set means send to both, both 0 that there is no path. */
-export interface SendPath {
-  addr: AddrId;
-  /** The session when `addr` is a relay server's, 0 when it is the peer's. */
-  vni: number;
-  /** DERP region, 0 for none. */
-  derp: number;
-}
-
-/** What an endpoint needs of the magicsock it belongs to. */
-export interface EndpointOwner {
-  readonly addrs: AddrTable;
-  readonly random: RandomBytes;
-  /** No heartbeats: data that comes by a path is what keeps it trusted. */
-  isSilent(): boolean;
-  /** Sends a ping to `addr`, in the session `vni` when that is a relay server's, or by `derp` when `addr` is 0. */
-  sendPing(endpoint: Endpoint, txId: Uint8Array, addr: AddrId, vni: number, derp: number, size: number): void;
-  /** No direct path carries the traffic: a peer relay may be looked for, if it is time. */
-  relayWanted(endpoint: Endpoint, now: number): void;
-  /** This node has just pinged the peer: tell it so once own endpoints are fresh. */
-  callMeMaybeWanted(endpoint: Endpoint, now: number): void;
-  /** Traffic begins after idleness. */
-  sessionStarted(now: number): void;
-  /** `endpoint.deadline()` may have become earlier. */
-  deadlineChanged(endpoint: Endpoint): void;
-  pathChanged(endpoint: Endpoint): void;
-}
-
-/** What a netmap says of a peer, in the engine's terms. */
-export interface EndpointSettings {
-  readonly disco: DiscoPublic | undefined;
-  /** Home DERP region, 0 for none. */
-  readonly derp: number;
-  readonly endpoints: readonly AddrId[];
-  /** The peer speaks by peer relays too. */
-  readonly relayCapable: boolean;
-}
 
 /** One peer's paths. All times are milliseconds of the clock that `now` is read from. */
 export class Endpoint implements Deadlined {
@@ -103,19 +63,15 @@ export class Endpoint implements Deadlined {
   readonly #candidates = new CandidateSet();
   readonly #best = new BestPath();
   readonly #wireguard = new WireguardOnly();
-  readonly #pings = new SentPings();
   readonly #story = new PathStory();
-  readonly #requests = new Set<PingRequest>();
+  readonly #probes: Probes;
   readonly #path: SendPath = { addr: 0, vni: 0, derp: 0 };
   #disco: DiscoPublic | undefined;
   #homeDerp = 0;
   #heardDerp = 0;
   #heartbeatAt = Infinity;
-  #lastFullPing = -Infinity;
-  /** No candidate may be pinged for discovery before this. */
-  #discoveryAt = -Infinity;
-  /** When a CallMeMaybe was last wanted, and how many of the peer's are obeyed. */
-  #callMeMaybeAt = -Infinity;
+  readonly #discovery: Discovery;
+  /** How many of the peer's are obeyed. */
   readonly #callMeMaybes = new TokenBucket(CALL_ME_MAYBE_BURST, CALL_ME_MAYBE_INTERVAL_MS);
   #relayCapable = false;
   #reported: AddrId = 0;
@@ -124,6 +80,12 @@ export class Endpoint implements Deadlined {
   constructor(nodeKey: NodePublic, owner: EndpointOwner) {
     this.nodeKey = nodeKey;
     this.#owner = owner;
+    const known = { best: this.#best, candidates: this.#candidates, story: this.#story };
+    this.#probes = new Probes(this, owner, known, (now) => this.#report(now));
+    this.#discovery = new Discovery(
+      this.#candidates,
+      (addr, now) => this.#probes.start({ addr, vni: 0, derp: 0 }, now),
+    );
   }
 
   /** 64 hex digits of the node key. */
@@ -159,7 +121,7 @@ export class Endpoint implements Deadlined {
     this.#candidatesChanged();
     // A new disco key is a restarted peer: the pings sent to the old one are lost, its address is to prove itself.
     if (hadDisco !== undefined && !hadDisco.equals(settings.disco)) {
-      this.#pings.clear();
+      this.#probes.forget();
       this.#candidates.forgetPings();
       this.#best.distrust();
     }
@@ -288,7 +250,7 @@ export class Endpoint implements Deadlined {
     const fresh = this.#candidates.hear(addr, txId, now, this.#best.trusted(now));
     if (fresh) this.#story.note("heard", this.#owner.addrs.text(addr), now);
     this.#candidatesChanged();
-    if (fresh && this.active(now) && !this.#best.isDirect(now)) this.#pingBack(addr, now);
+    if (fresh && this.active(now) && !this.#best.isDirect(now)) this.#discovery.pingBack(addr, now);
     return fresh;
   }
 
@@ -297,13 +259,7 @@ export class Endpoint implements Deadlined {
    * Not the address it came from but the one that was pinged is what works.
    */
   handlePong(txId: string, source: AddrId, now: number): boolean {
-    const ping = this.#pings.take(txId);
-    if (ping === undefined) return false;
-    const latencyMs = Math.max(0, now - ping.at);
-    this.#story.note("pong", this.#pathText(ping), now, latencyMs);
-    if (source !== 0) this.#noteLatency(ping, latencyMs, now);
-    if (ping.request !== undefined) this.#finish(ping.request, this.#outcome(ping, latencyMs));
-    return true;
+    return this.#probes.answered(txId, source, now);
   }
 
   /** Whether another CallMeMaybe, of either kind, is within what is obeyed of this peer. */
@@ -327,14 +283,13 @@ export class Endpoint implements Deadlined {
    * @param size bytes of the whole disco message, 0 for the smallest. @param done called once, perhaps at once
    */
   ping(size: number, timeoutMs: number, now: number, done: (outcome: PingOutcome | undefined) => void): void {
-    if (size > MAX_DISCO_PING_SIZE) return done(undefined);
-    const request: PingRequest = { deadline: now + timeoutMs, done };
-    this.#requests.add(request);
+    const request = this.#probes.request(size, timeoutMs, now, done);
+    if (request === undefined) return;
     const trusted = this.#best.fits(size) ? this.#best.trusted(now) : 0;
-    if (trusted !== 0) this.#startPing(trusted, this.#best.vni, 0, now, size, request);
-    else if (this.derp !== 0) this.#startPing(0, 0, this.derp, now, size, request);
+    if (trusted !== 0) this.#probes.start({ addr: trusted, vni: this.#best.vni, derp: 0 }, now, size, request);
+    else if (this.derp !== 0) this.#probes.start({ addr: 0, vni: 0, derp: this.derp }, now, size, request);
     if (trusted === 0 || this.#best.vni !== 0) {
-      for (const candidate of this.#candidates) this.#startPing(candidate.addr, 0, 0, now, size, request);
+      for (const { addr } of this.#candidates) this.#probes.start({ addr, vni: 0, derp: 0 }, now, size, request);
       this.#owner.relayWanted(this, now);
     }
     this.#noteSend(now);
@@ -344,17 +299,15 @@ export class Endpoint implements Deadlined {
   /** Sockets or links changed: nothing learnt by pinging is believed any more. */
   forgetPaths(): void {
     this.#candidates.forgetAnswers();
-    this.#discoveryAt = this.#callMeMaybeAt = -Infinity;
+    this.#discovery.networkChanged();
     this.#clearBest();
   }
 
   /** Back to a relay-only peer without a session; open pings end unanswered. */
   reset(): void {
-    for (const request of [...this.#requests]) this.#finish(request, undefined);
-    this.#pings.clear();
+    this.#probes.end();
     this.#candidates.forgetPings();
-    this.#discoveryAt = -Infinity;
-    this.#lastFullPing = this.#callMeMaybeAt = -Infinity;
+    this.#discovery.reset();
     this.#heartbeatAt = Infinity;
     this.lastSend = 0;
     this.#clearBest();
@@ -362,18 +315,12 @@ export class Endpoint implements Deadlined {
 
   /** When `advance` has something to do, Infinity for an idle peer. */
   deadline(): number {
-    let deadline = Math.min(this.#heartbeatAt, this.#pings.deadline);
-    for (const request of this.#requests) deadline = Math.min(deadline, request.deadline);
-    return deadline;
+    return Math.min(this.#heartbeatAt, this.#probes.deadline);
   }
 
   /** Does what is due. */
   advance(now: number): void {
-    for (const ping of this.#pings.expire(now)) {
-      this.#story.note("lost", this.#pathText(ping), now);
-      if (ping.addr !== 0 && this.#best.is(ping) && this.#best.trusted(now) === 0) this.#clearBest();
-    }
-    for (const request of [...this.#requests]) if (request.deadline <= now) this.#finish(request, undefined);
+    if (this.#probes.expire(now)) this.#clearBest();
     if (this.#heartbeatAt <= now) this.#heartbeat(now);
     this.#report(now);
   }
@@ -381,7 +328,7 @@ export class Endpoint implements Deadlined {
   /** Every address this endpoint holds. */
   *addresses(): IterableIterator<AddrId> {
     for (const candidate of this.#candidates) yield candidate.addr;
-    for (const ping of this.#pings) yield ping.addr;
+    yield* this.#probes.addresses();
     yield this.#best.addr;
     yield this.#reported;
   }
@@ -389,76 +336,24 @@ export class Endpoint implements Deadlined {
   #heartbeat(now: number): void {
     this.#heartbeatAt = Infinity;
     if (this.#owner.isSilent() || now - this.lastSend > SESSION_ACTIVE_TIMEOUT_MS) return;
-    if (this.#best.vni === 0) this.#pingCandidate(this.#best.addr, now);
-    else this.#startPing(this.#best.addr, this.#best.vni, 0, now, 0, undefined);
-    if (this.#wantFullPing(now)) this.#discover(now, true);
+    if (this.#best.vni === 0) this.#discovery.ping(this.#best.addr, now);
+    else this.#probes.start({ addr: this.#best.addr, vni: this.#best.vni, derp: 0 }, now);
+    if (this.#discovery.isDue(this.#best, now)) this.#discover(now, true);
     this.#heartbeatAt = now + HEARTBEAT_INTERVAL_MS;
   }
 
-  #wantFullPing(now: number): boolean {
-    if (this.#lastFullPing === -Infinity || !this.#best.isDirect(now)) return true;
-    if (this.#best.latencyMs <= GOOD_ENOUGH_LATENCY_MS) return false;
-    return now - this.#lastFullPing >= UPGRADE_DIRECT_INTERVAL_MS;
-  }
-
-  /**
-   * Pings every candidate that was not pinged within 5 s, and tells the peer to do the same. Tailscale sends the
-   * CallMeMaybe with its own pings only, and none in answer to one: then, of two peers, the one whose CallMeMaybes make the
-   * other ping, and whose own pings came too early for the other's firewall, waits 5 s for the next.
-   */
+  /** Pings the candidates whose turn it is, looks for a relay meanwhile, and tells the peer to ping us. */
   #discover(now: number, sendCallMeMaybe: boolean): void {
-    this.#lastFullPing = now;
+    const due = this.#discovery.begin(now);
     if (this.#disco === undefined) return;
-    if (now >= this.#discoveryAt) this.#pingCandidates(now);
-    if (!this.#best.isDirect(now)) this.#owner.relayWanted(this, now);
-    if (!sendCallMeMaybe || this.#homeDerp === 0 || now - this.#callMeMaybeAt < DISCO_PING_INTERVAL_MS) return;
-    this.#callMeMaybeAt = now;
-    this.#owner.callMeMaybeWanted(this, now);
-  }
-
-  #pingCandidates(now: number): void {
-    this.#candidates.prune(now, this.#best.trusted(now));
-    this.#dropLostBest();
-    this.#discoveryAt = Infinity;
-    for (const candidate of this.#candidates) {
-      if (now - candidate.lastPing >= DISCO_PING_INTERVAL_MS) this.#pingCandidate(candidate.addr, now);
-      this.#discoveryAt = Math.min(this.#discoveryAt, candidate.lastPing + DISCO_PING_INTERVAL_MS);
+    if (due) {
+      this.#candidates.prune(now, this.#best.trusted(now));
+      this.#dropLostBest();
+      this.#discovery.pingAll(now);
     }
-  }
-
-  #pingCandidate(addr: AddrId, now: number): void {
-    const candidate = this.#candidates.get(addr);
-    if (candidate === undefined) return;
-    candidate.lastPing = now;
-    this.#startPing(addr, 0, 0, now, 0, undefined);
-  }
-
-  /**
-   * The peer's ping has opened the way back: what was sent there before may have been lost at its firewall. Once in 5 s, so
-   * that a ping somebody repeats from where he likes makes us send little more than the pong.
-   */
-  #pingBack(addr: AddrId, now: number): void {
-    const candidate = this.#candidates.get(addr);
-    if (candidate === undefined || now - candidate.pingedBack < DISCO_PING_INTERVAL_MS) return;
-    candidate.pingedBack = now;
-    this.#pingCandidate(addr, now);
-  }
-
-  #startPing(
-    addr: AddrId,
-    vni: number,
-    derp: number,
-    now: number,
-    size: number,
-    request: PingRequest | undefined,
-  ): void {
-    if (this.#disco === undefined) return;
-    const txId = this.#owner.random(TX_ID_LENGTH);
-    const ping = { addr, vni, derp, at: now, size, request };
-    this.#pings.add(toHex(txId), ping);
-    this.#story.note("ping", this.#pathText(ping), now);
-    this.#owner.deadlineChanged(this);
-    this.#owner.sendPing(this, txId, addr, vni, derp, size);
+    if (!this.#best.isDirect(now)) this.#owner.relayWanted(this, now);
+    if (!sendCallMeMaybe || this.#homeDerp === 0 || !this.#discovery.takeCallMeMaybe(now)) return;
+    this.#owner.callMeMaybeWanted(this, now);
   }
 
   #noteSend(now: number): void {
@@ -470,18 +365,6 @@ export class Endpoint implements Deadlined {
     this.#owner.deadlineChanged(this);
   }
 
-  #noteLatency(ping: SentPing, latencyMs: number, now: number): void {
-    const { addr, vni } = ping;
-    // A relay's address is nobody's candidate: a session is in use, or it is forgotten.
-    const candidate = vni === 0 ? this.#candidates.get(addr) : undefined;
-    if (vni === 0 ? candidate === undefined : !this.#best.is(ping)) return;
-    if (candidate !== undefined) candidate.latencyMs = latencyMs;
-    const ip = this.#owner.addrs.ip(addr).slice();
-    const relay = vni === 0 ? "" : this.#best.relay;
-    this.#best.offer({ addr, vni, relay, ip, latencyMs, wireMtu: wireLength(ping.size, ip, vni) }, now);
-    this.#report(now);
-  }
-
   #nextWireguardAddr(now: number): AddrId {
     const current = this.#best.addr;
     const next = this.#wireguard.next(current, Array.from(this.#candidates, (candidate) => candidate.addr), now);
@@ -491,7 +374,7 @@ export class Endpoint implements Deadlined {
   }
 
   #candidatesChanged(): void {
-    this.#discoveryAt = -Infinity;
+    this.#discovery.candidatesChanged();
     this.#dropLostBest();
   }
 
@@ -505,62 +388,18 @@ export class Endpoint implements Deadlined {
     this.#report(-Infinity);
   }
 
-  #outcome({ addr, vni, derp }: SentPing, latencyMs: number): PingOutcome {
-    if (vni !== 0) return { latencyMs, endpoint: "", relay: relayText(this.#owner.addrs, addr, vni), derp };
-    return { latencyMs, endpoint: addr === 0 ? "" : this.#owner.addrs.text(addr), derp };
-  }
-
   /** All that is known of the way to the peer. */
   report(now: number): PathReport {
-    const best = this.#best;
-    const slowness = ({ best, latencyMs }: PathCandidate) => best ? -1 : latencyMs ?? 1e9;
-    return {
-      best: best.addr === 0 ? "" : this.#pathText({ addr: best.addr, vni: best.vni, derp: 0 }),
-      trustedForMs: Math.round(best.trustLeft(now)),
-      ...(best.addr !== 0 && { latencyMs: best.latencyMs }),
+    return reportPath({
+      addrs: this.#owner.addrs,
+      best: this.#best,
+      candidates: this.#candidates,
+      story: this.#story,
       derp: this.derp,
       active: this.active(now),
-      ...(this.lastSend !== 0 && { sentAgoMs: Math.round(now - this.lastSend) }),
-      ...(this.lastReceive !== 0 && { receivedAgoMs: Math.round(now - this.lastReceive) }),
-      candidates: Array.from(this.#candidates, (candidate) => this.#describe(candidate, now))
-        .sort((a, b) => slowness(a) - slowness(b)),
-      events: this.#story.tell(now),
-    };
-  }
-
-  #describe(candidate: Candidate, now: number): PathCandidate {
-    const { addrs } = this.#owner;
-    const best = this.#best;
-    const isBest = best.vni === 0 && best.addr === candidate.addr;
-    const ip = addrs.ip(candidate.addr).slice();
-    const compare = candidate.latencyMs >= 0 && best.addr !== 0 && best.vni === 0 && !isBest;
-    const points = compare &&
-      addrPoints({ ip, latencyMs: candidate.latencyMs }, {
-        ip: addrs.ip(best.addr).slice(),
-        latencyMs: best.latencyMs,
-      });
-    return {
-      address: addrs.text(candidate.addr),
-      sources: [
-        ...(candidate.configured ? ["configured" as const] : []),
-        ...(candidate.announced ? ["announced" as const] : []),
-        ...(candidate.heardAt !== -Infinity ? ["heard" as const] : []),
-      ],
-      ...(candidate.latencyMs >= 0 && { latencyMs: candidate.latencyMs }),
-      ...(candidate.lastPing !== -Infinity && { pingedAgoMs: Math.round(now - candidate.lastPing) }),
-      ...(candidate.heardAt !== -Infinity && { heardAgoMs: Math.round(now - candidate.heardAt) }),
-      best: isBest,
-      ...(points !== false && { points: { own: points.a, best: points.b } }),
-    };
-  }
-
-  #pathText({ addr, vni, derp }: Pick<SentPing, "addr" | "vni" | "derp">): string {
-    if (addr === 0) return `derp-${derp}`;
-    return vni === 0 ? this.#owner.addrs.text(addr) : relayText(this.#owner.addrs, addr, vni);
-  }
-
-  #finish(request: PingRequest, outcome: PingOutcome | undefined): void {
-    if (this.#requests.delete(request)) request.done(outcome);
+      lastSend: this.lastSend,
+      lastReceive: this.lastReceive,
+    }, now);
   }
 
   /** Tells the owner when the path that alone carries the traffic is another. */
@@ -572,12 +411,7 @@ export class Endpoint implements Deadlined {
     this.#reportedVni = vni;
     // `now` is -Infinity where a path is given up: then it is what happened last that led to it.
     const at = now === -Infinity ? this.#story.lastAt : now;
-    this.#story.note("path", addr === 0 ? `derp-${this.derp}` : this.#pathText({ addr, vni, derp: 0 }), at);
+    this.#story.note("path", pathText(this.#owner.addrs, { addr, vni, derp: this.derp }), at);
     this.#owner.pathChanged(this);
   }
-}
-
-/** As `ipnstate.PeerStatus.PeerRelay` has it; "" when `vni` is 0. */
-export function relayText(addrs: AddrTable, addr: AddrId, vni: number): string {
-  return vni === 0 ? "" : `${addrs.text(addr)}:vni:${vni}`;
 }

@@ -40,7 +40,8 @@ import {
   type RelaySession,
   sortedPair,
 } from "./disco_relay.ts";
-import { type Endpoint, relayText } from "./endpoint.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { relayText } from "./path_text.ts";
 
 /** What the relay client needs of its magicsock. */
 export interface RelayClientOwner {
