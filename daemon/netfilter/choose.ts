@@ -11,10 +11,9 @@
  *   nothing                        ─▶ ProgramMissing, of nft
  * ```
  */
-import { findProgram } from "../../base/programs.ts";
 import type { Instance } from "../instance.ts";
 import type { FilterBackend } from "./firewall.ts";
-import { hasIptables, iptablesBackend, saveTables } from "./iptables.ts";
+import { hasIptables, iptablesBackend, isLegacyChosen, saveTables } from "./iptables.ts";
 import type { IptablesVariant } from "./iptables.ts";
 import { isUsed } from "./iptables_script.ts";
 import { hasNft, nftBackend } from "./nft.ts";
@@ -35,24 +34,13 @@ export async function chooseBackend(instance: Instance, mode = Deno.env.get(MODE
 
 async function usesLegacy(): Promise<boolean> {
   if (!hasIptables("iptables-legacy")) return false;
-  return isLegacyChosen() ||
-    (await hasLegacyTables() && await saveTables("iptables-legacy", 4).then(isUsed, () => false));
+  if (await isLegacyChosen()) return true;
+  return await hasLegacyTables() && await saveTables("iptables-legacy", 4).then(isUsed, () => false);
 }
 
 /** The older tables exist in this namespace; looking at them by their own program would make them. */
 async function hasLegacyTables(): Promise<boolean> {
   return (await Deno.readTextFile("/proc/net/ip_tables_names").catch(() => "")).trim() !== "";
-}
-
-/** The operator's alternatives lead there, so whatever else uses iptables does too. */
-function isLegacyChosen(): boolean {
-  const path = findProgram("iptables-restore");
-  if (path === undefined) return false;
-  try {
-    return Deno.realPathSync(path).includes("legacy");
-  } catch {
-    return false;
-  }
 }
 
 /** Removes what a killed daemon left (`--cleanup`), by whichever program it was put there. @returns lines on what was done */

@@ -30,6 +30,24 @@ export function hasIptables(variant: IptablesVariant): boolean {
   return findProgram(RESTORE[variant][4]) !== undefined;
 }
 
+/** What the variant's program is in truth, behind the operator's alternatives; "" where there is none. */
+function realProgram(variant: IptablesVariant): string {
+  const path = findProgram(RESTORE[variant][4]);
+  try {
+    return path === undefined ? "" : Deno.realPathSync(path);
+  } catch {
+    return "";
+  }
+}
+
+/** The operator's alternatives lead to the older tables, and this kernel has them. */
+export async function isLegacyChosen(): Promise<boolean> {
+  if (!realProgram("iptables").includes("legacy")) return false;
+  const restore = findProgram("iptables-legacy-restore");
+  if (restore === undefined) return false;
+  return await runProgram(restore, ["--noflush", "--test"], "*filter\nCOMMIT\n").then(() => true, () => false);
+}
+
 /** All tables of a family, as the program prints them. @throws Error */
 export function saveTables(variant: IptablesVariant, family: 4 | 6): Promise<string> {
   const restore = findProgram(RESTORE[variant][family]);
@@ -58,7 +76,7 @@ export function iptablesBackend(instance: Instance, variant: IptablesVariant): F
   return {
     name: variant,
     // The kernel tells nobody of changes in its older tables.
-    silent: variant !== "iptables-nft",
+    silent: !realProgram(variant).includes("nft"),
     look: async () => {
       const prints = [];
       for (const family of FAMILIES) prints.push(`IPv${family}`, savedPrint(instance, await saved(family)));

@@ -131,6 +131,30 @@ const expected = (ip4: string, udp: number): string[] =>
 -A agent-postrouting -m mark --mark 0x40000/0xff0000 -j MASQUERADE`.split("\n").sort();
 
 groundTest(
+  "iptables-legacy: an operator whose alternatives lead there, before anybody has made a rule",
+  async (ground) => {
+    await ground.startCoordinator();
+    const [alpha, beta] = [ground.machine("alpha"), ground.machine("beta")];
+    // The alternatives of this daemon alone.
+    const choose = "mount -t tmpfs tmpfs /etc/alternatives; " +
+      'for name in iptables ip6tables; do ln -s "/usr/sbin/$name-legacy-restore" "/etc/alternatives/$name-restore"; done; ' +
+      'exec "$@"';
+    const program = ["unshare", "-m", "sh", "-c", choose, "sh", Deno.execPath(), "run", "-A", "--no-lock", MAIN];
+    const a = await ground.agent(alpha, "alpha", { program });
+    await ground.join(a);
+    await backend(a, "iptables-legacy");
+    const b = await ground.joined(beta, "beta");
+    await backend(b, "nftables");
+    await b.awaitPeer((await a.ips())[0]);
+    await reaches(beta, (await a.ips())[0]);
+    assert.ok((await ours(alpha, "legacy")).length > 20);
+    assert.equal(await a.stop(), 0);
+    assert.deepEqual(await ours(alpha, "legacy"), []);
+  },
+  ["iptables-legacy-restore"],
+);
+
+groundTest(
   "iptables-legacy: a host whose rules are in the older tables, with nft beside; what is flushed is put back",
   async (ground) => {
     await ground.startCoordinator("--approve-routes", "10.1.0.0/16");
