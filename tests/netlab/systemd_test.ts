@@ -235,7 +235,7 @@ machineTest("the sandbox: its exposure, and what a node does inside it", async (
   const { Health } = JSON.parse(await machine.must("agent", "status", "--json"));
   assert.deepEqual(Health ?? [], []);
   assert.match(
-    await machine.must("getent", "hosts", "peer"),
+    await machine.must("getent", "ahostsv4", "peer"),
     new RegExp(`^${peerAddress} `),
     "names, by systemd-resolved",
   );
