@@ -62,6 +62,11 @@ privilegedTest(
         await expect(["netcheck"], /UDP: true/);
         await expect(["whois", address], /bob/);
         await expect(["ip", "-4"], /^100\./);
+        await expect(["whoami"], /alice/);
+        await expect(["dns", "status"], /MagicDNS: enabled/);
+        await expect(["dns", "query", "bob.tailnet.internal"], new RegExp(address.replaceAll(".", "\\.")));
+        await expect(["nc", "bob", "9"], /^dial failure: .*refused/i, 1);
+        await expect(["ssh", "bob"], /bob announces no SSH host keys[^]*dial failure/, 255);
         await expect(["set", "--shields-up"], /^$/);
         await expect(["get", "shields-up"], /true/);
         await expect(["set", "--shields-up=false"], /^$/);

@@ -74,6 +74,10 @@ if (missing !== undefined && Deno.env.get("CI") !== "true") {
     const none = await ours("root@server", "true");
     assert.equal(none.code, 255);
     assert.match(none.stderr, /^server announces no SSH host keys, .*\n/);
+    // The packaged executable calls itself, as it was called, from wherever ssh runs it.
+    const packaged = await machine.run("agent", "ssh", "ours", "true");
+    assert.match(packaged.stderr, /dial failure: .*refused/i);
+    assert.equal(packaged.code, 255);
     assert.equal((await agent.command("ssh")).code, 2);
     assert.match((await agent.command("ssh", "--help")).stdout, /\[user@\]HOST/);
   });

@@ -118,9 +118,11 @@ function removeFile(path: string): void {
   }
 }
 
-/** Which of the two programs it is, by what it says of itself (dns.resolvconfStyle). */
-export async function resolvconfKind(run: RunResolvconf): Promise<"debian" | "openresolv"> {
+/** Which of the two programs it is, by what it says of itself (dns.resolvconfStyle); "" for neither. */
+export async function resolvconfKind(run: RunResolvconf): Promise<"debian" | "openresolv" | ""> {
   // Old ones of Debian's know no --version and fail.
   const said = await run(["--version"]).catch(() => "");
+  // systemd's own of that name is resolvectl, and keeps no records but those of devices.
+  if (said.startsWith("systemd ")) return "";
   return said.startsWith("Debian resolvconf") || said === "" ? "debian" : "openresolv";
 }

@@ -160,6 +160,7 @@ export async function cleanUpDns(etc: string, owner: string): Promise<string[]> 
     const resolvConf = readOrNothing(`${etc}/resolv.conf`);
     if (etc === "/etc" && resolvConf !== undefined && writersOf(resolvConf).includes("resolvconf")) {
       const kind = await resolvconfKind((args) => run("resolvconf", args));
+      if (kind === "") return done;
       const mode = kind === "openresolv" ? "openresolv" : "debian-resolvconf";
       await resolvconfConfigurator({ mode, why: "" }, owner, (args, input) => run("resolvconf", args, input)).close();
       done.push("removed our record of resolvconf");
