@@ -26,7 +26,7 @@ import { Lab, labUnavailable, programMissing } from "../tests/netlab/lab.ts";
 import { sealingRate } from "./dataplane/ceiling.ts";
 import { CROWD_ACTIVE, CROWD_PEERS, findKinds } from "./dataplane/ends.ts";
 import { memory, PING_LOADS, pingUnder, tcp, TCP_MODES } from "./dataplane/measure.ts";
-import { added, printed, readReport, writeReport } from "./dataplane/report.ts";
+import { added, printed, readReport, wholeRounds, writeReport } from "./dataplane/report.ts";
 import type { Report } from "./dataplane/report.ts";
 import { noSamples, RATE_SIZES } from "./dataplane/samples.ts";
 import type { NetmapSample, Samples } from "./dataplane/samples.ts";
@@ -67,8 +67,10 @@ const mtus = list(values.mtu, quick ? "1280" : "1280,1420").map(Number);
 const offloadModes = list(values.offloads, "on,off");
 const cells = new Set(list(values.cells, (quick ? CELLS.filter((cell) => cell !== "steady") : CELLS).join(",")));
 
-async function measureAll(sites: readonly Site[], mtu: number, offloads: boolean): Promise<Samples[]> {
+/** Adds to `groups` first, so that what was measured is there whenever the time is over. */
+async function measureAll(sites: readonly Site[], mtu: number, offloads: boolean): Promise<void> {
   const all = sites.map(({ name }) => noSamples(name, mtu, offloads));
+  groups.push(all);
   for (const [i, { ends }] of sites.entries()) all[i].rssIdle = memory(ends[0]).rss;
   for (let round = 0; round < rounds && !timeIsUp(); round++) {
     // Each goes first in turn, and every second round runs backwards.
@@ -95,7 +97,6 @@ async function measureAll(sites: readonly Site[], mtu: number, offloads: boolean
     all[i].rssLoaded = rss;
     all[i].rssPeak = peak;
   }
-  return all;
 }
 
 /** The ends of `site` must take orders: an agent's do. */
@@ -149,6 +150,30 @@ for (const reason of found.missing) console.log(`  not measured: ${reason}`);
 const groups: Samples[][] = [];
 const netmaps: NetmapSample[] = [];
 const steady: SteadySample[] = [];
+
+/** Prints and writes what was measured, with the earlier sittings' where it is to be added. */
+function finish(): void {
+  const now: Report = {
+    machine: machine(),
+    sittings: [{ at: new Date().toISOString(), command: Deno.args.join(" "), seconds, ceiling }],
+    kinds: kinds.map(({ name, version }) => ({ name, version })),
+    missing: found.missing,
+    groups: groups.map(wholeRounds),
+    netmapPeers: NETMAP_PEERS,
+    netmaps,
+    steady,
+  };
+  const earlier = values.add === true && values.out !== undefined ? readReport(values.out) : undefined;
+  const report = earlier === undefined ? now : added(earlier, now);
+  console.log(`\n${printed(report)}`);
+  if (values.out !== undefined) {
+    writeReport(values.out, report);
+    console.log(`\nraw samples: ${values.out}/dataplane.json; plot: ${values.out}/dataplane.svg`);
+  }
+}
+
+// A time limit from outside ends the sitting, and nothing that was measured is lost. The lab then cleans up and exits.
+Deno.addSignalListener("SIGTERM", finish);
 for (const mtu of mtus) {
   await using lab = await Lab.create();
   const sites: Site[] = [];
@@ -160,27 +185,11 @@ for (const mtu of mtus) {
   }
   for (const mode of offloadModes) {
     for (const site of sites) await site.setOffloads(mode === "on");
-    groups.push(await measureAll(sites, mtu, mode === "on"));
+    await measureAll(sites, mtu, mode === "on");
   }
   if (ours.name !== "agent" || mtu !== mtus[0]) continue;
   if (cells.has("netmap")) netmaps.push(...await readNetmaps(sites[0]));
   if (cells.has("steady")) steady.push(await runSteadily(sites[0], STEADY_SECONDS));
 }
-const now: Report = {
-  machine: machine(),
-  sittings: [{ at: new Date().toISOString(), command: Deno.args.join(" "), seconds, ceiling }],
-  kinds: kinds.map(({ name, version }) => ({ name, version })),
-  missing: found.missing,
-  groups,
-  netmapPeers: NETMAP_PEERS,
-  netmaps,
-  steady,
-};
-const earlier = values.add === true && values.out !== undefined ? await readReport(values.out) : undefined;
-const report = earlier === undefined ? now : added(earlier, now);
-console.log(`\n${printed(report)}`);
-if (values.out !== undefined) {
-  await writeReport(values.out, report);
-  console.log(`\nraw samples: ${values.out}/dataplane.json; plot: ${values.out}/dataplane.svg`);
-}
+finish();
 Deno.exit(0);

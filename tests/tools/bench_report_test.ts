@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { added, printed, readReport, writeReport } from "../../tools/dataplane/report.ts";
+import { added, printed, readReport, wholeRounds, writeReport } from "../../tools/dataplane/report.ts";
 import type { Report } from "../../tools/dataplane/report.ts";
 import { noSamples } from "../../tools/dataplane/samples.ts";
 
@@ -53,12 +53,18 @@ Deno.test("bench report: rounds of tunnels that were not measured side by side a
 Deno.test("bench report: what is written is read again, and nothing is where nothing was written", async () => {
   const directory = await Deno.makeTempDir();
   try {
-    assert.equal(await readReport(directory), undefined);
+    assert.equal(readReport(directory), undefined);
     const report = sitting({ agent: [4], "wireguard-go": [2] });
-    await writeReport(directory, report);
-    assert.deepEqual(await readReport(directory), report);
+    writeReport(directory, report);
+    assert.deepEqual(readReport(directory), report);
     assert.match(await Deno.readTextFile(`${directory}/dataplane.svg`), /^<svg /);
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
+});
+
+Deno.test("bench report: of a round that was broken off, no tunnel's sample counts", () => {
+  const [agent, other] = wholeRounds(sitting({ agent: [4, 5, 6], "wireguard-go": [2, 3] }).groups[0]);
+  assert.deepEqual(agent.tcp["1 stream"].map(({ gbps }) => gbps), [4, 5]);
+  assert.deepEqual(other.tcp["1 stream"].map(({ gbps }) => gbps), [2, 3]);
 });

@@ -63,6 +63,24 @@ export function added(earlier: Report, later: Report): Report {
   };
 }
 
+/** Without the samples of a round that not every tunnel has had. */
+export function wholeRounds(group: readonly Samples[]): Samples[] {
+  const cut = <T>(of: (samples: Samples) => Record<string, T[]>) => (samples: Samples) =>
+    Object.fromEntries(
+      Object.entries(of(samples)).map(([name, list]) => {
+        const rounds = Math.min(...group.map((other) => of(other)[name].length));
+        return [name, list.slice(0, rounds)];
+      }),
+    );
+  const [tcp, rates, pings] = [cut(({ tcp }) => tcp), cut(({ rates }) => rates), cut(({ pings }) => pings)];
+  return group.map((samples) => ({
+    ...samples,
+    tcp: tcp(samples),
+    rates: rates(samples),
+    pings: pings(samples) as Samples["pings"],
+  }));
+}
+
 function groupTables(group: readonly Samples[], ceiling: number): string[] {
   const any = (of: "tcp" | "rates" | "pings") =>
     group.some((samples) => Object.values(samples[of]).some((list) => list.length > 0));
@@ -90,20 +108,20 @@ export function printed({ sittings, groups, netmapPeers, netmaps, steady }: Repo
   return [...parts, ...steady.map(steadyLines)].join("\n\n");
 }
 
-/** Writes raw samples and plot. */
-export async function writeReport(directory: string, report: Report): Promise<void> {
-  await Deno.mkdir(directory, { recursive: true });
-  await Deno.writeTextFile(`${directory}/dataplane.json`, `${JSON.stringify(report, null, 1)}\n`);
+/** Writes raw samples and plot. Synchronous, as a signal's handler has no time to wait. */
+export function writeReport(directory: string, report: Report): void {
+  Deno.mkdirSync(directory, { recursive: true });
+  Deno.writeTextFileSync(`${directory}/dataplane.json`, `${JSON.stringify(report, null, 1)}\n`);
   const [first] = report.groups;
   const names = (group: readonly Samples[]) => group.map(({ tunnel }) => tunnel).join();
   const alike = report.groups.filter((group) => names(group) === names(first));
-  await Deno.writeTextFile(`${directory}/dataplane.svg`, plot(alike, report.machine));
+  Deno.writeTextFileSync(`${directory}/dataplane.svg`, plot(alike, report.machine));
 }
 
 /** What an earlier run wrote there, undefined for nothing. */
-export async function readReport(directory: string): Promise<Report | undefined> {
+export function readReport(directory: string): Report | undefined {
   try {
-    return JSON.parse(await Deno.readTextFile(`${directory}/dataplane.json`));
+    return JSON.parse(Deno.readTextFileSync(`${directory}/dataplane.json`));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
