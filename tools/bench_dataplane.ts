@@ -2,7 +2,8 @@
  * Our data plane against others, on this machine:
  *
  *   deno task bench:dataplane [--quick] [--out DIR [--add]] [--rounds N] [--seconds S] [--budget S] [--only NAME,…]
- *                             [--cells CELL,…] [--mtu 1280,1420] [--offloads on,off]        NAME may be "interop"
+ *                             [--cells CELL,…] [--steady S] [--mtu 1280,1420] [--offloads on,off]
+ *                             NAME may be "interop"
  *
  *   --budget   begins no round after so many seconds, --add adds to the samples that DIR has: a machine that is quiet for
  *              minutes at a time measures in several sittings
@@ -11,7 +12,7 @@
  *           rates  the highest packet rates with less than 1% lost
  *           pings  round trips idle, at 1 Gb/s and saturated
  *           netmap round trips while a netmap of 10,000 peers is read
- *           steady ten minutes of 1 Gb/s TCP and 20,000 packets a second UDP: how long the worker's turns take
+ *           steady ten minutes, or --steady seconds, of 1 Gb/s TCP and 20,000 packets a second UDP: how long the worker's turns take
  *
  * ```
  *   namespace a ── veth ── namespace b        one such pair for each kind of end, and one for each interop cell
@@ -39,7 +40,6 @@ const CELLS = ["tcp", "rates", "pings", "netmap", "steady"];
 /** --quick leaves out what the full run says better: the slower crypto, the crowd and the interop cells. */
 const QUICK_KINDS = ["agent", "wireguard-go", "wireguard-go-debian"];
 const NETMAP_PEERS = 10_000;
-const STEADY_SECONDS = 600;
 
 const { values } = parseArgs({
   options: {
@@ -53,6 +53,7 @@ const { values } = parseArgs({
     cells: { type: "string" },
     mtu: { type: "string" },
     offloads: { type: "string" },
+    steady: { type: "string" },
   },
 });
 const quick = values.quick === true;
@@ -189,7 +190,7 @@ for (const mtu of mtus) {
   }
   if (ours.name !== "agent" || mtu !== mtus[0]) continue;
   if (cells.has("netmap")) netmaps.push(...await readNetmaps(sites[0]));
-  if (cells.has("steady")) steady.push(await runSteadily(sites[0], STEADY_SECONDS));
+  if (cells.has("steady")) steady.push(await runSteadily(sites[0], Number(values.steady ?? 600)));
 }
 finish();
 Deno.exit(0);
