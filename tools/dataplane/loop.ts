@@ -196,7 +196,8 @@ export class LoopEnd {
       }],
     };
     for (const command of configCommands(undefined, config)) this.#commands.write(RECORD_JSON, encodeJson(command));
-    this.plane.turn(0);
+    // A turn takes commands for a fifth of a millisecond only.
+    while (!this.#commands.isEmpty) this.plane.turn(0);
   }
 
   /** Gives what this end has sent to the other. Returns the number of datagrams. */
