@@ -7,6 +7,7 @@
  * Each step can fail with one line and an exit code, and leaves nothing behind. SIGTERM and SIGINT end it in order,
  * routes restored; SIGHUP looks at the network anew.
  */
+import { lookup } from "node:dns/promises";
 import { CGNAT } from "../base/ip.ts";
 import { overlaps } from "../base/prefix_set.ts";
 import { LONG_VERSION } from "../base/version.ts";
@@ -26,6 +27,8 @@ import type { Backend } from "./backend.ts";
 import { isDown } from "./backend_state.ts";
 import { metricsInput } from "./backend_status.ts";
 import { systemDnsTransport } from "./dns/dns_transport.ts";
+import { markedDnsTransport } from "./dns/marked_transport.ts";
+import { ofFamily, ownNames } from "./dns/own_names.ts";
 import { cleanUpDns, systemDns } from "./dns/os/system.ts";
 import { EngineInbox } from "./engine_inbox.ts";
 import { startEngine } from "./engine_host.ts";
@@ -182,7 +185,16 @@ async function serve(flags: DaemonFlags, processLog: ProcessLog): Promise<number
   const transport = stack.use(systemDnsTransport(roots));
   const host = readHostFacts();
   const capability = capabilityVersion();
-  const tcp = markedTcp(flags.instance.bypassMark);
+  const { bypassMark: mark, serviceAddresses } = flags.instance;
+  const lookUp = ownNames({
+    system: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
+    base: () => backend.dns.base(),
+    serviceAddresses,
+    transport: markedDnsTransport(mark),
+    scheduler: systemScheduler,
+    random: systemRandom,
+  });
+  const tcp = markedTcp(mark, lookUp);
   // Until a signal says otherwise the end is a fault, and what keeps an exit node's traffic in outlives it.
   let code: number = EXIT.failed;
   const backend = buildNode({
@@ -212,8 +224,10 @@ async function serve(flags: DaemonFlags, processLog: ProcessLog): Promise<number
       proxyFor,
       controlNow: () => backend.controlNow,
       connect: tcp,
+      resolve: ofFamily(lookUp),
       plainHttp: Deno.env.get("TS_DEBUG_USE_DERP_HTTP") === "1",
     }),
+    lookUp,
     askWeb: askWeb(tcp),
     lockDirectory: flags.stateDir === undefined ? undefined : `${flags.stateDir}/tka-profiles`,
     deriveDisablement: limitedKdf(systemScheduler, deriveInWorker),
@@ -236,8 +250,9 @@ async function serve(flags: DaemonFlags, processLog: ProcessLog): Promise<number
     localUse: () => systemLocalUse(engine.tunName, localNetworks(), flags.instance.serviceAddresses),
     filter: () => chooseBackend(flags.instance),
     icmpEcho: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs }),
-    portmap: systemPortmap(interfaceAddresses),
-    startPeerRelay: (options) => startPeerRelay(options, flags.instance.bypassMark),
+    icmpEchoOutside: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs, mark }),
+    portmap: systemPortmap(interfaceAddresses, mark),
+    startPeerRelay: (options) => startPeerRelay(options, mark),
     dnsTransport: transport,
     dnsSystem: systemDns({
       device: engine.tunName,

@@ -7,39 +7,28 @@
  * ```
  * Source: RFC 8305 5 (connection attempts); netns.SetEnabled, netns_linux.go.
  */
-import { lookup } from "node:dns/promises";
 import type { Socket } from "node:net";
-import { parseIp } from "../base/ip.ts";
 import type { IpBytes } from "../base/ip.ts";
 import type { TcpConnect } from "../control/client/connect.ts";
 import { connectMarked } from "../ffi/tcp.ts";
+import type { LookUp } from "./dns/own_names.ts";
 
 /** How long one attempt is alone. */
 const STAGGER_MS = 300;
 
 /** Opens connections with this mark. */
-export function markedTcp(mark: number): TcpConnect {
+export function markedTcp(mark: number, lookUp: LookUp): TcpConnect {
   return async (host, port, signal) => {
-    const ip = parseIp(host);
-    const addresses = ip !== undefined ? [ip] : await resolve(host, signal);
+    const addresses = inTurn(await lookUp(host, signal));
     return await firstToConnect(addresses, (address, inner) => connectMarked(address, port, mark, inner), signal);
   };
 }
 
-/** IPv6 and IPv4 in turn, beginning with what the resolver prefers. A resolver cannot be stopped, only left. */
-async function resolve(host: string, signal: AbortSignal): Promise<IpBytes[]> {
-  const found = await Promise.race([lookup(host, { all: true }), aborted(signal)]);
-  const all = found.flatMap(({ address }) => parseIp(address) ?? []);
+/** IPv6 and IPv4 in turn, beginning with what the resolver prefers. */
+function inTurn(all: readonly IpBytes[]): IpBytes[] {
   const preferred = all[0]?.length;
   const [first, second] = [all.filter((ip) => ip.length === preferred), all.filter((ip) => ip.length !== preferred)];
   return first.flatMap((ip, i) => [ip, ...second.slice(i, i + 1)]).concat(second.slice(first.length));
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
 }
 
 /** @throws the first failure when all fail. */

@@ -2,10 +2,8 @@
  * Builds a node from its parts. The parts that touch the machine come in as ports, so that a test builds the same node
  * around an engine and a control server in memory.
  */
-import { lookup } from "node:dns/promises";
 import type { Scheduler } from "../base/clock.ts";
 import type { RandomBytes } from "../base/keys.ts";
-import { parseIp } from "../base/ip.ts";
 import type { ControlApi } from "../control/client/types.ts";
 import { createHttpsLatency } from "../derp/latency.ts";
 import type { DerpDial } from "../derp/stream.ts";
@@ -20,6 +18,7 @@ import { Datapath } from "./datapath.ts";
 import { Dns } from "./dns/dns.ts";
 import type { DnsSystem } from "./dns/dns.ts";
 import type { DnsTransport } from "./dns/forwarder.ts";
+import { type LookUp, ofFamily } from "./dns/own_names.ts";
 import type { EngineInbox } from "./engine_inbox.ts";
 import { usableAddresses } from "./endpoints.ts";
 import type { InterfaceAddress } from "./endpoints.ts";
@@ -61,6 +60,8 @@ export interface NodeOptions {
   /** From when on the end of the node key is spoken of, and to whom; two weeks, and nobody but log and health, unless given. */
   readonly keyExpiry?: KeyExpiryOptions;
   readonly dialDerp: DerpDial;
+  /** Names of relays. */
+  readonly lookUp: LookUp;
   /** Captive portals are not looked for where it is absent. */
   readonly askWeb?: AskWeb;
   readonly interfaces: () => readonly InterfaceAddress[];
@@ -77,6 +78,8 @@ export interface NodeOptions {
   readonly dnsSystem: DnsSystem;
   readonly dnsTransport: DnsTransport;
   readonly icmpEcho: PingPorts["icmpEcho"];
+  /** As that, but past the tunnel. */
+  readonly icmpEchoOutside: PingPorts["icmpEcho"];
   readonly portmap: PortmapIo;
   readonly startPeerRelay: PeerRelayOptions["start"];
   readonly host: HostFacts;
@@ -84,11 +87,6 @@ export interface NodeOptions {
   readonly random: RandomBytes;
   readonly log: Log;
   readonly failed: (error: Error) => void;
-}
-
-async function resolve(host: string, family: 4 | 6): Promise<string[]> {
-  if (parseIp(host) !== undefined) return [host];
-  return (await lookup(host, { family, all: true })).map((found) => found.address);
 }
 
 /** Builds the node; `start` is the caller's to call. @throws StateFileError when the saved state cannot be used. */
@@ -106,14 +104,15 @@ export function buildNode(options: NodeOptions): Backend {
     const has = (length: number) => addresses.some((ip) => ip.length === length);
     return { v4: has(4), v6: has(16), osHasIpv6: options.routing.hasFamily(6) };
   };
-  const { askWeb } = options;
+  const { askWeb, lookUp } = options;
+  const resolve = ofFamily(lookUp);
   const netcheck = new Netcheck({
     scheduler,
     random,
     sendStun: (to, payload) => engine.sendStun(to, payload),
     onStun: (handler) => datapath.onStun(handler),
     resolve,
-    icmpLatency: options.icmpEcho,
+    icmpLatency: options.icmpEchoOutside,
     portmap: () => portmap.probe(),
     httpsLatency: createHttpsLatency(dialDerp, scheduler),
     askWeb,

@@ -1,9 +1,10 @@
 /** The port mapper's view of the machine: default route, a socket of its own, small HTTP exchanges with a router. */
-import { createSocket } from "node:dgram";
 import { request } from "node:http";
-import type { IpBytes } from "../base/ip.ts";
-import { parseIp } from "../base/ip.ts";
+import { formatIp, type IpBytes, parseIp } from "../base/ip.ts";
+import { OneSocket } from "../control/client/http_fetch.ts";
 import type { Gateway, PortmapPorts } from "../engine/portmap/port_mapper.ts";
+import { type MarkedUdp, openMarkedUdp } from "../ffi/marked_udp.ts";
+import { connectMarked } from "../ffi/tcp.ts";
 import type { InterfaceAddress } from "./endpoints.ts";
 
 /** A router's description is some KB; more is not read. */
@@ -12,8 +13,11 @@ const MAX_ANSWER = 256 << 10;
 /** What `PortmapPorts` has of the machine. */
 export type PortmapIo = Pick<PortmapPorts, "gateway" | "open" | "http">;
 
-/** @param interfaces own addresses, to know which one the gateway sees */
-export function systemPortmap(interfaces: () => readonly InterfaceAddress[]): PortmapIo {
+/**
+ * @param interfaces own addresses, to know which one the gateway sees
+ * @param mark of its sockets: the router is asked past the tunnel, while an exit node is used too
+ */
+export function systemPortmap(interfaces: () => readonly InterfaceAddress[], mark: number): PortmapIo {
   return {
     gateway: () => {
       try {
@@ -22,27 +26,27 @@ export function systemPortmap(interfaces: () => readonly InterfaceAddress[]): Po
         return undefined;
       }
     },
-    open: (received) =>
-      new Promise((resolve, reject) => {
-        const socket = createSocket("udp4");
-        socket.once("error", reject);
-        socket.on("message", (payload, from) => received(from.address, from.port, payload));
-        socket.bind(0, () => {
-          socket.removeAllListeners("error");
-          // A port that nobody listens on is what most routers have here.
-          socket.on("error", () => {});
-          let open = true;
-          resolve({
-            send: (to, port, payload) => open && socket.send(payload, port, to, () => {}),
-            close: () => {
-              if (open) socket.close();
-              open = false;
-            },
-          });
+    open: (received) => {
+      try {
+        const socket = openMarkedUdp(4, mark, {
+          received: ({ ip, port }, payload) => received(formatIp(ip), port, payload),
         });
-      }),
-    http,
+        return Promise.resolve({ send: (...datagram) => send(socket, ...datagram), close: () => socket.close() });
+      } catch (cause) {
+        return Promise.reject(cause);
+      }
+    },
+    http: (url, call, timeoutMs) => http(mark, url, call, timeoutMs),
   };
+}
+
+/** What cannot be sent is a request without an answer. */
+function send(socket: MarkedUdp, to: string, port: number, payload: Uint8Array): void {
+  try {
+    socket.send({ ip: parseIp(to)!, port }, payload);
+  } catch {
+    // No way there now; the next try may find one.
+  }
 }
 
 /**
@@ -61,32 +65,44 @@ export function parseDefaultRoute(text: string, interfaces: readonly InterfaceAd
   return self === undefined ? undefined : { gateway, self };
 }
 
-function http(...[url, call, timeoutMs]: Parameters<PortmapPorts["http"]>): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => give(undefined), timeoutMs);
-    const give = (text: string | undefined) => {
-      clearTimeout(timer);
-      resolve(text);
-      asked?.destroy();
-    };
-    let asked: ReturnType<typeof request> | undefined;
+async function http(
+  mark: number,
+  ...[text, call, timeoutMs]: Parameters<PortmapPorts["http"]>
+): Promise<string | undefined> {
+  const over = AbortSignal.timeout(timeoutMs);
+  try {
+    const url = new URL(text);
+    const ip = parseIp(url.hostname);
+    if (ip === undefined || url.protocol !== "http:") return undefined;
+    const socket = await connectMarked(ip, Number(url.port || 80), mark, over);
+    socket.on("error", () => {});
     try {
-      const options = {
-        method: call === undefined ? "GET" : "POST",
-        headers: { ...call?.headers },
-        agent: false as const,
-      };
-      asked = request(url, options, (response) => {
-        let text = "";
-        response.setEncoding("utf8");
-        response.on("data", (part: string) => (text += part).length > MAX_ANSWER && give(undefined));
-        response.on("end", () => give(text));
-        response.on("error", () => give(undefined));
-      });
-      asked.on("error", () => give(undefined));
-      asked.end(call?.body);
-    } catch {
-      give(undefined);
+      return await exchange(url, call, new OneSocket(socket), over);
+    } finally {
+      socket.destroy();
     }
+  } catch {
+    return undefined;
+  }
+}
+
+function exchange(
+  url: URL,
+  call: Parameters<PortmapPorts["http"]>[1],
+  agent: OneSocket,
+  over: AbortSignal,
+): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    over.addEventListener("abort", () => reject(over.reason), { once: true });
+    const asked = request(url, { method: call === undefined ? "GET" : "POST", headers: { ...call?.headers }, agent });
+    asked.on("error", reject);
+    asked.on("response", (response) => {
+      let text = "";
+      response.setEncoding("utf8");
+      response.on("data", (part: string) => (text += part).length > MAX_ANSWER && resolve(undefined));
+      response.on("end", () => resolve(text));
+      response.on("error", reject);
+    });
+    asked.end(call?.body);
   });
 }

@@ -39,6 +39,7 @@ const SYMBOLS = {
   sendto: { parameters: [I32, PTR, U32, I32, PTR, U32], result: I32 },
   sendto_buffer: { name: "sendto", parameters: [I32, BUF, U32, I32, BUF, U32], result: I32 },
   sendmmsg: { parameters: [I32, PTR, U32, I32], result: I32 },
+  recvfrom_buffer: { name: "recvfrom", parameters: [I32, BUF, U32, I32, BUF, BUF], result: I32 },
   recv_buffer: { name: "recv", parameters: [I32, BUF, U32, I32], result: I32 },
   recvmsg: { parameters: [I32, PTR, I32], result: I32 },
   // namespaces and mounts

@@ -54,7 +54,7 @@ function collect(answer: IncomingMessage, limit: number): Promise<Uint8Array> {
 }
 
 /** An agent for one request on one connection. */
-class OneSocket extends http.Agent {
+export class OneSocket extends http.Agent {
   readonly #socket: Socket;
 
   constructor(socket: Socket) {

@@ -65,10 +65,19 @@ function udp(
   });
 }
 
-/** Length before each message, RFC 1035 4.2.2. */
-async function tcp({ ip, port }: AddrPort, query: Uint8Array, outer: AbortSignal): Promise<Uint8Array> {
+async function tcp({ ip, port }: AddrPort, query: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+  return await askByTcp(() => connectTcp({ host: formatIp(ip), port }), query, signal);
+}
+
+/** Length before each message, RFC 1035 4.2.2. @param connect begins a connection, or gives one that stands */
+export async function askByTcp(
+  connect: (signal: AbortSignal) => Socket | Promise<Socket>,
+  query: Uint8Array,
+  outer: AbortSignal,
+): Promise<Uint8Array> {
   const signal = AbortSignal.any([outer, AbortSignal.timeout(STREAM_MS)]);
-  const socket = connectTcp({ host: formatIp(ip), port });
+  signal.throwIfAborted();
+  const socket = await connect(signal);
   const onAbort = () => socket.destroy(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
   try {

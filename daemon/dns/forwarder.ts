@@ -38,6 +38,8 @@ export interface ForwarderOptions {
   readonly transport: DnsTransport;
   readonly scheduler: Scheduler;
   readonly random: RandomBytes;
+  /** Asks known public servers as they are named too, by plain DNS alone. */
+  readonly plainOnly?: boolean;
   /** All servers of a question failed, by their texts; or undefined when one answered again. */
   readonly failing?: (servers: string | undefined) => void;
 }
@@ -120,7 +122,7 @@ export class Forwarder {
   }
 
   #attempts(query: Query, bytes: Uint8Array, upstreams: readonly Upstream[]): Attempt[] {
-    const { transport } = this.#options;
+    const { transport, plainOnly } = this.#options;
     const attempts: Attempt[] = [];
     const seen = new Map<string, number>();
     const https = (server: DohServer): Attempt => ({
@@ -140,7 +142,7 @@ export class Forwarder {
         continue;
       }
       const { server } = upstream;
-      const doh = server.port === 53 ? dohOf(formatIp(server.ip)) : undefined;
+      const doh = server.port === 53 && !plainOnly ? dohOf(formatIp(server.ip)) : undefined;
       let delayMs = 0;
       if (doh !== undefined) {
         const before = seen.get(doh.url) ?? 0;

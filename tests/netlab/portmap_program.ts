@@ -10,7 +10,7 @@ import { PortMapper } from "../../engine/portmap/port_mapper.ts";
 
 const log: string[] = [];
 const mapper = new PortMapper(
-  { ...systemPortmap(interfaceAddresses), scheduler: systemScheduler, random: systemRandom, localPort: () => 41641 },
+  { ...systemPortmap(interfaceAddresses, 0), scheduler: systemScheduler, random: systemRandom, localPort: () => 41641 },
   () => {},
   (line) => log.push(line),
 );

@@ -146,6 +146,8 @@ export class TestNode implements AsyncDisposable {
       dnsTransport: new FakeServers({}),
       dnsSystem: { open: () => Promise.resolve(noConfigurator({ mode: "none", why: "a test" }, nothingBefore)) },
       icmpEcho: () => Promise.resolve(3.5),
+      icmpEchoOutside: () => Promise.resolve(3.5),
+      lookUp: (host) => Promise.reject(new Error(`nobody knows ${host}`)),
       portmap: {
         gateway: () => undefined,
         open: () => Promise.reject(new Error("no sockets here")),
