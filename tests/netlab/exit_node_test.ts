@@ -26,6 +26,9 @@ async function countUnmarked(machine: LabNamespace, device: string): Promise<() 
   };
 }
 
+const DNS_SERVER = new URL("./dns_server_program.ts", import.meta.url).pathname;
+const MAIN = new URL("../../main.ts", import.meta.url).pathname;
+
 groundTest(
   "exit node: the default route moves, LAN access is obeyed, and nothing leaks over kill -9 and restart",
   async (ground) => {
@@ -135,4 +138,58 @@ groundTest(
     assert.equal(sysctl(alpha), "0", "as it was");
   },
   ["tcpdump", "dig"],
+);
+
+groundTest(
+  "exit node, control known by name: the daemon finds it after kill -9, though the machine's questions go into the tunnel",
+  async (ground) => {
+    await ground.startCoordinator("--approve-routes", "exit");
+    const [alpha, beta] = [ground.machine("alpha"), ground.machine("beta")];
+    ground.lab.router(beta);
+    // A resolver on the internet, as most machines have one.
+    ground.core.configure("lo", ["198.51.100.53/32"]);
+    const argv = [Deno.execPath(), "run", "-A", "--no-lock", DNS_SERVER, "198.51.100.53", "10.90.0.1"];
+    ground.core.spawn(argv, { stdin: "null", stdout: "null", stderr: "null" });
+    const etc = `${ground.dir}/alpha.etc`;
+    await Deno.mkdir(etc);
+    await Deno.writeTextFile(`${etc}/resolv.conf`, "nameserver 198.51.100.53\n");
+    /** A program that has that for its /etc/resolv.conf. */
+    const withResolver = (...program: string[]) => [
+      ...["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', `${etc}/resolv.conf`],
+      ...program,
+    ];
+    const machineKnows = async () => {
+      const { stdout } = await alpha.run(withResolver("getent", "ahostsv4", "control.example"), { timeout: 60_000 });
+      return stdout.startsWith("10.90.0.1 ");
+    };
+    await until("the resolver answers", 20_000, machineKnows);
+    const program = withResolver(Deno.execPath(), "run", "-A", "--no-lock", MAIN);
+    const a = await ground.agent(alpha, "alpha", { program });
+    await ground.join(a, "--login-server", "http://control.example:9080");
+    const b = await ground.joined(beta, "beta", "--advertise-exit-node");
+    const [exit] = await b.ips();
+    await a.awaitPeer(exit);
+    await until("beta offers", 20_000, async () => (await a.peer(exit)).ExitNodeOption === true);
+    await a.cli("set", "--exit-node", "beta");
+    await reaches(alpha, INTERNET);
+    assert.ok(await machineKnows(), "by beta");
+
+    await a.kill();
+    assert.equal(await machineKnows(), false, "the machine's questions end at the way that is held");
+    const startedAt = performance.now();
+    await a.run();
+    await reaches(alpha, INTERNET, 60_000);
+    console.log(`  by the exit node again ${Math.round(performance.now() - startedAt)} ms after the start`);
+    assert.ok(await machineKnows());
+
+    // The exit node is cut off: the machine's questions are lost, ours are not.
+    await ground.core.nft(
+      "table inet lab_cut { chain on { type filter hook forward priority 0; ip saddr 10.90.2.2 drop; }; " +
+        "chain to { type filter hook input priority 0; ip saddr 10.90.2.2 drop; ip6 saddr fd90:2::2 drop; }; }",
+    );
+    await a.kill();
+    await a.run();
+    await until("control answers", 60_000, async () => (await a.status()).Self?.Online === true);
+    assert.equal(await machineKnows(), false);
+  },
 );
