@@ -65,21 +65,22 @@ function start(options: WorkerStart): void {
   const tun = createTun({ arena, name: options.tunName });
   const disco = DiscoPrivate.generate(random);
   const choice = new UdpPortChoice(options.port);
-  const open = (family: 4 | 6, first: number): UdpPort | undefined => {
-    for (const wanted of first === 0 ? [0] : [first, 0]) {
+  const open = (family: 4 | 6, candidates: readonly number[]): UdpPort | undefined => {
+    for (const port of candidates) {
       try {
-        return createUdp({ arena, addrs, family, port: wanted, mark: options.mark });
+        return createUdp({ arena, addrs, family, port, mark: options.mark });
       } catch {
-        // A port that is taken gives way to any; a family the host does not have is left out.
+        // A port that is taken gives way to the next; a family the host does not have is left out.
       }
     }
     return undefined;
   };
   const openSockets = (anyPort: boolean) => {
-    const udp4 = open(4, choice.wanted(anyPort));
-    // Both families on one port, as peers and firewalls expect.
+    const candidates = choice.candidates(anyPort);
+    const udp4 = open(4, candidates);
     if (udp4 !== undefined) choice.bound(anyPort, udp4.port);
-    return { udp4, udp6: open(6, choice.wanted(anyPort)) };
+    // Both families on one port, as peers and firewalls expect.
+    return { udp4, udp6: open(6, udp4 === undefined ? candidates : [udp4.port, 0]) };
   };
   const kernels = createKernels(arena, arena.memory);
   const plane = new Plane({
