@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 
 const FOLDERS = ["base", "cli", "control", "daemon", "derp", "engine", "ffi", "tka"];
 
-/** Starts what it is given by path: the callers find it, or it is a lab's own namespace. */
-const GIVEN_A_PATH = ["daemon/netfilter/run_program.ts", "ffi/netns.ts"];
+/** Starts what it is given by path: the callers find it, it is the operator's own hook, or a lab's namespace. */
+const GIVEN_A_PATH = ["daemon/netfilter/run_program.ts", "daemon/expiry_hook.ts", "ffi/netns.ts"];
 
 function* sources(folder: string): Generator<[path: string, text: string]> {
   for (const { name, isDirectory } of Deno.readDirSync(folder)) {
