@@ -63,7 +63,7 @@ import { startPeerRelay } from "./peer_relay_host.ts";
 import { TimestampCeiling } from "./timestamp_ceiling.ts";
 import { systemPortmap } from "./portmap_io.ts";
 import { serverKeyStore } from "./server_keys.ts";
-import { refuseTwin } from "./moving/moved.ts";
+import { refuseTwin } from "./moving/twin.ts";
 import { followStatus, ServiceStatus, takeServiceEnvironment } from "./service_status.ts";
 import { MemoryState, StateFile, StateFileError } from "./state_file.ts";
 import { interfaceAddresses, localNetworks, trustedRoots } from "./system.ts";
@@ -172,7 +172,7 @@ async function serve(flags: DaemonFlags, processLog: ProcessLog): Promise<number
   const store = flags.state.kind === "memory" ? new MemoryState() : StateFile.open(flags.state.path);
   if (store instanceof StateFile) {
     stack.defer(() => store.close());
-    refuseTwin(store, store.path);
+    await refuseTwin(store, flags.socket);
   }
 
   const inbox = new EngineInbox();

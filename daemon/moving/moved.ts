@@ -1,6 +1,6 @@
 /**
  * Where this node's state came from, or has gone to, in the state store under `_agent-moved`: two programs with one node
- * key take each other's place at control and with every peer, so whoever does not have the node does not run.
+ * key take each other's place at control and with every peer, so whoever does not have the node does not run (`twin.ts`).
  *
  * ```
  *   none ──migrate──▶ taken: runs, unless a process runs on the directory it came from
@@ -13,7 +13,6 @@
 import { fromUtf8, utf8 } from "../../base/bytes.ts";
 import { StateFileError } from "../state_file.ts";
 import type { StateStore } from "../state_file.ts";
-import { holdersOf, namesOf } from "./holders.ts";
 
 /** The last move. */
 export interface Moved {
@@ -48,24 +47,4 @@ export function readMoved(store: Pick<StateStore, "read">): Moved | undefined {
 
 export function movedBytes(moved: Moved): Uint8Array {
   return utf8(JSON.stringify(moved));
-}
-
-/** Lets only one of the two run. @param proc Where procfs is. @throws StateFileError saying where the node is. */
-export function refuseTwin(store: Pick<StateStore, "read">, path: string, proc?: string): void {
-  const moved = readMoved(store);
-  if (moved === undefined) return;
-  const { kind, directory, at } = moved;
-  if (kind === "given") {
-    throw new StateFileError(
-      `Cannot use state file ${path}: its node was given back to ${directory} at ${at} and runs there; ` +
-        `take it over again with 'agent migrate --from ${directory}', or move the file away to start as a new node`,
-    );
-  }
-  const holders = holdersOf(directory, proc);
-  if (holders.length === 0) return;
-  throw new StateFileError(
-    `Cannot run: ${namesOf(holders)} runs on ${directory}, whose node was taken over into ${path}; two with one key ` +
-      `take each other's place. Stop it ('systemctl disable --now tailscaled'), or give the node back with ` +
-      `'agent migrate --back'`,
-  );
 }

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 import { fromUtf8, utf8 } from "../../../base/bytes.ts";
 import { MoveError } from "../../../daemon/moving/move_error.ts";
-import { readMoved, refuseTwin } from "../../../daemon/moving/moved.ts";
+import { readMoved } from "../../../daemon/moving/moved.ts";
 import { giveBack } from "../../../daemon/moving/give_back.ts";
 import type { MoveOptions } from "../../../daemon/moving/place.ts";
 import { takeOver } from "../../../daemon/moving/take_over.ts";
+import { refuseTwin } from "../../../daemon/moving/twin.ts";
 import { parseState, StateFile, StateFileError } from "../../../daemon/state_file.ts";
 import { TAILSCALE_STATE } from "../../support/tailscale_state.ts";
 
@@ -135,7 +137,6 @@ Deno.test("giveBack() writes Tailscale's keys alone, keeps a copy of what was th
   using world = new World();
   takeOver(world.options());
   const file = StateFile.open(world.ours.stateFile);
-  refuseTwin(file, world.ours.stateFile, world.proc);
   file.write("_serve/a1b2", utf8("new"));
   file.close();
   const { directory, aside, profiles } = giveBack(world.options({ theirs: "" }));
@@ -152,7 +153,6 @@ Deno.test("giveBack() writes Tailscale's keys alone, keeps a copy of what was th
   ]);
   const again = StateFile.open(world.ours.stateFile);
   assert.equal(readMoved(again)?.kind, "given");
-  assert.match(refusal(() => refuseTwin(again, "x", world.proc)), /its node was given back to \S+theirs/);
   again.close();
   // And forth again, without force.
   takeOver(world.options());
@@ -186,12 +186,49 @@ Deno.test("giveBack() makes a directory for a node that was never Tailscale's, w
   assert.equal(Deno.statSync(to).mode! & 0o777, 0o700);
 });
 
-Deno.test("refuseTwin() keeps a node that was taken over from running beside the one it came from", () => {
+/** A tailscaled that answers on a socket with this node key. */
+async function answering(path: string, nodeKey: string): Promise<AsyncDisposable> {
+  const server = createServer((request, response) => {
+    assert.equal(request.url, "/localapi/v0/status?peers=false");
+    response.end(JSON.stringify({ BackendState: "Running", Self: { PublicKey: nodeKey } }));
+  });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  return { [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())) };
+}
+
+Deno.test("refuseTwin() keeps a node from running in two places: given back, or beside the one it was taken from", async () => {
   using world = new World();
-  takeOver(world.options());
+  const { proc } = world;
+  const socket = `${world.root}/sock`;
+  const [{ nodeKey }] = takeOver(world.options()).profiles;
   const file = StateFile.open(world.ours.stateFile);
-  refuseTwin(file, "x", world.proc);
+  const refused = (pattern: RegExp) =>
+    assert.rejects(refuseTwin(file, "/ours.sock", { proc, socket }), (error: Error) => {
+      assert.ok(error instanceof StateFileError);
+      assert.match(error.message, pattern);
+      return true;
+    });
+  await refuseTwin(file, "/ours.sock", { proc, socket });
   world.run(world.theirs);
-  assert.match(refusal(() => refuseTwin(file, "x", world.proc)), /^Cannot run: tailscaled \(process 77\) runs on /);
+  await refused(/^Cannot run: tailscaled \(process 77\) runs on \S+theirs, whose node was taken over/);
+  world.stop();
+  // The sandbox of a service hides the process; its socket it does not.
+  {
+    await using _ = await answering(socket, nodeKey);
+    await refused(/^Cannot run: the tailscaled that answers on \S+sock runs on/);
+    // Our own, called by the name tailscaled.
+    await refuseTwin(file, socket, { proc, socket });
+  }
+  {
+    await using _ = await answering(socket, `nodekey:${"ab".repeat(32)}`);
+    await refuseTwin(file, "/ours.sock", { proc, socket });
+  }
   file.close();
+  giveBack(world.options());
+  const given = StateFile.open(world.ours.stateFile);
+  await assert.rejects(
+    refuseTwin(given, "/ours.sock", { proc, socket }),
+    /its node was given back to \S+theirs at 2026/,
+  );
+  given.close();
 });
