@@ -9,6 +9,7 @@ import type { GoJson } from "./support/control.ts";
 import { CoordinatorProcess } from "./support/coordinator_process.ts";
 import { LockedPeer } from "./support/locked_peer.ts";
 import { sceneTest } from "./support/scene.ts";
+import { TailscaledNode } from "./support/tailscaled.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 const WAIT_MS = 40_000;
@@ -171,6 +172,87 @@ sceneTest("migrate: a tsnet node with two logins and Tailnet Lock becomes ours, 
     assert.deepEqual({ ...now, key: "" }, { ...alice, key: "" });
     return now;
   }
+});
+
+sceneTest("migrate: a server's tailscaled becomes ours, and never do both run", async (scene) => {
+  const args = ["--key-expiry", "never"];
+  await using coordinator = await CoordinatorProcess.start({
+    namespace: scene.core,
+    dir: scene.dir,
+    host: "10.90.0.1",
+    args,
+  });
+  const key = await coordinator.createKey("--reusable");
+  const neighbour = await scene.agent("right", "neighbour");
+  await neighbour.up(coordinator.url, key);
+  const [neighbourIp] = await neighbour.ips();
+  await using theirs = await TailscaledNode.start({ namespace: scene.left, dir: scene.dir, name: "server" });
+  await theirs.up(coordinator.url, key, "--shields-up", "--advertise-routes=10.77.0.0/24");
+  const before = await theirs.status();
+  const migrate = (...more: string[]) => {
+    const argv = [
+      Deno.execPath(),
+      "run",
+      "-A",
+      "--no-lock",
+      MAIN,
+      "migrate",
+      "--statedir",
+      `${scene.dir}/ours`,
+      ...more,
+    ];
+    return scene.left.run(argv, { timeout: 60_000 });
+  };
+  const from = ["--from", `${scene.dir}/server`];
+  const busy = await migrate(...from);
+  assert.equal(busy.code, 1);
+  assert.match(
+    busy.stderr,
+    /^Cannot move while tailscaled \(process \d+\) runs on \S+; stop it first: 'systemctl disable --now tailscaled'/,
+  );
+  await theirs.stop();
+  const taken = await migrate(...from);
+  assert.equal(taken.code, 0, taken.stderr);
+
+  await using agent = await AgentNode.start({
+    namespace: scene.left,
+    dir: scene.dir,
+    name: "server",
+    args: ["--state", `${scene.dir}/ours/agent.state`],
+  });
+  await until("it runs", WAIT_MS, async () => (await agent.status()).BackendState === "Running");
+  const { Self, TailscaleIPs } = await agent.status();
+  assert.deepEqual([Self.PublicKey, Self.ID, TailscaleIPs], [
+    before.Self.PublicKey,
+    before.Self.ID,
+    before.TailscaleIPs,
+  ]);
+  const prefs = await agent.local("prefs");
+  assert.deepEqual([prefs.ShieldsUp, prefs.AdvertiseRoutes, prefs.CorpDNS], [true, ["10.77.0.0/24"], false]);
+  await until("it reaches its neighbour", WAIT_MS, async () => {
+    return (await agent.local(`ping?ip=${neighbourIp}&type=TSMP`, "POST")).Err === "";
+  });
+  await agent.stop();
+
+  await theirs.run();
+  await assert.rejects(
+    agent.run(),
+    /Cannot run: tailscaled \(process \d+\) runs on \S+server, whose node was taken over/,
+  );
+  await theirs.cli("set", "--shields-up=false");
+  await theirs.stop();
+  await agent.run();
+  await agent.stop();
+  // Giving back would undo what was set there since.
+  const undoing = await migrate("--back");
+  assert.match(undoing.stderr, /it is not as it was left at \S+: tailscaled has run there since\. --force replaces it/);
+  const given = await migrate("--back", "--force");
+  assert.equal(given.code, 0, given.stderr);
+  await theirs.run();
+  await until("tailscaled runs", WAIT_MS, async () => (await theirs.status()).BackendState === "Running");
+  assert.equal((await theirs.status()).Self.PublicKey, before.Self.PublicKey);
+  assert.equal(JSON.parse(await theirs.cli("debug", "prefs")).ShieldsUp, true);
+  assert.equal((await coordinator.nodes()).length, 2, "the same node all along");
 });
 
 /** Every file below a directory but the logs, with its bytes. */
