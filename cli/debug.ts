@@ -9,6 +9,7 @@ import { netmap } from "./debug/netmap.ts";
 import { path } from "./debug/path.ts";
 import { peerRelaySessions } from "./debug/peer_relay_sessions.ts";
 import { prefs } from "./debug/prefs.ts";
+import { reloadConfig } from "./debug/reload_config.ts";
 import { via } from "./debug/via.ts";
 import { watchIpn } from "./debug/watch_ipn.ts";
 import { UsageError } from "./exit_codes.ts";
@@ -27,6 +28,7 @@ const VERBS: Readonly<Record<string, Verb & { readonly summary: string }>> = {
   "peer-relay-sessions": peerRelaySessions,
   prefs,
   rebind,
+  "reload-config": reloadConfig,
   restun,
   via,
   "watch-ipn": watchIpn,

@@ -73,6 +73,16 @@ export const VERBS: Readonly<Record<string, Entry>> = {
     summary: "Gather what helps to find a fault, on this machine",
     load: async () => (await import("./bugreport.ts")).bugreport,
   },
+  config: {
+    summary: "Check, compare and print the file that declares the node",
+    load: async () => (await import("./config.ts")).config,
+    ours: true,
+  },
+  reload: {
+    summary: "Have the daemon read its configuration file again",
+    load: async () => (await import("./reload.ts")).reload,
+    ours: true,
+  },
   debug: {
     summary: "Look into the running daemon",
     load: async () => (await import("./debug.ts")).debug,
@@ -105,6 +115,10 @@ export const SERVERS: Readonly<Record<string, { readonly summary: string; run(ar
   daemon: {
     summary: "Run the node (as root)",
     run: async (args) => await (await import("./daemon.ts")).run(args),
+  },
+  run: {
+    summary: "The daemon and 'up' in one process, for containers",
+    run: async (args) => await (await import("./run_node.ts")).runNode(args),
   },
   coordinator: {
     summary: "Run a coordinator, or manage its keys and nodes",
@@ -175,7 +189,9 @@ async function dispatch(args: readonly string[], program: Program): Promise<numb
   if (/^--?version$/.test(name)) return await dispatch(["version", ...rest], program);
   const server = program === "agent" && Object.hasOwn(SERVERS, name) ? SERVERS[name] : undefined;
   if (server !== undefined) {
-    const named = name === "daemon" && instance !== undefined ? [`--instance=${instance}`, ...rest] : rest;
+    const named = (name === "daemon" || name === "run") && instance !== undefined
+      ? [`--instance=${instance}`, ...rest]
+      : rest;
     return await server.run(named);
   }
   const entry = verbsOf(program).includes(name) ? VERBS[name] : undefined;

@@ -22,7 +22,7 @@ import type { Hostinfo, Node } from "../control/wire/tailcfg.ts";
 import type { LocalEndpoint } from "../engine/config.ts";
 import { isDown, nextState, STATE_NUMBER } from "./backend_state.ts";
 import type { BackendState } from "./backend_state.ts";
-import { BackendError } from "./backend_options.ts";
+import { BackendError, CONFIG_LOCKED } from "./backend_options.ts";
 import type { BackendOptions, StartOptions } from "./backend_options.ts";
 import { Bus, WATCH } from "./bus.ts";
 import { checkPrefs } from "./check_prefs.ts";
@@ -50,6 +50,7 @@ import { EMPTY_PERSIST } from "./persist.ts";
 import type { Persist } from "./persist.ts";
 import { applyChange, change, changedPrefs, controlUrl, publicPrefs } from "./prefs.ts";
 import type { MaskedPrefs, Prefs } from "./prefs.ts";
+import type { PrefValues } from "./pref_fields.ts";
 import { isExpired } from "./router.ts";
 import { SavedPrefs } from "./saved_prefs.ts";
 
@@ -64,6 +65,8 @@ export class Backend {
   readonly health = new Health();
   readonly dns: Dns;
   readonly datapath: Datapath;
+  /** Whether the configuration file alone may change preferences. */
+  configLocked = false;
   readonly #options: BackendOptions;
   readonly #saved: SavedPrefs;
   readonly #backendLogId: string;
@@ -184,9 +187,9 @@ export class Backend {
    * Begins (again) with these preferences: a new session with the control server they name. The daemon calls it once by
    * itself, `up` calls it for everything but a plain change of preferences. @throws BackendError
    */
-  start(options: StartOptions = {}): Promise<void> {
+  start(options: StartOptions = {}, by: "user" | "config" = "user"): Promise<void> {
     return this.#serialise(async () => {
-      if (options.updatePrefs !== undefined) this.#assertUsable(options.updatePrefs);
+      if (options.updatePrefs !== undefined) this.checkUsable(options.updatePrefs, by);
       const old = this.#session;
       this.#session = undefined;
       const oldUrl = controlUrl(this.prefs);
@@ -207,11 +210,11 @@ export class Backend {
   }
 
   /** Changes preferences. @throws BackendError when they cannot be taken; nothing is changed then. */
-  editPrefs(masked: MaskedPrefs): Prefs {
+  editPrefs(masked: MaskedPrefs, by: "user" | "config" = "user"): Prefs {
     if (masked.values.InternalExitNodePrior !== undefined) throw new BackendError("can't set Internal fields");
     const old = this.prefs;
     const next = applyChange(old, masked);
-    this.#assertUsable(next);
+    this.checkUsable(next, by);
     const changed = changedPrefs(old, next);
     if (changed.length === 0) {
       this.#saved.retry();
@@ -284,6 +287,7 @@ export class Backend {
   switchProfile(id: string): Promise<void> {
     return this.#serialise(async () => {
       if (id === this.profile.ID) return;
+      this.#assertUnlocked();
       if (!this.profiles.some((profile) => profile.ID === id)) throw new BackendError("profile not found");
       await this.#becomeAnother(() => this.#saved.switchTo(id));
     });
@@ -291,7 +295,10 @@ export class Backend {
 
   /** Leaves this login for a new one, which is stored once somebody logs in; until then a restart returns to the old. */
   newProfile(): Promise<void> {
-    return this.#serialise(() => this.#becomeAnother(() => this.#saved.startNew()));
+    return this.#serialise(() => {
+      this.#assertUnlocked();
+      return this.#becomeAnother(() => this.#saved.startNew());
+    });
   }
 
   /** Forgets a login, its keys and its part of the lock, without a word to control. @throws BackendError */
@@ -304,6 +311,7 @@ export class Backend {
         this.lock.forgetProfile(id);
         return;
       }
+      this.#assertUnlocked();
       await this.#becomeAnother(() => {
         this.lock.forget();
         this.#saved.forget();
@@ -378,9 +386,16 @@ export class Backend {
     }
   }
 
-  #assertUsable(prefs: Prefs): void {
+  /** @throws BackendError when preferences cannot be taken, or not from this side. */
+  checkUsable(prefs: PrefValues, by: "user" | "config"): void {
+    if (by === "user" && this.configLocked) throw new BackendError(CONFIG_LOCKED);
     const errors = checkPrefs(prefs);
     if (errors.length > 0) throw new BackendError(errors.join("\n"));
+  }
+
+  /** What the file declares is this login's. */
+  #assertUnlocked(): void {
+    if (this.configLocked) throw new BackendError(CONFIG_LOCKED);
   }
 
   #hostinfo(): Hostinfo {

@@ -54,3 +54,6 @@ export interface StartOptions {
 export class BackendError extends Error {
   override readonly name = "BackendError";
 }
+
+/** Tailscale's answer to whoever changes a node that a configuration file keeps. */
+export const CONFIG_LOCKED = "can't reconfigure tailscaled when using a config file; config file is locked";

@@ -4,7 +4,7 @@ import { isExitRoute } from "./exit_node.ts";
 import type { PrefValues } from "./pref_fields.ts";
 
 /** A tag is `tag:` and a DNS label that begins with a letter. Source: tailcfg.CheckTag. */
-function tagError(tag: string): string | undefined {
+export function tagError(tag: string): string | undefined {
   if (!tag.startsWith("tag:")) return "tags must start with 'tag:'";
   const name = tag.slice(4);
   if (name === "") return "tag names must not be empty";
@@ -13,7 +13,7 @@ function tagError(tag: string): string | undefined {
   return undefined;
 }
 
-function controlUrlError(url: string): string | undefined {
+export function controlUrlError(url: string): string | undefined {
   if (url === "") return undefined;
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (parsed !== undefined && (parsed.protocol === "https:" || parsed.protocol === "http:")) return undefined;

@@ -5,11 +5,12 @@
  *   flags ─▶ socket free? ─▶ state ─▶ engine (TUN, UDP) ─▶ node ─▶ LocalAPI ─▶ … ─▶ signal ─▶ LocalAPI, node, state
  * ```
  * Each step can fail with one line and an exit code, and leaves nothing behind. SIGTERM and SIGINT end it in order,
- * routes restored; SIGHUP looks at the network anew.
+ * routes restored; SIGHUP looks at the network anew and reads the configuration file again.
  */
 import { lookup } from "node:dns/promises";
 import { CGNAT } from "../base/ip.ts";
 import { overlaps } from "../base/prefix_set.ts";
+import type { Secret } from "../base/secret.ts";
 import { LONG_VERSION } from "../base/version.ts";
 import { proxyFromEnvironment } from "../base/web_proxy.ts";
 import { ControlClient } from "../control/client/client.ts";
@@ -35,7 +36,9 @@ import { EngineInbox } from "./engine_inbox.ts";
 import { startEngine } from "./engine_host.ts";
 import { EXIT } from "./exit_codes.ts";
 import { expiryHook } from "./expiry_hook.ts";
-import { parseDaemonFlags } from "./flags.ts";
+import { configuredFlags } from "./config/daemon_flags.ts";
+import { Declared } from "./config/declared.ts";
+import type { LoadedConfig } from "./config/load.ts";
 import type { DaemonFlags, InvokedAs } from "./flags.ts";
 import { readSysctl } from "./forwarding.ts";
 import { readHostFacts } from "./hostinfo.ts";
@@ -71,8 +74,12 @@ import { systemRandom, systemScheduler } from "../base/system.ts";
 import { deriveInWorker } from "../tka/kdf.ts";
 
 /** Runs the daemon until a signal ends it. Returns the exit code; says why on standard error. */
-export async function runDaemon(args: readonly string[], invokedAs: InvokedAs = "agent"): Promise<number> {
-  const parsed = parseDaemonFlags(args, invokedAs);
+export async function runDaemon(
+  args: readonly string[],
+  invokedAs: InvokedAs = "agent",
+  companion: Companion = {},
+): Promise<number> {
+  const parsed = configuredFlags(args, invokedAs);
   switch (parsed.kind) {
     case "help":
       console.log(parsed.text.trimEnd());
@@ -83,12 +90,25 @@ export async function runDaemon(args: readonly string[], invokedAs: InvokedAs = 
     case "error":
       console.error(parsed.message);
       return EXIT.usage;
+    case "bad-config":
+      for (const line of parsed.lines) console.error(line);
+      return EXIT.config;
     case "run":
-      return await run(parsed.flags);
+      return await run(parsed.flags, parsed.first, companion);
   }
 }
 
-async function run(flags: DaemonFlags): Promise<number> {
+/** What runs beside the daemon in one process. */
+export interface Companion {
+  /** The LocalAPI answers, and the node has begun. */
+  readonly ready?: (flags: DaemonFlags, configured: boolean) => void;
+  /** Ends the daemon, in order. */
+  readonly end?: AbortSignal;
+  /** For a configuration that has none of its own. */
+  readonly authKey?: Secret;
+}
+
+async function run(flags: DaemonFlags, first: LoadedConfig, companion: Companion): Promise<number> {
   const processLog = stderrLog(flags.verbose, flags.logFormat);
   const { log } = processLog;
   try {
@@ -104,7 +124,7 @@ async function run(flags: DaemonFlags): Promise<number> {
       for (const line of lines) log.info(`cleanup: ${line}`);
       return EXIT.ok;
     }
-    return await serve(flags, processLog);
+    return await serve(flags, processLog, first, companion);
   } catch (cause) {
     log.error(cause instanceof Error ? cause.message : String(cause));
     if (cause instanceof StateFileError) return EXIT.state;
@@ -156,12 +176,18 @@ function etcDirectory(): string {
   return Deno.env.get("AGENT_TEST_ETC") || "/etc";
 }
 
-async function serve(flags: DaemonFlags, processLog: ProcessLog): Promise<number> {
+async function serve(
+  flags: DaemonFlags,
+  processLog: ProcessLog,
+  first: LoadedConfig,
+  companion: Companion,
+): Promise<number> {
   const { log } = processLog;
   const startedAt = Date.now();
   await using stack = new AsyncDisposableStack();
   // A signal that comes while we start must not leave a TUN device or a socket behind.
   const ending = endOnSignal(stack, log);
+  companion.end?.addEventListener("abort", () => ending.resolve(EXIT.ok));
 
   onStrayErrors(stack, log, ending);
 
@@ -281,12 +307,23 @@ async function serve(flags: DaemonFlags, processLog: ProcessLog): Promise<number
   stack.defer(() => watch.stop());
   stack.defer(followFilter(backend, log));
   stack.defer(watchMemory(readFile, systemScheduler, (text) => backend.problem("agent-memory-low", text)));
+  const declared = new Declared({
+    first,
+    setLogLevel: (level) => processLog.threshold.set(flags.verbose > 0 ? "debug" : level),
+    source: flags.config,
+    backend,
+    store,
+    log,
+    instance: flags.instance.name,
+    flagEndpoints: flags.staticEndpoints,
+    ...companion.authKey && { authKey: companion.authKey },
+  });
   const api = await LocalApiServer.listen({
     path: flags.socket,
     version: LONG_VERSION,
     capabilityVersion: capability,
     routes: {
-      ...localApiRoutes(backend),
+      ...localApiRoutes(backend, declared),
       ...observeRoutes(
         { backend, log: processLog, host, random: systemRandom, startedAt, readSysctl },
         systemScheduler,
@@ -297,7 +334,10 @@ async function serve(flags: DaemonFlags, processLog: ProcessLog): Promise<number
     log,
   });
   stack.defer(() => api.close());
-  onSignal(stack, "SIGHUP", () => backend.networkChanged(true));
+  onSignal(stack, "SIGHUP", () => {
+    backend.networkChanged(true);
+    void declared.reload();
+  });
 
   const page = new MetricsPage({
     addresses: flags.instance.serviceAddresses.filter((address) => routing.hasFamily(address.includes(":") ? 6 : 4)),
@@ -313,8 +353,9 @@ async function serve(flags: DaemonFlags, processLog: ProcessLog): Promise<number
     `agent ${LONG_VERSION} on ${flags.socket}, device ${engine.tunName}, UDP ports ` +
       `${engine.localPorts.udp4} (IPv4) and ${engine.localPorts.udp6} (IPv6)`,
   );
-  await backend.start().catch((cause) => log.error(cause instanceof Error ? cause.message : String(cause)));
+  await declared.start();
   service.ready();
+  companion.ready?.(flags, declared.state.InUse);
   code = await ending.promise;
   log.info("stopping");
   service.stopping();

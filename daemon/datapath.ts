@@ -147,6 +147,11 @@ export class Datapath {
     return this.#tracker.endpoints;
   }
 
+  /** `ip:port` at which the operator says this node can be reached, from now on. */
+  setStaticEndpoints(endpoints: readonly string[]): void {
+    this.#tracker.setStatic(endpoints);
+  }
+
   /** Round trips to relay regions, as last measured. */
   get latency(): RegionLatency {
     return (region) => this.#tracker.report?.regionLatency.get(region);

@@ -59,6 +59,7 @@ const ACTIVE_MS = 45_000;
 /** Own endpoints over time. */
 export class EndpointTracker {
   readonly #options: TrackerOptions;
+  #static: readonly string[];
   readonly #seen = new SeenEndpoints();
   #map: DERPMap | undefined;
   #report: Report | undefined;
@@ -71,6 +72,14 @@ export class EndpointTracker {
 
   constructor(options: TrackerOptions) {
     this.#options = options;
+    this.#static = options.staticEndpoints ?? [];
+  }
+
+  /** Other endpoints than before are named by the operator. */
+  setStatic(endpoints: readonly string[]): void {
+    if (endpoints.join() === this.#static.join()) return;
+    this.#static = endpoints;
+    if (!this.#closed && this.#map !== undefined) this.#publish(false);
   }
 
   get endpoints(): readonly LocalEndpoint[] {
@@ -175,7 +184,7 @@ export class EndpointTracker {
     const { interfaces, ports, tunName, mapped, scheduler } = this.#options;
     // A NAT's mapping that is not seen today may be tomorrow; only the addresses of the machine are sure to be gone.
     const outside = this.#seen.update(outsideEndpoints(ports(), this.#report, mapped()), scheduler.monotonic());
-    const explicit = (this.#options.staticEndpoints ?? []).map((addr): LocalEndpoint => ({ addr, type: 5 }));
+    const explicit = this.#static.map((addr): LocalEndpoint => ({ addr, type: 5 }));
     const next = collectEndpoints([...explicit, ...outside], usableAddresses(interfaces(), tunName), ports());
     const changed = JSON.stringify(next) !== JSON.stringify(this.#endpoints);
     this.#endpoints = next;

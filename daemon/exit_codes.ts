@@ -11,4 +11,6 @@ export const EXIT = {
   busy: 4,
   /** TUN device, sockets or rights are missing. */
   system: 5,
+  /** The configuration file is not there or has mistakes; nothing was changed. */
+  config: 6,
 } as const;

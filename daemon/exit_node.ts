@@ -3,7 +3,7 @@
  *
  * ```
  *   preferences          peers offer both default routes        chosen
- *   ExitNodeID, IP  ──▶  the one with that ID or address  ──▶   its stable ID, "" while it is not there
+ *   ExitNodeID, IP  ──▶  the one with that ID, name, IP   ──▶   its stable ID, "" while it is not there
  *   AutoExitNode    ──▶  those control suggests           ──▶   nearest home region; kept while it stays online
  *   none            ──────────────────────────────────────▶     undefined
  * ```
@@ -16,6 +16,7 @@ import type { PrefValues } from "./pref_fields.ts";
 
 /** What the preferences ask for. */
 export interface WantedExitNode {
+  /** Stable ID, or a name. */
   readonly id: string;
   /** An address, or "". */
   readonly ip: string;
@@ -47,6 +48,12 @@ export function offersExit(node: Node): boolean {
   return EXIT_ROUTES.every((route) => node.AllowedIPs?.includes(route) === true);
 }
 
+/** A configuration may give a name in place of an ID: MagicDNS's, whole or its first label. */
+function hasName({ Name }: Node, word: string): boolean {
+  const name = Name.replace(/\.$/, "").toLowerCase();
+  return name !== "" && (name === word.toLowerCase() || name.split(".")[0] === word.toLowerCase());
+}
+
 /** The stable ID of the peer that is meant, "" when it is not among them. @param current what `auto` chose before */
 export function chooseExitNode(
   wanted: WantedExitNode,
@@ -56,7 +63,7 @@ export function chooseExitNode(
 ): string {
   if (wanted.auto) return suggestExitNode(peers, latency, current)?.StableID ?? "";
   const named = wanted.id !== ""
-    ? peers.find((peer) => peer.StableID === wanted.id)
+    ? peers.find((peer) => peer.StableID === wanted.id) ?? peers.find((peer) => hasName(peer, wanted.id))
     : peers.find((peer) => addressesOf(peer).includes(wanted.ip));
   // Without a default route of its own it can carry nothing; what is left then is the end of the road.
   return named?.AllowedIPs?.some(isExitRoute) === true ? named.StableID : "";

@@ -8,6 +8,8 @@ import { dirname } from "node:path";
 import { parseAddrPort } from "../base/ip.ts";
 import { parseArgs } from "node:util";
 import { EXPIRY_WARNING_MS } from "./key_expiry.ts";
+import { parseConfigSource } from "./config/load.ts";
+import type { ConfigSource } from "./config/load.ts";
 import { instanceOf } from "./instance.ts";
 import type { Instance } from "./instance.ts";
 import type { LogFormat } from "./log.ts";
@@ -34,6 +36,8 @@ export interface DaemonFlags {
   /** 0 quiet, 1 with debug lines. */
   readonly verbose: number;
   readonly logFormat: LogFormat;
+  /** The file that declares what the node is to be. */
+  readonly config: ConfigSource | undefined;
   /** Undo routes and rules of an earlier run, then exit. */
   readonly cleanup: boolean;
   /** A PEM file of more certificate authorities to trust. */
@@ -86,6 +90,7 @@ const OPTIONS = {
   instance: { type: "string" },
   verbose: { type: "string" },
   "log-format": { type: "string" },
+  config: { type: "string" },
   cleanup: { type: "boolean" },
   "ca-file": { type: "string" },
   "static-endpoints": { type: "string" },
@@ -111,6 +116,8 @@ Runs the node: keeps the tailnet's network map and moves its packets. Needs root
   --port N           UDP port for peers, 0 picks one (default 0)
   --tun NAME         name of the TUN device (default ${tun})
   --instance NAME    run beside other nodes on this machine: device, tables, marks and paths of its own
+  --config PATH      file that declares the node's settings ('agent config schema'); with optional:
+                     in front it need not be there
   --verbose N        0 quiet, 1 with debug lines (default 0)
   --log-format FORMAT
                      text, or json: an object a line with time, level, component, msg (default text)
@@ -227,6 +234,10 @@ export function parseDaemonFlags(args: readonly string[], invokedAs: InvokedAs =
   if (expiryHook !== undefined && !expiryHook.startsWith("/")) {
     return error(`Cannot use --expiry-hook ${expiryHook}: want the absolute path of a program`);
   }
+  const config = values.config ? parseConfigSource(values.config) : undefined;
+  if (values.config && config === undefined) {
+    return error(`Cannot use --config ${values.config}: want a path, or optional: and a path`);
+  }
   const memory = state === "mem:" || state.startsWith("mem:");
   return {
     kind: "run",
@@ -239,6 +250,7 @@ export function parseDaemonFlags(args: readonly string[], invokedAs: InvokedAs =
       instance,
       verbose,
       logFormat,
+      config,
       cleanup: values.cleanup ?? false,
       caFile: values["ca-file"] || undefined,
       staticEndpoints: endpoints,

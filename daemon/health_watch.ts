@@ -39,7 +39,13 @@ const NO_PORTAL_DETECTION = "disable-captive-portal-detection";
 const STARTING_MS = 5_000;
 
 /** A part that tells its problems by itself. */
-export type ReportedProblem = DnsProblem | "router" | "agent-netfilter" | "agent-peer-relay" | "agent-memory-low";
+export type ReportedProblem =
+  | DnsProblem
+  | "router"
+  | "agent-netfilter"
+  | "agent-peer-relay"
+  | "agent-memory-low"
+  | "agent-config";
 
 /** Source: health/healthmsg (LockedOut). */
 const LOCKED_OUT = "this node is locked out; it will not have connectivity until it is signed. " +

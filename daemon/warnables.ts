@@ -230,6 +230,7 @@ const OURS = {
     text: ({ error }) => `The peer relay server of this node does not run: ${error}`,
     dependsOn: ["wantrunning-false"],
   },
+  "agent-config": { severity: "medium", title: "Configuration file", text: ({ error }) => error },
   "agent-netfilter": {
     severity: "medium",
     title: "Packet filter",

@@ -66,6 +66,16 @@ const RULES: readonly Rule[] = [
     why: "only this verb starts the daemon, lazily, so that other verbs stay fast",
   },
   {
+    folder: "cli/run_node.ts",
+    may: ["base", "daemon", "cli"],
+    why: "the daemon and up in one process: it starts the daemon, lazily, as daemon.ts does",
+  },
+  {
+    folder: "cli/config",
+    may: ["base", "daemon/config", "cli"],
+    why: "a configuration is read by the daemon's own rules, and nothing else of the daemon is needed for it",
+  },
+  {
     folder: "cli/migrate.ts",
     may: ["base", "daemon", "cli"],
     why: "only this verb works on the daemon's files, while no daemon runs",

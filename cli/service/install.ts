@@ -1,14 +1,27 @@
 /** `install-service`: has systemd run the daemon, now and at every boot. */
+import { resolve } from "node:path";
 import { argv0 } from "../invoked_as.ts";
 import { CliError, EXIT_OK } from "../exit_codes.ts";
 import { flagHelp, parseFlags } from "../flags.ts";
 import { print } from "../terminal.ts";
 import type { Verb } from "../verb.ts";
-import { needSystemd, systemctl, UNIT, UNIT_PATH } from "./systemctl.ts";
-import { SERVICE_PORT, unitFile } from "./unit_file.ts";
+import { askedInstance, INSTANCE_FLAG } from "./instance_flag.ts";
+import { needSystemd, systemctl, unitName, unitPath } from "./systemctl.ts";
+import { SERVICE_PORT, standardConfig, unitFile } from "./unit_file.ts";
 
 const FLAGS = {
-  port: { type: "number", value: "N", fallback: SERVICE_PORT, help: "UDP port for peers, 0 picks one" },
+  port: {
+    type: "number",
+    value: "N",
+    fallback: SERVICE_PORT,
+    help: "UDP port for peers, 0 picks one; of an instance any, when it is not given",
+  },
+  config: {
+    type: "string",
+    value: "PATH",
+    help: `configuration file (default ${standardConfig(undefined)}, if it is there)`,
+  },
+  instance: INSTANCE_FLAG,
   "no-start": { type: "boolean", help: "only have it start at the next boot" },
   print: { type: "boolean", help: "print the unit, and change nothing" },
 } as const;
@@ -37,37 +50,66 @@ export function installedExecutable(seen: string | undefined = argv0()): string 
   return path;
 }
 
+/** A file that the service can see. @throws CliError */
+export function serviceConfig(path: string): string {
+  const full = resolve(path);
+  if (/^\/(home|root|tmp|var\/tmp|run\/user)\//.test(full)) {
+    throw new CliError(
+      `Cannot use ${full} for a service, which sees no home directories and has its own /tmp; put it below /etc/agent`,
+    );
+  }
+  try {
+    Deno.statSync(full);
+  } catch (cause) {
+    throw new CliError(`Cannot use ${full}: ${cause instanceof Error ? cause.message : cause}`);
+  }
+  return full;
+}
+
 export const installService: Verb = {
   help: `Usage: {program} install-service [flags] [-- DAEMON-FLAGS]
 
 Has systemd run the daemon, now and at every boot, in a sandbox ('systemd-analyze security agent').
-PORT= and FLAGS= in /etc/default/agent, if there is one, count for more than what is given here.
+PORT= and FLAGS= in /etc/default/agent, if there is one, count for more than what is given here. 'systemctl reload agent'
+has the configuration file read again. With --instance the unit is agent@NAME.
 
 ${flagHelp(FLAGS)}
 `,
   // deno-lint-ignore require-await
-  async run(args) {
-    const { values, rest } = parseFlags(FLAGS, args);
-    const unit = (exec: string) => unitFile({ exec, port: values.port, flags: rest });
+  async run(args, context) {
+    const { values, given, rest } = parseFlags(FLAGS, args);
+    const instance = askedInstance(values.instance, context);
+    const config = values.config === "" ? undefined : serviceConfig(values.config);
+    const unit = (exec: string) =>
+      unitFile({
+        exec,
+        flags: rest,
+        ...given.has("port") && { port: values.port },
+        ...config !== undefined && { config },
+        ...instance !== undefined && { instance },
+      });
     if (values.print) {
       print(unit("/usr/local/bin/agent"));
       return EXIT_OK;
     }
     needSystemd("install a service");
+    const agent = instance === undefined ? "agent" : `agent --instance ${instance}`;
     const exec = installedExecutable();
-    const temporary = `${UNIT_PATH}.new`;
+    const [name, path] = [unitName(instance), unitPath(instance)];
+    const temporary = `${path}.new`;
     try {
       Deno.writeTextFileSync(temporary, unit(exec), { mode: 0o644 });
-      Deno.renameSync(temporary, UNIT_PATH);
+      Deno.renameSync(temporary, path);
     } catch (cause) {
-      throw new CliError(`Cannot write ${UNIT_PATH}: ${cause instanceof Error ? cause.message : cause}`);
+      throw new CliError(`Cannot write ${path}: ${cause instanceof Error ? cause.message : cause}`);
     }
     systemctl("daemon-reload");
-    systemctl("enable", UNIT);
-    if (!values["no-start"]) systemctl("restart", UNIT);
+    systemctl("enable", name);
+    if (!values["no-start"]) systemctl("restart", name);
     print(
-      `${UNIT_PATH} runs ${exec}${values["no-start"] ? " from the next boot on" : ""}.\n` +
-        "'systemctl status agent' shows it, 'agent up' joins a tailnet, 'agent uninstall-service' undoes this.\n",
+      `${path} runs ${exec}${values["no-start"] ? " from the next boot on" : ""}.\n` +
+        `'systemctl status ${name.replace(".service", "")}' shows it, '${agent} up' joins a tailnet, ` +
+        `'${agent} uninstall-service' undoes this.\n`,
     );
     return EXIT_OK;
   },

@@ -2,10 +2,15 @@
 import { needProgram, ProgramMissing } from "../../base/programs.ts";
 import { CliError } from "../exit_codes.ts";
 
-/** Where an administrator's units are; a package's are elsewhere. */
-export const UNIT_PATH = "/etc/systemd/system/agent.service";
 /** The unit's name. */
-export const UNIT = "agent.service";
+export function unitName(instance: string | undefined): string {
+  return instance === undefined ? "agent.service" : `agent@${instance}.service`;
+}
+
+/** Where an administrator's units are; a package's are elsewhere. */
+export function unitPath(instance: string | undefined): string {
+  return `/etc/systemd/system/${unitName(instance)}`;
+}
 
 /** Refuses where there is nothing to install into. @throws CliError */
 export function needSystemd(doing: string): void {

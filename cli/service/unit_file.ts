@@ -14,12 +14,21 @@ export interface UnitOptions {
   readonly exec: string;
   /** UDP port for peers unless /etc/default says another. Tailscale's is 41641: ours leaves it free. */
   readonly port?: number;
+  /** Its configuration file; otherwise /etc/agent/agent.json, or NAME.json, where there is one. */
+  readonly config?: string;
+  /** Name of the instance, or `%i` for the template of all; undefined for the one node. */
+  readonly instance?: string;
   /** More flags of the daemon. */
   readonly flags?: readonly string[];
 }
 
-/** UDP port of a node that is run as a service. */
+/** UDP port of a node that is run as a service; instances beside it have any. */
 export const SERVICE_PORT = 41642;
+
+/** Where the service looks for a configuration. */
+export function standardConfig(instance: string | undefined): string {
+  return `/etc/agent/${instance ?? "agent"}.json`;
+}
 
 /** A word of a command line in a unit: quoted, and with what systemd would expand doubled. */
 export function unitWord(word: string): string {
@@ -28,12 +37,18 @@ export function unitWord(word: string): string {
 }
 
 /** The unit's text. */
-export function unitFile({ exec, port = SERVICE_PORT, flags = [] }: UnitOptions): string {
+export function unitFile(
+  { exec, instance, port = instance === undefined ? SERVICE_PORT : 0, ...rest }: UnitOptions,
+): string {
+  const { config, flags = [] } = rest;
   const program = unitWord(exec);
+  const name = instance === undefined ? "agent" : `agent-${instance}`;
+  const here = instance === undefined ? "" : ` --instance=${instance}`;
+  const file = config === undefined ? `optional:${standardConfig(instance)}` : unitWord(config);
   const more = flags.map((flag) => ` ${unitWord(flag)}`).join("");
   return `# Made by 'agent install-service' or by the package. Change it by 'systemctl edit agent'.
 [Unit]
-Description=agent, a node of your tailnet
+Description=agent, a node of your tailnet${instance === undefined ? "" : ` (${instance})`}
 Documentation=man:agent(1)
 Wants=network-pre.target
 After=network-pre.target NetworkManager.service systemd-resolved.service dbus.service
@@ -43,11 +58,12 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 Environment=PORT=${port} FLAGS=
-EnvironmentFile=-/etc/default/agent
-ExecStart=${program} daemon --port=\${PORT} $FLAGS${more}
-ExecReload=/bin/kill -HUP $MAINPID
+EnvironmentFile=-/etc/default/${name}
+ExecStart=${program} daemon${here} --port=\${PORT} --config=${file} $FLAGS${more}
+# With an exit code, unlike SIGHUP: a file with mistakes is said here, and changes nothing.
+ExecReload=${program}${here} reload --if-configured
 # After a crash rules and routes stay until the next start, so that nothing leaves unprotected in between.
-ExecStopPost=/bin/sh -c '[ "$$SERVICE_RESULT" != success ] || exec "$$0" daemon --cleanup' ${program}
+ExecStopPost=/bin/sh -c '[ "$$SERVICE_RESULT" != success ] || exec "$$0" daemon${here} --cleanup' ${program}
 Restart=always
 RestartSec=1
 # A command line that is not understood will not be, the next time.
@@ -60,11 +76,11 @@ KillMode=mixed
 # A core dump would hold the node's keys.
 LimitCORE=0
 
-RuntimeDirectory=agent
+RuntimeDirectory=${name}
 RuntimeDirectoryMode=0755
-StateDirectory=agent
+StateDirectory=${name}
 StateDirectoryMode=0700
-# The executable unpacks itself there once.
+# The executable unpacks itself there once, for all instances.
 CacheDirectory=agent
 CacheDirectoryMode=0755
 

@@ -3,8 +3,10 @@
  * `agent/` are ours.
  */
 import type { Backend } from "../backend.ts";
+import type { Declared } from "../config/declared.ts";
 import type { Handler } from "./reply.ts";
 import { absentRoutes } from "./routes/absent.ts";
+import { configRoutes } from "./routes/config.ts";
 import { debugRoutes } from "./routes/debug.ts";
 import { diagnoseRoutes } from "./routes/diagnose.ts";
 import { dialRoutes } from "./routes/dial.ts";
@@ -17,7 +19,7 @@ import { routerRoutes } from "./routes/router.ts";
 import { statusRoutes } from "./routes/status.ts";
 import { watchRoutes } from "./routes/watch.ts";
 
-export function localApiRoutes(backend: Backend): Record<string, Handler> {
+export function localApiRoutes(backend: Backend, declared?: Declared): Record<string, Handler> {
   return {
     ...absentRoutes(),
     ...statusRoutes(backend),
@@ -31,5 +33,6 @@ export function localApiRoutes(backend: Backend): Record<string, Handler> {
     ...routerRoutes(backend),
     ...dnsRoutes(backend),
     ...dialRoutes(backend),
+    ...declared === undefined ? {} : configRoutes(declared),
   };
 }

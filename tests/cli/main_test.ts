@@ -6,6 +6,7 @@ import { program, run } from "./fake_local_api.ts";
 const VERBS = [
   "up",
   "down",
+  "reload",
   "set",
   "get",
   "login",

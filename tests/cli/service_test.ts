@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { CliError } from "../../cli/exit_codes.ts";
-import { installedExecutable } from "../../cli/service/install.ts";
+import { LocalClient } from "../../cli/local_client.ts";
+import { installedExecutable, serviceConfig } from "../../cli/service/install.ts";
+import { askedInstance } from "../../cli/service/instance_flag.ts";
+import { unitName, unitPath } from "../../cli/service/systemctl.ts";
 import { unitFile, unitWord } from "../../cli/service/unit_file.ts";
 import { privilegedTest } from "../netlab/privileged.ts";
 
@@ -21,10 +24,47 @@ Deno.test("unitFile() has what the service relies on", () => {
       "RuntimeDirectory=agent",
       "StateDirectory=agent",
       "Environment=PORT=1 FLAGS=",
-      'ExecStart="/opt/my agent" daemon --port=${PORT} $FLAGS --verbose 1',
+      'ExecStart="/opt/my agent" daemon --port=${PORT} --config=optional:/etc/agent/agent.json $FLAGS --verbose 1',
+      'ExecReload="/opt/my agent" reload --if-configured',
     ]
   ) assert.ok(text.includes(`\n${line}\n`), line);
   assert.doesNotMatch(text, /^(MemoryDenyWriteExecute|LimitAS)=/m);
+});
+
+Deno.test("unitFile() of an instance has its name in all that two nodes cannot share", () => {
+  const lines = unitFile({ exec: "/usr/bin/agent", instance: "%i" }).split("\n");
+  for (
+    const line of [
+      "Environment=PORT=0 FLAGS=",
+      "EnvironmentFile=-/etc/default/agent-%i",
+      "ExecStart=/usr/bin/agent daemon --instance=%i --port=${PORT} --config=optional:/etc/agent/%i.json $FLAGS",
+      "ExecReload=/usr/bin/agent --instance=%i reload --if-configured",
+      "RuntimeDirectory=agent-%i",
+      "StateDirectory=agent-%i",
+      "CacheDirectory=agent",
+    ]
+  ) assert.ok(lines.includes(line), line);
+  assert.ok(lines.some((line) => line.startsWith("ExecStopPost=") && line.includes(" --instance=%i --cleanup'")));
+  const named = unitFile({ exec: "/usr/bin/agent", instance: "work", config: "/etc/my 50%.json" });
+  assert.match(named, /^ExecStart=.* --config="\/etc\/my 50%%\.json" \$FLAGS$/m);
+});
+
+Deno.test("askedInstance() takes the name before the verb or behind it", () => {
+  const context = { program: "agent", client: new LocalClient("/x") } as const;
+  assert.equal(askedInstance("", context), undefined);
+  assert.equal(askedInstance("", { ...context, instance: "home" }), "home");
+  assert.equal(askedInstance("work", { ...context, instance: "home" }), "work");
+  assert.throws(() => askedInstance("Work/..", context), /want 1 to 9 small letters/);
+  assert.deepEqual([unitName(undefined), unitPath("work")], [
+    "agent.service",
+    "/etc/systemd/system/agent@work.service",
+  ]);
+});
+
+Deno.test("serviceConfig() takes a file that the service can see", () => {
+  assert.throws(() => serviceConfig("/home/ann/agent.json"), /sees no home directories.*below \/etc\/agent/);
+  assert.throws(() => serviceConfig("/etc/agent-nonexistent.json"), /Cannot use .*No such file/);
+  assert.equal(serviceConfig("/etc/../etc/passwd"), "/etc/passwd");
 });
 
 privilegedTest("installedExecutable() takes only a file that nobody but root can change", async () => {

@@ -27,6 +27,7 @@ Deno.test("parseDaemonFlags() defaults to paths of the name called", () => {
     logFormat: "text",
     cleanup: false,
     caFile: undefined,
+    config: undefined,
     staticEndpoints: [],
     acceptNewServerKey: false,
     expiryWarningMs: 14 * 86_400_000,

@@ -33,6 +33,9 @@ ${sections.join("")}.SH FILES
 .I /etc/default/agent
 PORT= and FLAGS= of the service
 .TP
+.I /etc/agent/agent.json
+the configuration file of the service, where there is one
+.TP
 .I /run/agent/agent.sock
 the daemon's socket
 .TP

@@ -1,5 +1,6 @@
 /** What comes with the executable, and the two packages of all of it: a Debian package and a tarball. */
 import { gzipSync } from "node:zlib";
+import { schemaText } from "../../daemon/config/schema.ts";
 import { SERVICE_PORT, unitFile } from "../../cli/service/unit_file.ts";
 import { tarOf } from "./archive.ts";
 import { debOf } from "./deb.ts";
@@ -31,6 +32,7 @@ export async function packages(options: PackageOptions): Promise<Map<string, Uin
   const license = await Deno.readFile(new URL("../../LICENSE", import.meta.url));
   const readme = await Deno.readFile(new URL("../../README.md", import.meta.url));
   const unit = unitFile({ exec: "/usr/bin/agent" });
+  const template = unitFile({ exec: "/usr/bin/agent", instance: "%i" });
   const defaults =
     `# UDP port for peers; 0 picks one.\nPORT=${SERVICE_PORT}\n# More flags of 'agent daemon'.\nFLAGS=""\n`;
 
@@ -38,6 +40,8 @@ export async function packages(options: PackageOptions): Promise<Map<string, Uin
   await putFile(tree, "usr/bin/agent", executable, 0o755);
   await putFile(tree, "etc/default/agent", defaults);
   await putFile(tree, "usr/lib/systemd/system/agent.service", unit);
+  await putFile(tree, "usr/lib/systemd/system/agent@.service", template);
+  await putFile(tree, "usr/share/agent/agent.schema.json", schemaText());
   await putFile(tree, "usr/share/bash-completion/completions/agent", bash);
   await putFile(tree, "usr/share/zsh/vendor-completions/_agent", zsh);
   await putFile(tree, "usr/share/fish/vendor_completions.d/agent.fish", fish);
@@ -48,6 +52,8 @@ export async function packages(options: PackageOptions): Promise<Map<string, Uin
   const folder = `${stage}/tarball/${name}`;
   await putFile(folder, "agent", executable, 0o755);
   await putFile(folder, "agent.service", unit);
+  await putFile(folder, "agent@.service", template);
+  await putFile(folder, "agent.schema.json", schemaText());
   await putFile(folder, "agent.default", defaults);
   await putFile(folder, "agent.1", man);
   await putFile(folder, "completions/agent.bash", bash);

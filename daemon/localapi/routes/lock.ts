@@ -7,6 +7,7 @@ import { parseAumHash } from "../../../tka/aum_hash.ts";
 import { checkDeeplink } from "../../../tka/deeplink.ts";
 import type { Key } from "../../../tka/key.ts";
 import type { Backend } from "../../backend.ts";
+import { CONFIG_LOCKED } from "../../backend_options.ts";
 import { LockActions } from "../../lock/actions.ts";
 import { readPolicy } from "../../lock/policy.ts";
 import { lockNodesJson } from "../../lock/nodes_json.ts";
@@ -242,6 +243,7 @@ export function lockRoutes(backend: Backend): Record<string, Handler> {
     "agent/lock/policy": async (request) => {
       if (request.method === "GET") return json(lock.policy);
       requirePost(request, DENIED);
+      if (backend.configLocked) return errorText(400, CONFIG_LOCKED);
       const policy = readPolicy({ ...lock.policy, ...await fieldsOf(request) });
       if (typeof policy === "string") return errorText(400, policy);
       return await attempt(500, "", () => {

@@ -1,6 +1,6 @@
 /** Preferences: read, change, check. */
 import type { Backend } from "../../backend.ts";
-import { BackendError } from "../../backend_options.ts";
+import { BackendError, CONFIG_LOCKED } from "../../backend_options.ts";
 import { checkPrefs } from "../../check_prefs.ts";
 import { publicPrefs, readMaskedPrefs, readPrefs } from "../../prefs.ts";
 import { errorText, json, requireMethod, requireWrite } from "../reply.ts";
@@ -31,7 +31,7 @@ export function prefsRoutes(backend: Backend): Record<string, Handler> {
       requireMethod(request, "POST", 405, "unsupported method");
       const prefs = readPrefs(await request.json(), "sent");
       if (typeof prefs === "string") return errorText(400, "invalid JSON body");
-      const errors = checkPrefs(prefs);
+      const errors = backend.configLocked ? [CONFIG_LOCKED] : checkPrefs(prefs);
       return json(errors.length === 0 ? {} : { Error: errors.join("\n") });
     },
   };

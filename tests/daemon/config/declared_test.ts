@@ -1,0 +1,202 @@
+/** A configuration over a whole node in memory: start, reload, a bad file, a locked one. */
+import assert from "node:assert/strict";
+import { Secret } from "../../../base/secret.ts";
+import { configuredFlags } from "../../../daemon/config/daemon_flags.ts";
+import { Declared } from "../../../daemon/config/declared.ts";
+import type { DeclaredOptions } from "../../../daemon/config/declared.ts";
+import { loadConfig } from "../../../daemon/config/load.ts";
+import { CONFIG_LOCKED } from "../../../daemon/backend_options.ts";
+import { createLog } from "../../../daemon/log.ts";
+import { change } from "../../../daemon/prefs.ts";
+import { localApiRoutes } from "../../../daemon/localapi/routes.ts";
+import { MemoryState } from "../../../daemon/state_file.ts";
+import { testNetmap } from "../../support/fake_control.ts";
+import { TestNode } from "../../support/test_node.ts";
+
+const SOURCE = { path: "/etc/agent/agent.json", optional: true };
+
+/** A node with a file that a test writes. */
+class DeclaredNode implements AsyncDisposable {
+  readonly node: TestNode;
+  readonly declared: Declared;
+  readonly logged: string[] = [];
+  file: string | undefined;
+  logLevel = "";
+
+  constructor(file: string | undefined, store = new MemoryState(), more: Partial<DeclaredOptions> = {}) {
+    this.file = file;
+    this.node = new TestNode({ store });
+    const log = createLog({ verbose: 1, wall: () => 0, bare: true, write: (line) => this.logged.push(line) });
+    const load = () =>
+      loadConfig(SOURCE, () => {
+        if (this.file === undefined) throw new Deno.errors.NotFound("gone");
+        return new TextEncoder().encode(this.file);
+      });
+    this.declared = new Declared({
+      source: SOURCE,
+      first: load(),
+      load,
+      backend: this.node.backend,
+      store,
+      log,
+      instance: "",
+      flagEndpoints: ["192.0.2.9:9"],
+      setLogLevel: (level) => this.logLevel = level,
+      ...more,
+    });
+  }
+
+  get health(): string[] {
+    return this.node.backend.healthStrings();
+  }
+
+  async start(): Promise<void> {
+    await this.declared.start();
+    await this.node.settle();
+  }
+
+  async reload(file: string) {
+    this.file = file;
+    const result = await this.declared.reload();
+    await this.node.settle();
+    return result;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.node[Symbol.asyncDispose]();
+  }
+}
+
+const SERVER = '"version": "alpha0", "ServerURL": "https://control.test"';
+
+Deno.test("a node starts by its file alone, and logs in by the key that the file names", async () => {
+  await using one = new DeclaredNode(
+    `{${SERVER}, "AuthKey": "file:/run/key", "Hostname": "web1", "LogLevel": "debug", "StaticEndpoints": ["192.0.2.1:1"]}`,
+    undefined,
+    { readFile: (path) => `key-of-${path}\n` },
+  );
+  await one.start();
+  const { backend, control } = one.node;
+  assert.equal(backend.prefs.Hostname, "web1");
+  assert.equal(backend.prefs.WantRunning, true);
+  assert.equal(backend.prefs.LoggedOut, false);
+  assert.equal(backend.prefs.ControlURL, "https://control.test");
+  assert.equal(control.registered.at(-1)?.authKey?.reveal(), "key-of-/run/key");
+  assert.equal(one.logLevel, "debug");
+  const { Settings, InUse, Locked, Problem } = one.declared.state;
+  assert.deepEqual([InUse, Locked, Problem, Settings.StaticEndpoints], [true, true, "", ["192.0.2.1:1"]]);
+});
+
+Deno.test("a key of the environment serves a file without one", async () => {
+  await using one = new DeclaredNode(`{${SERVER}}`, undefined, { authKey: new Secret("from-env") });
+  await one.start();
+  assert.equal(one.node.control.registered.at(-1)?.authKey?.reveal(), "from-env");
+});
+
+Deno.test("reload changes what the file changed; a bad file changes nothing and says why until a good one comes", async () => {
+  await using one = new DeclaredNode(`{${SERVER}, "AuthKey": "k", "Hostname": "web1", "ShieldsUp": true}`);
+  await one.start();
+  const { backend } = one.node;
+  const before = backend.prefs;
+  const bad = await one.reload(`{${SERVER},\n "Hostnam": "web2"}`);
+  assert.deepEqual(bad, {
+    Reloaded: false,
+    Err: '/etc/agent/agent.json:2:2: unknown key "Hostnam"; did you mean "Hostname"?',
+  });
+  assert.equal(backend.prefs, before);
+  const warning = one.health.find((text) => text.includes("agent.json"));
+  assert.match(warning ?? "", /node stays as it was: .*did you mean "Hostname"\?$/);
+  assert.equal(one.logged.filter((line) => line.includes("configuration not reloaded")).length, 1);
+  assert.equal(one.declared.state.InUse, true, "the one before stays in force");
+
+  assert.deepEqual(await one.reload(`{${SERVER}, "Hostname": "web2"}`), { Reloaded: true, Err: "" });
+  assert.deepEqual(
+    [backend.prefs.Hostname, backend.prefs.ShieldsUp],
+    ["web2", false],
+    "what was taken out is taken back",
+  );
+  assert.equal(one.health.find((text) => text.includes("agent.json")), undefined);
+});
+
+Deno.test("while a locked file is in force nobody else changes the node; an unlocked one lets them", async () => {
+  await using one = new DeclaredNode(`{${SERVER}, "AuthKey": "k", "Hostname": "web1"}`);
+  await one.start();
+  const { backend } = one.node;
+  const locked = { message: CONFIG_LOCKED };
+  assert.throws(() => backend.editPrefs(change({ Hostname: "x" })), locked);
+  await assert.rejects(backend.start({ updatePrefs: { ...backend.prefs, Hostname: "x" } }), locked);
+  await assert.rejects(backend.newProfile(), locked);
+  await assert.rejects(backend.logout(new AbortController().signal), locked);
+  const routes = localApiRoutes(backend, one.declared);
+  const request = (method: string, body: unknown) =>
+    ({ method, caller: { canWrite: true }, json: () => Promise.resolve(body) }) as never;
+  const said = async (name: string, method: string, body: unknown) =>
+    (await routes[name](request(method, body)) as { text: string }).text;
+  assert.match(await said("check-prefs", "POST", { Hostname: "x" }), /"Error": "can't reconfigure tailscaled/);
+  assert.equal(await said("agent/lock/policy", "POST", { required: true }), `${CONFIG_LOCKED}\n`);
+  assert.equal(backend.prefs.Hostname, "web1");
+  assert.equal(one.node.control.registered.length, 1);
+
+  await one.reload(`{${SERVER}, "Locked": false, "Hostname": "web1"}`);
+  assert.equal(backend.editPrefs(change({ Hostname: "x" })).Hostname, "x");
+  assert.deepEqual(JSON.parse(await said("reload-config", "POST", undefined)), { Reloaded: true, Err: "" });
+  assert.equal(backend.prefs.Hostname, "web1", "a reload puts back what the file names");
+});
+
+Deno.test("what a file named last is taken back after a restart too; what it never named stays", async () => {
+  const store = new MemoryState();
+  {
+    await using one = new DeclaredNode(`{${SERVER}, "AuthKey": "k", "Locked": false, "acceptRoutes": true}`, store);
+    // A profile has its place in the store once control has said who it is.
+    one.node.control.netmap = testNetmap([]);
+    await one.start();
+    assert.equal(one.node.backend.prefs.RouteAll, true);
+    one.node.backend.editPrefs(change({ ShieldsUp: true }));
+  }
+  await using again = new DeclaredNode(`{${SERVER}}`, store);
+  await again.start();
+  const { RouteAll, ShieldsUp } = again.node.backend.prefs;
+  assert.deepEqual([RouteAll, ShieldsUp], [false, true]);
+});
+
+Deno.test("an optional file that is not there leaves the node as it is; one that comes is taken at a reload", async () => {
+  await using one = new DeclaredNode(undefined);
+  await one.start();
+  assert.equal(one.declared.state.InUse, false);
+  assert.deepEqual(await one.declared.reload(), { Reloaded: false, Err: "" });
+  one.node.backend.editPrefs(change({ Hostname: "mine" }));
+  await one.reload(`{${SERVER}, "AuthKey": "k"}`);
+  assert.equal(one.node.backend.prefs.Hostname, "mine");
+  assert.equal(one.node.control.registered.length, 1, "a node that waits for its login logs in");
+  one.file = undefined;
+  assert.deepEqual(await one.declared.reload(), { Reloaded: false, Err: "" });
+  assert.equal(one.node.backend.configLocked, false);
+});
+
+Deno.test("keys that count from the next start on are named until then", async () => {
+  await using one = new DeclaredNode(`{${SERVER}, "AuthKey": "k"}`);
+  await one.start();
+  await one.reload(`{${SERVER}, "Port": 7}`);
+  assert.equal(one.declared.state.Problem, "Port: counts from the next start of the daemon on");
+  await one.reload(`{${SERVER}}`);
+  assert.equal(one.declared.state.Problem, "");
+});
+
+Deno.test("flags count for more than the file; an instance has to be the same", () => {
+  const load = (config: Record<string, unknown>) => () =>
+    loadConfig(SOURCE, () => new TextEncoder().encode(JSON.stringify({ version: "alpha0", ...config })));
+  const flagsOf = (args: string[], config: Record<string, unknown>) =>
+    configuredFlags(["--config", "/x.json", ...args], "agent", load(config));
+  const work = flagsOf([], { Instance: "work", Port: 7, CAFile: "/ca.pem" });
+  assert.ok(work.kind === "run");
+  const { instance, port, caFile, socket } = work.flags;
+  assert.deepEqual([instance.name, port, caFile, socket], ["work", 7, "/ca.pem", "/run/agent-work/agent.sock"]);
+  const named = flagsOf(["--port=8"], { Port: 7 });
+  assert.equal(named.kind === "run" && named.flags.port, 8);
+  assert.deepEqual(flagsOf(["--instance", "home"], { Instance: "work" }), {
+    kind: "error",
+    message: 'Cannot use --instance home: /x.json says "Instance": "work"',
+  });
+  assert.equal(flagsOf([], { Port: -1 }).kind, "bad-config");
+  assert.equal(flagsOf(["--cleanup"], { Port: -1 }).kind, "run");
+});
