@@ -34,6 +34,7 @@ import type { Dns } from "./dns/dns.ts";
 import { suggestExitNode, wantedExitNode } from "./exit_node.ts";
 import { ExpiryTimer } from "./expiry_timer.ts";
 import { Health } from "./health.ts";
+import { HealthLog } from "./health_log.ts";
 import { HealthWatch } from "./health_watch.ts";
 import type { ReportedProblem } from "./health_watch.ts";
 import { buildHostinfo } from "./hostinfo.ts";
@@ -84,6 +85,7 @@ export class Backend {
   readonly #controlClock: ControlClock;
   readonly #expiry: ExpiryTimer;
   readonly #watch: HealthWatch;
+  readonly #healthLog: HealthLog;
   readonly #renewal: KeyRenewal;
   #healthTimer: Timer | undefined;
   #updateQueued = false;
@@ -108,6 +110,7 @@ export class Backend {
       relaysChanged: () => this.#updateSoon(),
       failed: options.failed,
     });
+    this.#healthLog = new HealthLog(log);
     this.#watch = new HealthWatch(this.health, {
       ...options,
       datapath: this.datapath,
@@ -691,7 +694,9 @@ export class Backend {
   #announceHealth(): void {
     this.#updateHealth();
     const changed = this.health.changed(this.now);
-    if (changed !== undefined) this.bus.send({ Health: changed });
+    if (changed === undefined) return;
+    this.#healthLog.note(changed);
+    this.bus.send({ Health: changed });
   }
 
   /** What keeps this machine from forwarding what it offers, "" for nothing. */

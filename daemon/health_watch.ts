@@ -111,7 +111,6 @@ export class HealthWatch {
   /** A part's problem, or "" when it is well again. */
   problem(code: ReportedProblem, text: string, now: number): void {
     if (code === "agent-netfilter" && text !== "") this.#sources.log.warn(`netfilter: ${text}`);
-    if (code === "agent-memory-low" && text !== "") this.#sources.log.warn(`memory: ${text}`);
     this.#health.set(code, text !== "", now, code === "router" ? { LegacyError: text } : { error: text });
   }
 

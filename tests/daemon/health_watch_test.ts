@@ -83,3 +83,25 @@ Deno.test("health: an exit node without source NAT, and Docker behind stateful f
   set({ NoStatefulFiltering: true });
   assert.ok(!shown(node).includes("docker-stateful-filtering"));
 });
+
+Deno.test("health: the log tells when a warning comes, says something else, and goes; not that a time goes on", async () => {
+  await using node = await runningNode();
+  const told = () => node.logged.filter((line) => line.includes("health(")).map((line) => line.trimEnd());
+  const before = told().length;
+  node.backend.problem("router", "no way out");
+  await node.settle();
+  node.backend.problem("router", "no way out, tried 3 times");
+  await node.settle();
+  node.backend.problem("router", "no way out, tried 4 times");
+  await node.settle();
+  node.backend.problem("router", "");
+  await node.settle();
+  assert.deepEqual(told().slice(before), [
+    "warn: health(warnable=router): error: no way out",
+    "warn: health(warnable=router): error: no way out, tried 3 times",
+    "health(warnable=router): ok",
+  ]);
+  node.down();
+  await node.settle();
+  assert.equal(told().at(-1), "health(warnable=wantrunning-false): error: Tailscale is stopped.");
+});
