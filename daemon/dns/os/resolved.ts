@@ -28,6 +28,8 @@ export interface ResolvedPorts {
   readonly call: CallResolved;
   /** Undefined where there is no such program. */
   readonly resolvectl: RunResolvectl | undefined;
+  /** What it writes down of the servers of all links, /run/systemd/resolve/resolv.conf. */
+  readonly uplink: () => ResolvConf;
   /** Watches whether resolved may have forgotten what it was told. */
   readonly watch: (forgotten: () => void) => { close(): void };
   /** It may have. */
@@ -51,6 +53,7 @@ export function linkDomains(
 /** The way. */
 export function resolvedConfigurator(chosen: ChosenMode, ports: ResolvedPorts): DnsConfigurator {
   const { index, device, call, resolvectl, log } = ports;
+  let told: ResolvConf = { nameservers: [], searchDomains: [] };
 
   const byBus = async (config: SystemDns) => {
     const servers = config.nameservers.map((address) => {
@@ -106,9 +109,18 @@ export function resolvedConfigurator(chosen: ChosenMode, ports: ResolvedPorts): 
   return {
     chosen,
     splits: true,
-    // It keeps its own servers itself.
-    base: (): Promise<ResolvConf> => Promise.resolve({ nameservers: [], searchDomains: [] }),
-    set: (config) => isNothing(config) ? revert() : either(() => byBus(config), (run) => byProgram(run, config)),
+    // It keeps its own servers itself; but with an exit node its questions go into the tunnel too.
+    base: (): Promise<ResolvConf> => {
+      const { nameservers, searchDomains } = ports.uplink();
+      return Promise.resolve({
+        nameservers: nameservers.filter((address) => !told.nameservers.includes(address)),
+        searchDomains: searchDomains.filter((name) => !told.searchDomains.includes(name)),
+      });
+    },
+    set: (config) => {
+      told = config;
+      return isNothing(config) ? revert() : either(() => byBus(config), (run) => byProgram(run, config));
+    },
     close() {
       watch.close();
       return revert();

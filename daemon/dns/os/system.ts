@@ -28,6 +28,8 @@ export interface SystemDnsOptions {
   readonly log: (line: string) => void;
 }
 
+/** Where resolved writes down the servers of all links (systemd-resolved(8)). */
+const RESOLVED_SERVERS = "/run/systemd/resolve/resolv.conf";
 /** Longest a program may take: resolvconf runs the hooks of others. */
 const PROGRAM_MS = 20_000;
 
@@ -120,6 +122,7 @@ export function systemDns(options: SystemDnsOptions): DnsSystem {
             index: indexOf(device),
             call: callManager,
             resolvectl: findProgram("resolvectl") === undefined ? undefined : resolvectl,
+            uplink: () => parseResolvConf(readOrNothing(RESOLVED_SERVERS) ?? ""),
             watch: (forgotten) => watchResolved(scheduler, forgotten),
             forgotten: events.forgotten,
             log,
