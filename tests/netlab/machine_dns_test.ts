@@ -27,7 +27,7 @@ class Ground {
 
   async finds(name: string, address: string, why: string): Promise<void> {
     let seen = "";
-    await until(`${name} is ${address} ${why}`, 30_000, async () => (seen = await this.lookup(name)) === address)
+    await until(`${name} is ${address} ${why}`, 60_000, async () => (seen = await this.lookup(name)) === address)
       .catch((error) => {
         throw new Error(`${error.message}; it is "${seen}"`);
       });
@@ -101,6 +101,14 @@ class Ground {
     await this.finds("theirs", this.peer, "after a crash and start");
     await machine.must("agent", "wait", "--timeout", "60s");
     await this.works("after a crash and start");
+    // Before control says anything the machine has its own DNS again.
+    await this.scene.control.control("stop");
+    await machine.shell("systemctl kill -s KILL agent");
+    await until("as it was after a crash and a start without control", 30_000, async () => {
+      return await this.state() === before && (await machine.unit("agent", "ActiveState")).ActiveState === "active";
+    });
+    await this.scene.control.control("start");
+    await this.finds("theirs", this.peer, "when control is back");
     await machine.must("systemctl", "stop", "agent");
     assert.equal(await this.state(), before, "after a crash, start and stop");
   }

@@ -114,8 +114,12 @@ export function systemDns(options: SystemDnsOptions): DnsSystem {
         case "direct":
           return directConfigurator({ etc, owner, chosen, scheduler, ...events });
         case "openresolv":
-        case "debian-resolvconf":
-          return resolvconfConfigurator(chosen, owner, (args, input) => run("resolvconf", args, input));
+        case "debian-resolvconf": {
+          const configurator = resolvconfConfigurator(chosen, owner, (args, input) => run("resolvconf", args, input));
+          // Our record of an earlier run would stand alone until there is a netmap, and nobody answers for it yet.
+          await configurator.close();
+          return configurator;
+        }
         case "systemd-resolved": {
           return resolvedConfigurator(chosen, {
             device,
