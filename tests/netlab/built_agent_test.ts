@@ -6,6 +6,7 @@ import { VERSION } from "../../base/version.ts";
 import { AgentNode, until } from "../interop/support/agent.ts";
 import { CoordinatorProcess } from "../interop/support/coordinator_process.ts";
 import { builtAgent } from "../support/built_agent.ts";
+import { TAILSCALE_STATE } from "../support/tailscale_state.ts";
 import { Lab, privilegedTest } from "./lab.ts";
 
 privilegedTest(
@@ -39,6 +40,8 @@ privilegedTest(
         env,
       });
       const key = await coordinator.createKey("--reusable");
+      await Deno.mkdir(`${dir}/tailscale`);
+      await Deno.writeTextFile(`${dir}/tailscale/tailscaled.state`, TAILSCALE_STATE);
       await using a = await AgentNode.start({ namespace: alice, dir, name: "alice", program, env });
       await using b = await AgentNode.start({ namespace: bob, dir, name: "bob", program, env });
       await Promise.all([a.up(coordinator.url, key), b.up(coordinator.url, key)]);
@@ -75,6 +78,9 @@ privilegedTest(
         await expect(["metrics", "write", `${dir}/agent.prom`], /^$/);
         await expect(["bugreport", "--diagnose", "--output", `${dir}/report-${crypto.randomUUID()}`], /^BUG-/);
         await expect(["debug", "log-level", "--for", "10m", "debug"], /^debug for /);
+        await expect(["renew", "--auth-key", key], /^Renewed: /);
+        const taking = ["--from", `${dir}/tailscale`, "--statedir", `${dir}/none`];
+        await expect(["migrate", ...taking, "--dry-run"], /^Would take over .*\n {2}a1b2 {2}work/);
         await expect(["down"], /^$/);
         await expect(["up"], /^$/);
         await expect(["wait"], /^$/);
