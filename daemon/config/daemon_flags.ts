@@ -14,11 +14,14 @@ export type ConfiguredFlags =
   | { readonly kind: "bad-config"; readonly lines: readonly string[] }
   | { readonly kind: "run"; readonly flags: DaemonFlags; readonly first: LoadedConfig };
 
-function asFlags({ Instance, Port, CAFile }: Config): string[] {
+function asFlags({ Instance, Port, CAFile, LogFormat, ExpiryWarning, ExpiryHook }: Config): string[] {
   return [
     ...Instance === undefined ? [] : [`--instance=${Instance}`],
     ...Port === undefined ? [] : [`--port=${Port}`],
     ...CAFile === undefined ? [] : [`--ca-file=${CAFile}`],
+    ...LogFormat === undefined ? [] : [`--log-format=${LogFormat}`],
+    ...ExpiryWarning === undefined ? [] : [`--expiry-warning=${ExpiryWarning}`],
+    ...ExpiryHook === undefined ? [] : [`--expiry-hook=${ExpiryHook}`],
   ];
 }
 

@@ -52,6 +52,9 @@ export interface ConfigValues {
   readonly Instance: string;
   readonly Port: number;
   readonly CAFile: string;
+  readonly LogFormat: "text" | "json";
+  readonly ExpiryWarning: string;
+  readonly ExpiryHook: string;
 }
 
 /** Name of a key. */
@@ -345,6 +348,19 @@ export const CONFIG_KEYS: { readonly [K in ConfigKeyName]: ConfigKey<ConfigValue
     kind: KINDS.path,
     help: "PEM file of more certificate authorities to trust",
     flag: "ca-file",
+    restart: true,
+  },
+  LogFormat: { kind: KINDS.logFormat, help: "How the log is written", flag: "log-format", restart: true },
+  ExpiryWarning: {
+    kind: KINDS.span,
+    help: "How long before its end the node key is warned of",
+    flag: "expiry-warning",
+    restart: true,
+  },
+  ExpiryHook: {
+    kind: KINDS.path,
+    help: "Program to run when the node key nears its end",
+    flag: "expiry-hook",
     restart: true,
   },
 };

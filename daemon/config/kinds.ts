@@ -103,6 +103,12 @@ export const KINDS = {
     (tree, report) => tree.type === "boolean" ? tree.value : report(tree),
   ),
   text: textKind("text", {}, (text) => text),
+  logFormat: choice("text", "json"),
+  span: textKind(
+    "a time like 14d or 36h, or never",
+    { pattern: "^(never|0|[0-9]{1,5}[smhdw])$" },
+    (text) => /^(never|0|[0-9]{1,5}[smhdw])$/.test(text) ? text : undefined,
+  ),
   logLevel: choice(...LOG_LEVELS),
   netfilterMode: choice("on", "nodivert", "off"),
   port: count(65535, "a port, 0 to 65535"),

@@ -74,6 +74,9 @@ privilegedTest(
         await expect(["get", "shields-up"], /true/);
         await expect(["set", "--shields-up=false"], /^$/);
         await expect(["lock"], /Tailnet Lock/);
+        await expect(["config", "show"], /"version": "alpha0"/);
+        await expect(["config", "schema"], /2020-12/);
+        await expect(["reload"], /^config mode not in use\n$/, 1);
         await expect(["metrics"], /^# TYPE tailscaled_/);
         await expect(["metrics", "write", `${dir}/agent.prom`], /^$/);
         await expect(["bugreport", "--diagnose", "--output", `${dir}/report-${crypto.randomUUID()}`], /^BUG-/);

@@ -113,7 +113,7 @@ for try in 1 2 3; do
   [ -x "$base/$version/agent" ] && break
 done
 dir=$base/$version
-case ${1-} in daemon) forget_old "$base" || : ;; esac
+case ${1-} in daemon | run) forget_old "$base" || : ;; esac
 
 # Deno and Node are told things by variables. None of a caller's reaches them; DENO_DIR has the compiled code.
 case $(export -p) in

@@ -187,9 +187,17 @@ Deno.test("flags count for more than the file; an instance has to be the same", 
     loadConfig(SOURCE, () => new TextEncoder().encode(JSON.stringify({ version: "alpha0", ...config })));
   const flagsOf = (args: string[], config: Record<string, unknown>) =>
     configuredFlags(["--config", "/x.json", ...args], "agent", load(config));
-  const work = flagsOf([], { Instance: "work", Port: 7, CAFile: "/ca.pem" });
+  const work = flagsOf([], {
+    Instance: "work",
+    Port: 7,
+    CAFile: "/ca.pem",
+    LogFormat: "json",
+    ExpiryWarning: "2d",
+    ExpiryHook: "/hook",
+  });
   assert.ok(work.kind === "run");
-  const { instance, port, caFile, socket } = work.flags;
+  const { instance, port, caFile, socket, logFormat, expiryWarningMs, expiryHook } = work.flags;
+  assert.deepEqual([logFormat, expiryWarningMs, expiryHook], ["json", 2 * 86_400_000, "/hook"]);
   assert.deepEqual([instance.name, port, caFile, socket], ["work", 7, "/ca.pem", "/run/agent-work/agent.sock"]);
   const named = flagsOf(["--port=8"], { Port: 7 });
   assert.equal(named.kind === "run" && named.flags.port, 8);

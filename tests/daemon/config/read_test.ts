@@ -47,6 +47,9 @@ const WHOLE = `// A server.
   "Instance": "work",
   "Port": 41642,
   "CAFile": "/etc/ssl/own.pem",
+  "LogFormat": "json",
+  "ExpiryWarning": "14d",
+  "ExpiryHook": "/usr/local/sbin/renew-key",
 }
 `;
 
