@@ -66,17 +66,26 @@ export class Capture implements AsyncDisposable {
 export interface OwnTraffic {
   /** Its UDP port. */
   readonly port: number;
-  /** Servers' "address.port", to which it connects by TCP. */
+  /** Servers' "address.port", to which it connects by TCP, and whom it asks by ICMP. */
   readonly servers: readonly string[];
+  /** Its router, which it asks for port mappings. */
+  readonly router: string;
+}
+
+/** Where port mappings are asked for: NAT-PMP and PCP, SSDP of UPnP to the router and to all. */
+function isRouterQuestion(destination: string, router: string): boolean {
+  return [`${router}.5351`, `${router}.1900`, "239.255.255.250.1900"].includes(destination);
 }
 
 /** Packets that are neither the agent's nor the link's own (ARP, neighbour discovery, multicast listeners). */
-export function leaked(packets: readonly Captured[], { port, servers }: OwnTraffic): Captured[] {
+export function leaked(packets: readonly Captured[], { port, servers, router }: OwnTraffic): Captured[] {
   return packets.filter((line) => {
     if (/^ARP, /.test(line)) return false;
     if (/^IP6 .*: (HBH )?ICMP6, (neighbor|router|multicast listener|redirect)/.test(line)) return false;
     const [, source, destination, what] = /^IP6? (\S+) > (\S+): (?:HBH )?(\w+)/.exec(line) ?? [];
-    if (what === "UDP" && source.endsWith(`.${port}`)) return false;
+    if (what === "UDP" && (source.endsWith(`.${port}`) || isRouterQuestion(destination, router))) return false;
+    // Where no STUN answer comes, netcheck asks relays by ICMP.
+    if (what === "ICMP" && servers.some((server) => server.startsWith(`${destination}.`))) return false;
     return !(what === "tcp" && servers.includes(destination));
   });
 }

@@ -12,8 +12,8 @@ const CHANGES = 1_000;
 /** Routes replaced at once by what a router offers: half of them go, half come. */
 const ROUTES_A_ROUND = 20;
 
-/** What the agent of alpha sends itself: by this port, and to coordinator and relay. */
-const OWN: OwnTraffic = { port: 41641, servers: ["10.90.0.1.9080", "10.90.0.1.9443"] };
+/** What the agent of alpha sends itself: by this port, and to coordinator, relay and router. */
+const OWN: OwnTraffic = { port: 41641, servers: ["10.90.0.1.9080", "10.90.0.1.9443"], router: "10.90.1.1" };
 
 /** Seconds of CPU a process has had, all its threads (proc_pid_stat(5), fields 14 and 15; 100 ticks a second). */
 function cpuSeconds(pid: number): number {

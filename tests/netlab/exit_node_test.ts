@@ -9,8 +9,8 @@ import { deviceAddresses, tableRoutes } from "./kernel_state.ts";
 import type { LabNamespace } from "./lab.ts";
 import { groundTest, INTERNET, INTERNET6, isCutOff, reaches } from "./tailnet_ground.ts";
 
-/** What the agent of alpha sends itself: by this port, and to coordinator and relay. */
-const OWN: OwnTraffic = { port: 41641, servers: ["10.90.0.1.9080", "10.90.0.1.9443"] };
+/** What the agent of alpha sends itself: by this port, and to coordinator, relay and router. */
+const OWN: OwnTraffic = { port: 41641, servers: ["10.90.0.1.9080", "10.90.0.1.9443"], router: "10.90.1.1" };
 
 /** Counts what leaves the machine by `device` without our mark, neighbour discovery left out. @returns a reader */
 async function countUnmarked(machine: LabNamespace, device: string): Promise<() => Promise<number>> {
