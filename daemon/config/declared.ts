@@ -89,6 +89,8 @@ export class Declared {
     this.#options = options;
     this.#applied = loadApplied(options.store);
     this.#start = options.first.kind === "config" ? options.first.config : {};
+    // The LocalAPI may answer before the node has begun.
+    options.backend.configLocked = options.first.kind === "config" && this.#start.Locked !== false;
   }
 
   get state(): DeclaredState {
@@ -109,12 +111,13 @@ export class Declared {
     return this.#inTurn(async () => {
       const { first, backend, log } = this.#options;
       try {
-        if (first.kind === "config") await this.#take(first.config, first.warnings, true);
-        else await backend.start();
+        if (first.kind === "config") return await this.#take(first.config, first.warnings, true);
       } catch (cause) {
-        if (first.kind === "config") this.#setProblem(messageOf(cause));
+        // It does not go together with what the node had before; that is better than no node.
+        this.#setProblem(`it was not taken, and the node runs as it did before: ${messageOf(cause)}`);
         log.error(messageOf(cause));
       }
+      await backend.start().catch((cause) => log.error(messageOf(cause)));
     });
   }
 
@@ -157,7 +160,12 @@ export class Declared {
     if (!samePref(policy, backend.lock.policy)) backend.lock.setPolicy(policy);
     this.#setRest(config);
     const named = namesOf(config);
-    if (!samePref(named, applied)) saveApplied(store, named);
+    try {
+      if (!samePref(named, applied)) saveApplied(store, named);
+    } catch (cause) {
+      // As with preferences: they are in force all the same, and health says that they cannot be saved.
+      log.warn(messageOf(cause));
+    }
     this.#applied = named;
     this.#config = config;
     backend.configLocked = config.Locked !== false;

@@ -43,6 +43,16 @@ Deno.test("suggestExitNode() takes the nearest that is online and suggested, and
   assert.equal(suggestExitNode(peers, () => undefined, "")?.ID, 2, "without any measurement one all the same");
 });
 
+Deno.test("chooseExitNode() finds one by its ID before one by that name, as a configuration may have it", () => {
+  const named = exit(2, { Name: "gate.lab.ts.net." });
+  const other = exit(3, { Name: `${named.StableID.toLowerCase()}.lab.ts.net.` });
+  const chosen = (id: string) => chooseExitNode({ id, ip: "", auto: false }, [other, named], () => undefined, "");
+  assert.equal(chosen("gate"), named.StableID);
+  assert.equal(chosen("GATE.lab.ts.net"), named.StableID);
+  assert.equal(chosen(named.StableID), named.StableID);
+  assert.equal(chosen("gat"), "");
+});
+
 const NETWORKS: LocalNetwork[] = [
   { device: "lo", prefix: "127.0.0.1/8", kind: "loopback" },
   { device: "eth0", prefix: "203.0.113.9/24", kind: "lan" },

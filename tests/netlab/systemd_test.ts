@@ -312,6 +312,28 @@ machineTest("install-service and uninstall-service, from the tarball", async (gr
   // Again is no harm: the new unit takes the old one's place.
   await machine.must("agent", "install-service");
   await ground.connected();
+
+  // The service takes a configuration where there is one; a reload says whether it could.
+  const write = (name: string, text: string) =>
+    machine.shell(`mkdir -p /etc/agent; echo '${text}' >/etc/agent/${name}.json`);
+  await machine.must("systemctl", "reload", "agent");
+  await write("agent", '{"version": "alpha0", "Nickname": "declared"}');
+  assert.equal((await machine.run("agent", "config", "diff", "/etc/agent/agent.json")).code, 1);
+  await machine.must("systemctl", "reload", "agent");
+  await machine.must("agent", "config", "diff");
+  await write("agent", '{"version": "alpha0", "Nicknam": "x"}');
+  assert.notEqual((await machine.run("systemctl", "reload", "agent")).code, 0);
+  const { ActiveState } = await machine.unit("agent", "ActiveState");
+  assert.equal(ActiveState, "active", "a file with mistakes changes nothing");
+  await ground.connected();
+
+  // Another node beside it, by a file of its own.
+  await write("work", '{"version": "alpha0", "Enabled": false, "Hostname": "second"}');
+  await machine.must("agent", "install-service", "--instance", "work");
+  assert.equal((await machine.unit("agent@work", "ActiveState")).ActiveState, "active");
+  assert.match(await machine.must("agent", "--instance", "work", "config", "show"), /"Hostname": "second"/);
+  await machine.must("agent", "--instance", "work", "uninstall-service");
+  await machine.shell("rm -r /etc/agent /var/lib/agent-work");
   await machine.must("agent", "uninstall-service");
   assert.equal(await ground.traces(), before);
   assert.notEqual((await machine.run("systemctl", "cat", "agent")).code, 0, "no unit is left");

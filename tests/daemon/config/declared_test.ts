@@ -118,6 +118,19 @@ Deno.test("reload changes what the file changed; a bad file changes nothing and 
   assert.equal(one.health.find((text) => text.includes("agent.json")), undefined);
 });
 
+Deno.test("static endpoints of the file join those of the flag, and go with it", async () => {
+  await using one = new DeclaredNode(`{${SERVER}, "AuthKey": "k", "StaticEndpoints": ["192.0.2.1:1"]}`);
+  one.node.control.netmap = testNetmap([]);
+  await one.start();
+  await one.node.goLive();
+  const named = () => one.node.backend.endpoints.filter(({ type }) => type === 5).map(({ addr }) => addr);
+  assert.deepEqual(named(), ["192.0.2.9:9", "192.0.2.1:1"]);
+  await one.reload(`{${SERVER}, "StaticEndpoints": ["192.0.2.2:2"]}`);
+  assert.deepEqual(named(), ["192.0.2.9:9", "192.0.2.2:2"]);
+  await one.reload(`{${SERVER}}`);
+  assert.deepEqual(named(), ["192.0.2.9:9"]);
+});
+
 Deno.test("while a locked file is in force nobody else changes the node; an unlocked one lets them", async () => {
   await using one = new DeclaredNode(`{${SERVER}, "AuthKey": "k", "Hostname": "web1"}`);
   await one.start();
@@ -171,6 +184,18 @@ Deno.test("an optional file that is not there leaves the node as it is; one that
   one.file = undefined;
   assert.deepEqual(await one.declared.reload(), { Reloaded: false, Err: "" });
   assert.equal(one.node.backend.configLocked, false);
+});
+
+Deno.test("a file that does not go together with what the node had leaves it running as it did, locked", async () => {
+  await using one = new DeclaredNode(`{${SERVER}, "exitNode": "100.64.0.9"}`);
+  assert.equal(one.node.backend.configLocked, true, "nobody slips in before the start");
+  one.node.backend.editPrefs(change({ AdvertiseRoutes: ["0.0.0.0/0", "::/0"] }), "config");
+  await one.start();
+  assert.match(one.declared.state.Problem, /runs as it did before: Cannot advertise an exit node and use/);
+  assert.equal(one.node.control.urls.length, 1, "the node has begun");
+  const { Reloaded } = await one.reload(`{${SERVER}, "exitNode": "100.64.0.9", "AdvertiseExitNode": false}`);
+  assert.deepEqual([Reloaded, one.declared.state.Problem], [true, ""]);
+  assert.equal(one.node.backend.prefs.ExitNodeIP, "100.64.0.9");
 });
 
 Deno.test("keys that count from the next start on are named until then", async () => {
