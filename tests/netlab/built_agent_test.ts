@@ -28,7 +28,7 @@ privilegedTest(
       await Deno.rename(`${file}.new`, file);
     };
     const current = `${await builtAgent()}/agent`;
-    const env = { AGENT_UNPACK_DIR: `${dir}/cache` };
+    const env = { AGENT_UNPACK_DIR: `${dir}/cache`, XDG_CONFIG_HOME: `${dir}/config` };
     try {
       await install(current);
       const program = [file];
