@@ -82,7 +82,7 @@ class Ground {
     await machine.shell(`
       mkdir -p /run/systemd/system/agent.service.d
       printf '[Service]\\nRestart=no\\n' >/run/systemd/system/agent.service.d/no-restart.conf
-      systemctl daemon-reload; systemctl kill -s KILL agent
+      systemctl daemon-reload; systemctl kill --kill-whom=main -s KILL agent
     `);
     await until(
       "it is dead",
@@ -97,13 +97,13 @@ class Ground {
     await machine.shell("rm -r /run/systemd/system/agent.service.d; systemctl daemon-reload");
     await this.start();
     await this.finds("theirs", this.peer, "after --cleanup and start");
-    await machine.shell("systemctl kill -s KILL agent");
+    await machine.shell("systemctl kill --kill-whom=main -s KILL agent");
     await this.finds("theirs", this.peer, "after a crash and start");
     await machine.must("agent", "wait", "--timeout", "60s");
     await this.works("after a crash and start");
     // Before control says anything the machine has its own DNS again.
     await this.scene.control.control("stop");
-    await machine.shell("systemctl kill -s KILL agent");
+    await machine.shell("systemctl kill --kill-whom=main -s KILL agent");
     await until("as it was after a crash and a start without control", 30_000, async () => {
       return await this.state() === before && (await machine.unit("agent", "ActiveState")).ActiveState === "active";
     });

@@ -91,7 +91,10 @@ export class OurNode {
       ...outcome,
       Head: authority.head,
       Oldest: authority.oldestAncestor,
-      State: aumAfter(authority.head, { kind: AUM_KIND.CHECKPOINT, state }).hash,
+      // A store that a dead process left may end so; upstream gives no copy of such a state.
+      State: (state.keys ?? []).length === 0
+        ? "no trusted keys"
+        : aumAfter(authority.head, { kind: AUM_KIND.CHECKPOINT, state }).hash,
     };
   }
 

@@ -228,7 +228,7 @@ type result struct {
 	Error     string     `json:",omitempty"`
 	Head      string     `json:",omitempty"`
 	Oldest    string     `json:",omitempty"`
-	State     string     `json:",omitempty"` // hash of a checkpoint of the state, forked from the head
+	State     string     `json:",omitempty"` // hash of a checkpoint of the state, forked from the head; "no trusted keys" for such a state
 	AUMs      []hexBytes `json:",omitempty"`
 	Hashes    []string   `json:",omitempty"`
 	Ancestors []string   `json:",omitempty"`
@@ -270,8 +270,11 @@ func (n *node) take(s *step) (r result) {
 	if n.authority != nil {
 		r.Head = n.authority.Head().String()
 		// No accessor gives the state whole; an unsigned revocation of nobody holds a copy of it.
-		if a, _ := n.authority.MakeRetroactiveRevocation(n.store, nil, nil, n.authority.Head()); a != nil {
+		a, err := n.authority.MakeRetroactiveRevocation(n.store, nil, nil, n.authority.Head())
+		if a != nil {
 			r.State = a.Hash().String()
+		} else if err != nil && err.Error() == "cannot revoke all trusted keys" {
+			r.State = "no trusted keys"
 		}
 		if offer, err := n.authority.SyncOffer(n.store); err == nil {
 			r.Oldest = offer.Ancestors[len(offer.Ancestors)-1].String()
