@@ -18,6 +18,7 @@ const vectorsUsage = `lab vectors <set> --out DIR
   wire        keys, disco, DERP, STUN, tailcfg and LocalAPI JSON, as Tailscale's packages write and read them
   filter      packets and the verdicts of Tailscale's packet filter (--seed N)
   proxy       what golang.org/x/net/http/httpproxy makes of HTTPS_PROXY and NO_PROXY (--seed N)
+  config      configuration files, and what a Tailscale daemon makes of its preferences by them
   health      every warning of a Tailscale daemon on Linux, with its texts
   wycheproof  copies the files of github.com/c2sp/wycheproof that we test with from the module cache`
 
@@ -137,6 +138,12 @@ func runVectors(ctx context.Context, args []string) error {
 	case "proxy":
 		f := proxyVectors(uint32(*seed))
 		files, command = []*vectorFile{f}, fmt.Sprintf("%s --seed %d", command, *seed)
+	case "config":
+		f, err := configVectors()
+		if err != nil {
+			return err
+		}
+		files = []*vectorFile{f}
 	case "health":
 		files = []*vectorFile{healthVectors()}
 	case "wycheproof":
