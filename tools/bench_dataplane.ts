@@ -101,8 +101,7 @@ async function measureAll(sites: readonly Site[], mtu: number, offloads: boolean
 }
 
 /** The ends of `site` must take orders: an agent's do. */
-async function readNetmaps(site: Site): Promise<NetmapSample[]> {
-  const samples: NetmapSample[] = [];
+async function readNetmaps(site: Site): Promise<void> {
   const asked = site.ends[0].asked!;
   // The node makes it before anything is measured.
   await asked.ask(`netmap ${NETMAP_PEERS}`);
@@ -112,11 +111,10 @@ async function readNetmaps(site: Site): Promise<NetmapSample[]> {
     const sample = await pingUnder("1 Gb/s", site, pings, async () => {
       ms = JSON.parse(await asked.ask(`netmap ${NETMAP_PEERS}`)).ms;
     });
-    samples.push({ ping: sample, ms });
+    netmaps.push({ ping: sample, ms });
     // All of them go again, so that the next round's are new.
     await asked.ask("netmap 0");
   }
-  return samples;
 }
 
 function machine(): string {
@@ -189,7 +187,7 @@ for (const mtu of mtus) {
     await measureAll(sites, mtu, mode === "on");
   }
   if (ours.name !== "agent" || mtu !== mtus[0]) continue;
-  if (cells.has("netmap")) netmaps.push(...await readNetmaps(sites[0]));
+  if (cells.has("netmap")) await readNetmaps(sites[0]);
   if (cells.has("steady")) steady.push(await runSteadily(sites[0], Number(values.steady ?? 600)));
 }
 finish();
