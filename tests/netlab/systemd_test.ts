@@ -248,6 +248,17 @@ machineTest("the sandbox: its exposure, and what a node does inside it", async (
   for (const path of ["/etc/agent-test", "/run/agent/x", "/var/lib/agent/x"]) {
     assert.equal((await inside(`echo x >${path} && rm ${path}`)).code, 0, `${path} cannot be written`);
   }
+  // A kernel without IPv6 refuses its sockets, and that is what systemd does here.
+  await machine.shell(`
+    mkdir -p /etc/systemd/system/agent.service.d
+    printf '[Service]\\nRestrictAddressFamilies=\\nRestrictAddressFamilies=AF_UNIX AF_INET AF_NETLINK\\n' \
+      >/etc/systemd/system/agent.service.d/no-ipv6.conf
+    systemctl daemon-reload; systemctl restart agent
+  `);
+  await ground.connected();
+  await machine.must("ping", "-c", "1", "-W", "10", peerAddress);
+  const without = JSON.parse(await machine.must("agent", "status", "--json"));
+  assert.deepEqual(without.Health ?? [], [], "without IPv6 nothing is amiss");
 });
 
 machineTest(
