@@ -29,6 +29,7 @@ import { opened, serverName } from "../base/tls_client.ts";
 import { certificateFailure } from "../base/tls_failure.ts";
 import { connectThrough, type ProxyChoice } from "../base/web_proxy.ts";
 import { openWebSocket } from "../base/websocket.ts";
+import { orAborted } from "../base/or_aborted.ts";
 import { certificateChain, checkCertificatePin, serverKeyOf } from "./cert_pin.ts";
 import { CERT_HASH_PREFIX, DEFAULT_DERP_PORT } from "./derp_map.ts";
 import type { DERPNode } from "./derp_map.ts";
@@ -180,16 +181,6 @@ function headStart(scheduler: Scheduler, attempt: Promise<unknown>, signal: Abor
     };
     attempt.catch(() => end(resolve));
     signal.addEventListener("abort", () => end(() => reject(signal.reason)), { once: true });
-  });
-}
-
-/** The promise, unless the signal comes first; a resolver cannot be stopped, only no longer waited for. */
-function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    if (signal.aborted) onAbort();
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
   });
 }
 

@@ -16,6 +16,7 @@ import { encodeQuery, parseQuery, parseResponse, TYPE } from "../../base/dns_mes
 import { type Scheduler, sleep } from "../../base/clock.ts";
 import { formatIp, type IpBytes, parseIp } from "../../base/ip.ts";
 import type { RandomBytes } from "../../base/keys.ts";
+import { orAborted } from "../../base/or_aborted.ts";
 import { Forwarder } from "./forwarder.ts";
 import type { DnsTransport } from "./forwarder.ts";
 import type { ResolvConf } from "./os/resolv_conf.ts";
@@ -108,14 +109,4 @@ export function ofFamily(lookUp: LookUp): (host: string, family: 4 | 6) => Promi
   return async (host, family) => {
     return (await lookUp(host)).filter((ip) => ip.length === (family === 4 ? 4 : 16)).map(formatIp);
   };
-}
-
-/** The promise, unless the signal comes first. */
-function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    if (signal.aborted) onAbort();
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
 }
