@@ -1,4 +1,5 @@
 /** The arguments of `run`, told apart: the daemon's, `up`'s, and the auth key. */
+import { UsageError } from "./exit_codes.ts";
 import type { FlagTable } from "./flags.ts";
 
 /** The daemon's flags that `run` takes. The daemon itself reads them. */
@@ -28,15 +29,23 @@ export interface RunArgs {
   readonly authKey: string;
 }
 
-/** Tells them apart by name; what is unknown is left to `up`, which refuses it. A flag's value follows it or its `=`. */
+/**
+ * Tells them apart by name; what is unknown is left to `up`, which refuses it. A flag's value follows it or its `=`.
+ * @throws UsageError for a flag whose value is missing
+ */
 export function splitRunArgs(args: readonly string[]): RunArgs {
   const daemon: string[] = [];
   const up: string[] = [];
   let authKey = "";
   for (let i = 0; i < args.length; i++) {
     const [, name, inline] = /^--?([a-z][a-z-]*)(?:=([^]*))?$/.exec(args[i]) ?? [];
+    const value = (): string => {
+      const text = inline ?? args[++i];
+      if (text === undefined) throw new UsageError(`flag needs an argument: --${name}`);
+      return text;
+    };
     if (name === "auth-key" || name === "authkey") {
-      authKey = inline ?? args[++i] ?? "";
+      authKey = value();
       continue;
     }
     const spec = name !== undefined && Object.hasOwn(DAEMON_FLAGS, name)
@@ -48,7 +57,7 @@ export function splitRunArgs(args: readonly string[]): RunArgs {
     }
     const spelt = name === "state-dir" ? "statedir" : name;
     if (spec.type === "boolean") daemon.push(inline === undefined ? `--${spelt}` : `--${spelt}=${inline}`);
-    else daemon.push(`--${spelt}=${inline ?? args[++i] ?? ""}`);
+    else daemon.push(`--${spelt}=${value()}`);
   }
   return { daemon, up, authKey };
 }

@@ -12,11 +12,11 @@
 import type { Companion } from "../daemon/daemon.ts";
 import { resolveAuthKey } from "./auth_key.ts";
 import { CliError, EXIT_OK, EXIT_USAGE, UsageError } from "./exit_codes.ts";
-import { flagHelp } from "./flags.ts";
+import { flagHelp, parseFlags } from "./flags.ts";
 import { LocalClient } from "./local_client.ts";
 import type { Status } from "./local_types.ts";
 import { print, printError } from "./terminal.ts";
-import { up } from "./up.ts";
+import { up, UP_FLAGS } from "./up.ts";
 import { DAEMON_FLAGS, splitRunArgs } from "./run_args.ts";
 
 /** In the order they are looked at. */
@@ -59,6 +59,8 @@ export async function runNode(args: readonly string[]): Promise<number> {
     return EXIT_OK;
   }
   const { daemon, up: upArgs, authKey: given } = splitRunArgs(args);
+  const [unexpected] = parseFlags(UP_FLAGS, upArgs).rest;
+  if (unexpected !== undefined) throw new UsageError(`unexpected argument "${unexpected}" for run`);
   if (given !== "" && !given.startsWith("file:")) {
     printError(
       "Warning: an auth key on the command line is in the list of processes; better AGENT_AUTHKEY or file:PATH\n",

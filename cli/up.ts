@@ -38,7 +38,8 @@ const UP_ONLY_FLAGS = {
   "accept-risk": ACCEPT_RISK_FLAG,
 } as const;
 
-const UP_FLAGS = { ...LOGIN_FLAGS, ...UP_ONLY_FLAGS, ...PREF_FLAGS } as const;
+/** `run` looks at them too, before it starts anything. */
+export const UP_FLAGS = { ...LOGIN_FLAGS, ...UP_ONLY_FLAGS, ...PREF_FLAGS } as const;
 const LOGIN_VERB_FLAGS = {
   nickname: { type: "string", help: "short name of this login" },
   ...LOGIN_FLAGS,

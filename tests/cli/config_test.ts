@@ -117,6 +117,17 @@ Deno.test("run tells its flags; what it cannot understand ends with 2 before any
   assert.match(help.out, /^Usage: agent run [^]*--state-dir DIR[^]*AGENT_AUTHKEY/);
   const bad = await run(["run", "--port=x", "--socket=/nonexistent/x.sock"]);
   assert.deepEqual([bad.code, bad.err], [2, "Cannot use --port x: want 0 to 65535\n"]);
+  for (
+    const [args, says] of [
+      [["--nonsense"], "flag provided but not defined: --nonsense\n"],
+      [["--auth-key"], "flag needs an argument: --auth-key\n"],
+      [["--hostname=web1", "--state-dir"], "flag needs an argument: --state-dir\n"],
+      [["web1"], 'unexpected argument "web1" for run\n'],
+    ] as const
+  ) {
+    const refused = await run(["run", "--socket=/nonexistent/x.sock", ...args]);
+    assert.deepEqual([refused.code, refused.err], [2, says]);
+  }
   const key = await run(["run", "--auth-key=file:/nonexistent/key", "--port=x"]);
   assert.equal(key.code, 1);
   assert.match(key.err, /^Cannot read the auth key: No such file/);
