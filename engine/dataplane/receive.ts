@@ -7,7 +7,8 @@
  *                                             ├─ disco ─▶ magicsock
  *                                             └─ STUN answer ─▶ main thread (netcheck)
  * ```
- * A datagram from a DERP relay takes the same way; one from a peer relay does once its Geneve header is off. Nothing here throws for what a packet says; every refusal is counted.
+ * A datagram from a DERP relay takes the same way; one from a peer relay does once its Geneve header is off. Nothing here
+ * throws for what a packet says; every refusal is counted.
  */
 import type { DropCounters } from "../../base/drops.ts";
 import { NodePublic } from "../../base/keys.ts";

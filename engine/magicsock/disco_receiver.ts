@@ -165,12 +165,18 @@ export class DiscoReceiver {
     source: DiscoSource,
     now: number,
   ): Drop | undefined {
-    if ("addr" in source) return "disco-malformed";
-    const endpoint = this.#known.byKey.get(source.peer.hex);
-    if (endpoint === undefined || !peer.endpoints.has(endpoint)) return "disco-unknown-sender";
+    const endpoint = this.#senderByDerp(peer, source);
+    if (typeof endpoint === "string") return endpoint;
     return endpoint.handleCallMeMaybe(internNodeAddresses(this.#known.addrs, message.endpoints), now)
       ? undefined
       : "disco-rate";
+  }
+
+  /** Whose message it is, of those that only DERP may bring: the node the relay names, if the disco key is its own. */
+  #senderByDerp(peer: DiscoPeer, source: DiscoSource): Endpoint | Drop {
+    if ("addr" in source) return "disco-malformed";
+    const endpoint = this.#known.byKey.get(source.peer.hex);
+    return endpoint !== undefined && peer.endpoints.has(endpoint) ? endpoint : "disco-unknown-sender";
   }
 
   /** What two nodes and a relay's node say to each other about sessions, by DERP only. */
@@ -180,9 +186,8 @@ export class DiscoReceiver {
     source: DiscoSource,
     now: number,
   ): Drop | undefined {
-    if ("addr" in source) return "disco-malformed";
-    const endpoint = this.#known.byKey.get(source.peer.hex);
-    if (endpoint === undefined || !peer.endpoints.has(endpoint)) return "disco-unknown-sender";
+    const endpoint = this.#senderByDerp(peer, source);
+    if (typeof endpoint === "string") return endpoint;
     switch (message.type) {
       case "call-me-maybe-via":
         if (!endpoint.takeCallMeMaybe(now)) return "disco-rate";
