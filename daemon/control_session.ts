@@ -112,6 +112,7 @@ export class ControlSession {
   #goal: Goal | undefined;
   #loggedIn = false;
   #paused: boolean;
+  #renewalTurn: AbortController | undefined;
   #loginTurn = new AbortController();
   #pollTurn = new AbortController();
 
@@ -146,7 +147,9 @@ export class ControlSession {
    * Has control take a new key while the map goes on with the old one, which is replaced only then. Rejects when control
    * would not, or could not be told; nothing has changed then.
    */
-  async renew(request: RenewalRequest, signal: AbortSignal): Promise<void> {
+  async renew(request: RenewalRequest, caller: AbortSignal): Promise<void> {
+    const turn = this.#renewalTurn = new AbortController();
+    const signal = AbortSignal.any([caller, turn.signal, this.#end.signal]);
     const { nodeKey, registration } = await registerNewKey(
       {
         ...this.#options,
@@ -155,8 +158,10 @@ export class ControlSession {
         hostinfo: this.#node.hostinfo,
       },
       request,
-      AbortSignal.any([signal, this.#end.signal]),
+      signal,
     );
+    // Whoever logged out or stopped the node meanwhile is not to be overruled; the key stays stored as one that was tried.
+    signal.throwIfAborted();
     // A login that began because control knew the old key no more has nothing left to do.
     this.#loginTurn.abort();
     this.#registered(nodeKey, this.#persist.nodeKey, registration);
@@ -166,6 +171,7 @@ export class ControlSession {
   setPaused(paused: boolean): void {
     if (paused === this.#paused) return;
     this.#paused = paused;
+    if (paused) this.#renewalTurn?.abort(new Error("the node was stopped meanwhile"));
     this.#loginTurn.abort();
     this.#pollTurn.abort();
   }
@@ -190,6 +196,7 @@ export class ControlSession {
     const { nodeKey, lockKey } = this.#persist;
     this.#goal = undefined;
     this.#loggedIn = false;
+    this.#renewalTurn?.abort(new Error("the node was logged out meanwhile"));
     this.#loginTurn.abort();
     this.#pollTurn.abort();
     if (nodeKey === undefined || lockKey === undefined) return;
@@ -259,14 +266,17 @@ export class ControlSession {
         else this.#loginBackOff.reset();
         return;
       }
-      case "key-expired":
+      case "key-expired": {
+        const { tryingKey } = this.#persist;
+        const wasLost = tryingKey !== undefined && goal.key?.public.equals(tryingKey.public) === true;
         if (this.#triesLostKey(goal)) return;
-        if (!goal.regen) {
+        if (!goal.regen || wasLost) {
           this.#log.info("control says that the node key has expired; making a new one");
           this.#goal = { regen: true };
           return;
         }
         return await this.#loginError(new Error("control says that a new node key has expired already"), signal);
+      }
       case "needs-signature":
         if (goal.oldSignature === undefined) {
           this.#log.info("control wants the lock's signature of the old node key for a new one");
@@ -350,9 +360,12 @@ export class ControlSession {
     this.#authKey = undefined;
     this.#loggedIn = true;
     this.#loginBackOff.reset();
-    const { tryingKey: _, ...persist } = this.#persist;
+    const { tryingKey, ...persist } = this.#persist;
+    // That control takes the key there was says nothing of one that a renewal still waits for.
+    const waits = tryingKey !== undefined && persist.nodeKey?.public.equals(key.public) === true;
     this.#keep({
       ...persist,
+      ...(waits && { tryingKey }),
       nodeKey: key,
       oldNodeKey: oldKey,
       userProfile: {

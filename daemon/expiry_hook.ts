@@ -8,13 +8,15 @@
  *   AGENT_NODE, AGENT_NODE_KEY  name and key of the node
  *   AGENT_SOCKET                of the daemon's LocalAPI
  *
- * It runs as the daemon does, in the sandbox of its service, with nothing else of its environment and what it prints in
- * the daemon's log; one at a time, and no longer than ten minutes.
+ * It runs as the daemon does, in the sandbox of its service, with nothing else of its environment and what it prints
+ * beside the daemon's log; one at a time, and no longer than ten minutes.
  */
 import type { KeyNotice } from "./key_expiry.ts";
 import type { Log } from "./log.ts";
 
 const TIMEOUT_MS = 600_000;
+/** What a program that is told to end has for it. */
+const GRACE_MS = 10_000;
 
 /** What of a notice the program is given. */
 export function hookEnvironment(notice: KeyNotice, socket: string): Record<string, string> {
@@ -54,11 +56,21 @@ async function run(path: string, env: Record<string, string>): Promise<string> {
       stdin: "null",
       stdout: "inherit",
       stderr: "inherit",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
     }).spawn();
-    const { code, signal } = await child.status;
+    const timers = (["SIGTERM", "SIGKILL"] as const).map((signal, i) =>
+      setTimeout(() => end(child, signal), TIMEOUT_MS + i * GRACE_MS)
+    );
+    const { code, signal } = await child.status.finally(() => timers.forEach(clearTimeout));
     return code === 0 ? "" : signal === null ? `ended with ${code}` : `was ended by ${signal}`;
   } catch (cause) {
     return `cannot be run: ${cause instanceof Error ? cause.message : cause}`;
+  }
+}
+
+function end(child: Deno.ChildProcess, signal: Deno.Signal): void {
+  try {
+    child.kill(signal);
+  } catch {
+    // It ended just now.
   }
 }

@@ -211,7 +211,13 @@ export class HealthWatch {
     const beside = (this.#sources.datapath.netfilter.state?.localUse.tunnels.length ?? 0) > 0;
     if (beside && now - this.#conflictsAt < CONFLICTS_INTERVAL_MS) return;
     this.#conflictsAt = beside ? now : 0;
-    const shared = beside ? this.#sources.addressesInTwoTailnets() : [];
+    let shared: readonly string[] = [];
+    try {
+      if (beside) shared = this.#sources.addressesInTwoTailnets();
+    } catch (cause) {
+      // A warning is not worth the node; what was known stands until the next look.
+      return this.#sources.log.debug(`addresses in two tailnets: ${cause instanceof Error ? cause.message : cause}`);
+    }
     this.#health.set("agent-address-conflict", shared.length > 0, now, {
       error:
         `${shared.slice(0, 3).join(", ")}${shared.length > 3 ? ` and ${shared.length - 3} more` : ""}: addresses in ` +
