@@ -5,6 +5,15 @@ export function canonicalName(text: string): string {
   return text.toLowerCase().replace(/\.$/, "");
 }
 
+/**
+ * A name that a resolver's settings may hold, canonical: letters, digits, hyphens and underscores, no more. Names of
+ * control's become lines of resolv.conf and arguments of programs, so a blank, a line break or a leading hyphen in one
+ * must reach neither.
+ */
+export function isPlainName(name: string): boolean {
+  return name.length <= 253 && /^[a-z0-9_][a-z0-9_-]{0,62}(\.[a-z0-9_][a-z0-9_-]{0,62})*$/.test(name);
+}
+
 /** Whether a name is the suffix itself or lies below it; everything lies below "". */
 export function isBelow(name: string, suffix: string): boolean {
   return suffix === "" || name === suffix || name.endsWith(`.${suffix}`);

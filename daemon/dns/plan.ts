@@ -11,7 +11,7 @@
  */
 import type { DNSConfig, Resolver } from "../../control/wire/dns_config.ts";
 import type { NodeView } from "../node_view.ts";
-import { canonicalName } from "./names.ts";
+import { canonicalName, isPlainName } from "./names.ts";
 import { REVERSE_ZONES } from "./zone.ts";
 import type { ZoneSource } from "./zone.ts";
 
@@ -63,7 +63,7 @@ export function planDns(view: NodeView, config: DNSConfig, policy: DnsPolicy): D
   if (defaults.length > 0) routes.set("", defaults);
   if (!acceptDns) return { zone, routes, system: NO_SYSTEM_DNS };
 
-  const searchDomains = (config.Domains ?? []).map(canonicalName).filter((name) => name !== "");
+  const searchDomains = (config.Domains ?? []).map(canonicalName).filter(isPlainName);
   if (wanted.size === 0 && defaults.length === 0) {
     return { zone, routes, system: { ...NO_SYSTEM_DNS, searchDomains: splits ? searchDomains : [] } };
   }
@@ -71,7 +71,7 @@ export function planDns(view: NodeView, config: DNSConfig, policy: DnsPolicy): D
   if (routes.has("")) return { zone, routes, system };
   if (splits) {
     const extra = zone.extraRecords.map(({ Name }) => canonicalName(Name));
-    const matchDomains = [...new Set([...wanted.keys(), ...extra])].filter((name) => name !== "").sort();
+    const matchDomains = [...new Set([...wanted.keys(), ...extra])].filter(isPlainName).sort();
     return { zone, routes, system: { ...system, matchDomains } };
   }
   routes.set("", base.nameservers.map((Addr) => ({ Addr })));
