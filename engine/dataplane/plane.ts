@@ -378,6 +378,8 @@ export class Plane {
   }
 
   #removePeer(key: string): void {
+    // What is still being opened is judged by numbers, and this peer's may be another's next.
+    this.#receive.flushDerp(this.#now);
     const peer = this.#peers.remove(key);
     if (peer === undefined) return;
     this.#wg.removePeer(peer.wg);
