@@ -114,6 +114,7 @@ export class Declared {
         if (first.kind === "config") return await this.#take(first.config, first.warnings, true);
       } catch (cause) {
         // It does not go together with what the node had before; that is better than no node.
+        if (this.#config === undefined) backend.configLocked = false;
         this.#setProblem(`it was not taken, and the node runs as it did before: ${messageOf(cause)}`);
         log.error(messageOf(cause));
       }

@@ -71,7 +71,10 @@ export function observeRoutes(sources: BugReportSources, scheduler: Scheduler): 
   return {
     bugreport: (request): Reply => {
       requireMethod(request, "POST", 405, "only POST allowed");
-      if (queryBool(request.query.get("record"), false)) return { kind: "stream", lines: record(request) };
+      // The log's level is everybody's.
+      const records = queryBool(request.query.get("record"), false);
+      if (records) requireWrite(request, "bugreport access denied");
+      if (records) return { kind: "stream", lines: record(request) };
       return { kind: "body", status: 200, type: "text/plain", text: `${markBug(sources, noteOf(request))}\n` };
     },
 
