@@ -79,6 +79,7 @@ export function sshArguments(
   return [
     ...["-o", `UserKnownHostsFile "${known.replaceAll("%", "%%")}"`],
     // Only the keys that nodes announce by control.
+    ...["-o", "GlobalKnownHostsFile /dev/null", "-o", "VerifyHostKeyDNS no"],
     ...["-o", "UpdateHostKeys no", "-o", "StrictHostKeyChecking yes"],
     ...["-o", "CanonicalizeHostname no"],
     ...["-o", `ProxyCommand ${proxy} %h %p`],

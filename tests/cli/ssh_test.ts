@@ -49,6 +49,8 @@ Deno.test("ssh: only announced keys count, and the way is this program at its ow
   });
   assert.deepEqual(args.filter((arg) => arg !== "-o"), [
     `UserKnownHostsFile "/home/o'b %%h/.config/agent/ssh_known_hosts"`,
+    "GlobalKnownHostsFile /dev/null",
+    "VerifyHostKeyDNS no",
     "UpdateHostKeys no",
     "StrictHostKeyChecking yes",
     "CanonicalizeHostname no",
