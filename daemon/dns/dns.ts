@@ -93,6 +93,8 @@ export class Dns {
   #working: Promise<void> | undefined;
   #again = false;
   #forgotten = false;
+  /** Setting failed on the way: how much of it the machine has is not known. */
+  #unsure = false;
   #closed = false;
 
   constructor(options: DnsOptions) {
@@ -188,6 +190,8 @@ export class Dns {
         });
         log.info(`dns: ${this.#configurator.chosen.mode}: ${this.#configurator.chosen.why}`);
       } catch (cause) {
+        // Whoever wants it next tries again.
+        this.#opening = undefined;
         this.#failed(cause);
       }
       return this.#configurator;
@@ -224,7 +228,11 @@ export class Dns {
       if (wish !== undefined && needsBase) this.#resolver.setPlan(this.#plan(wish, base));
       const system = wish === undefined ? NO_SYSTEM_DNS : this.#plan(wish, base).system;
       const changed = JSON.stringify(system) !== JSON.stringify(this.#told);
-      if (changed && !(isNothing(system) && isNothing(this.#told))) await configurator.set(system);
+      if (this.#unsure || (changed && !(isNothing(system) && isNothing(this.#told)))) {
+        this.#unsure = true;
+        await configurator.set(system);
+        this.#unsure = false;
+      }
       this.#told = configurator.chosen.mode === "none" ? NO_SYSTEM_DNS : system;
       this.#options.problem("dns-set-os-config-failed", "");
     } catch (cause) {
