@@ -6,9 +6,10 @@
  *                                └─▶ configurator (resolved, resolvconf, resolv.conf)
  *   backend ──down──▶ no plan, no listener, the machine as it was
  * ```
- * The machine is told one thing after another, and of several that wait only the last.
+ * The machine is told one thing after another, and of several that wait only the last. What failed is tried again, after
+ * longer and longer.
  */
-import type { Scheduler } from "../../base/clock.ts";
+import type { Scheduler, Timer } from "../../base/clock.ts";
 import type { IpBytes } from "../../base/ip.ts";
 import type { RandomBytes } from "../../base/keys.ts";
 import { encodeQuery, MAX_UDP_RESPONSE } from "../../base/dns_message.ts";
@@ -80,6 +81,8 @@ export interface DnsStatus {
 }
 
 const NO_BASE: ResolvConf = { nameservers: [], searchDomains: [] };
+const FIRST_RETRY_MS = 2_000;
+const LAST_RETRY_MS = 60_000;
 
 /** DNS of the node; down until configured. */
 export class Dns {
@@ -95,6 +98,12 @@ export class Dns {
   #forgotten = false;
   /** Setting failed on the way: how much of it the machine has is not known. */
   #unsure = false;
+  /** What the machine had before us when it was last asked; until it answers again the resolver goes by this. */
+  #base: ResolvConf = NO_BASE;
+  #retry: Timer | undefined;
+  #retryMs = FIRST_RETRY_MS;
+  /** Of the last attempt, "" when it went well. */
+  #failure = "";
   #closed = false;
 
   constructor(options: DnsOptions) {
@@ -134,6 +143,7 @@ export class Dns {
   down(): void {
     if (this.#wish === undefined) return;
     this.#wish = undefined;
+    this.#base = NO_BASE;
     this.#resolver.setPlan(undefined);
     this.#listener.close();
     this.#refresh();
@@ -143,7 +153,8 @@ export class Dns {
   async close(): Promise<void> {
     this.down();
     this.#closed = true;
-    await this.#working;
+    await this.#idle();
+    this.#retry?.cancel();
     await this.#configurator?.close().catch((cause) => this.#failed(cause));
   }
 
@@ -172,8 +183,13 @@ export class Dns {
   /** How the machine is told, why so, and of what. */
   async status(): Promise<DnsStatus> {
     const chosen = (await this.#open())?.chosen ?? { mode: "none", why: "the machine's DNS settings cannot be read" };
-    await this.#working;
+    await this.#idle();
     return { mode: chosen.mode, why: chosen.why, told: this.#told, counts: { ...this.#resolver.counts } };
+  }
+
+  /** The machine has been told all there is. */
+  async #idle(): Promise<void> {
+    while (this.#working !== undefined) await this.#working;
   }
 
   #open(): Promise<DnsConfigurator | undefined> {
@@ -202,7 +218,7 @@ export class Dns {
   /** Plans at once what needs nothing of the machine, and tells the machine as soon as it listens. */
   #refresh(): void {
     const wish = this.#wish;
-    if (wish !== undefined) this.#resolver.setPlan(this.#plan(wish, NO_BASE));
+    if (wish !== undefined) this.#resolver.setPlan(this.#plan(wish, this.#base));
     if (this.#working !== undefined) {
       this.#again = true;
       return;
@@ -217,16 +233,17 @@ export class Dns {
   }
 
   async #work(): Promise<void> {
+    this.#retry?.cancel();
     const configurator = await this.#open();
     if (configurator === undefined) return;
     if (this.#forgotten) this.#told = NO_SYSTEM_DNS;
     this.#forgotten = false;
     try {
       const needsBase = this.#wish?.acceptDns === true && !configurator.splits;
-      const base = needsBase ? await configurator.base() : NO_BASE;
+      this.#base = needsBase ? await configurator.base() : NO_BASE;
       const wish = this.#wish;
-      if (wish !== undefined && needsBase) this.#resolver.setPlan(this.#plan(wish, base));
-      const system = wish === undefined ? NO_SYSTEM_DNS : this.#plan(wish, base).system;
+      if (wish !== undefined && needsBase) this.#resolver.setPlan(this.#plan(wish, this.#base));
+      const system = wish === undefined ? NO_SYSTEM_DNS : this.#plan(wish, this.#base).system;
       const changed = JSON.stringify(system) !== JSON.stringify(this.#told);
       if (this.#unsure || (changed && !(isNothing(system) && isNothing(this.#told)))) {
         this.#unsure = true;
@@ -235,6 +252,8 @@ export class Dns {
       }
       this.#told = configurator.chosen.mode === "none" ? NO_SYSTEM_DNS : system;
       this.#options.problem("dns-set-os-config-failed", "");
+      this.#failure = "";
+      this.#retryMs = FIRST_RETRY_MS;
     } catch (cause) {
       this.#failed(cause);
     }
@@ -254,7 +273,12 @@ export class Dns {
 
   #failed(cause: unknown): void {
     const text = cause instanceof Error ? cause.message : String(cause);
-    this.#options.log.warn(`dns: ${text}`);
+    if (text !== this.#failure) this.#options.log.warn(`dns: ${text}`);
+    this.#failure = text;
     this.#options.problem("dns-set-os-config-failed", text);
+    this.#retry?.cancel();
+    if (this.#closed) return;
+    this.#retry = this.#options.scheduler.after(this.#retryMs, () => this.#refresh());
+    this.#retryMs = Math.min(2 * this.#retryMs, LAST_RETRY_MS);
   }
 }

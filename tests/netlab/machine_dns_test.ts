@@ -180,6 +180,19 @@ async function resolved(ground: Ground): Promise<void> {
   await machine.shell(forget);
   await ground.works("after restarts of the bus and of resolved");
 
+  // One that is stopped stays so, whatever we have to tell it.
+  await machine.must("systemctl", "stop", "systemd-resolved");
+  await machine.must("agent", "set", "--accept-dns=false");
+  await machine.must("agent", "set", "--accept-dns=true");
+  const complaint = /systemd-resolved does not run/;
+  await until("it is complained of", 20_000, async () => complaint.test(await machine.must("agent", "status")));
+  // Longer than until the next attempt.
+  await new Promise((resolve) => setTimeout(resolve, 2_500));
+  assert.equal((await machine.unit("systemd-resolved", "ActiveState")).ActiveState, "inactive");
+  await machine.must("systemctl", "start", "systemd-resolved");
+  await ground.works("after it was stopped and told meanwhile");
+  await until("it is well again", 20_000, async () => !complaint.test(await machine.must("agent", "status")));
+
   await machine.must("agent", "set", "--accept-dns=false");
   await until("as it was with accept-dns off", 20_000, async () => !/agent0/.test(await ground.state()));
   assert.equal(await ground.lookup("theirs"), "");

@@ -5,7 +5,9 @@
  * ```
  *   D-Bus org.freedesktop.resolve1.Manager ─▶ cannot be reached ─▶ resolvectl
  *                   │ resolved was restarted ─▶ told again
+ *                   └ resolved does not run  ─▶ told when it does
  * ```
+ * Nobody is started by being told: a call that starts resolved would cancel the stop somebody has just asked for.
  * Source: net/dns/resolved.go; org.freedesktop.resolve1(5).
  */
 import { parseIp } from "../../../base/ip.ts";
@@ -15,7 +17,12 @@ import type { DnsConfigurator } from "./configurator.ts";
 import type { ChosenMode } from "./mode.ts";
 import type { ResolvConf } from "./resolv_conf.ts";
 
-/** One call of resolved's manager; rejects with what it says. */
+/** Resolved does not run, or ended in the middle. */
+export class NotRunning extends Error {
+  override name = "NotRunning";
+}
+
+/** One call of resolved's manager; rejects with what it says, or with `NotRunning`. */
 export type CallResolved = (member: string, signature: string, body: readonly unknown[]) => Promise<void>;
 /** Runs `resolvectl`. @throws Error */
 export type RunResolvectl = (args: readonly string[]) => Promise<void>;
@@ -55,6 +62,12 @@ export function resolvedConfigurator(chosen: ChosenMode, ports: ResolvedPorts): 
   const { index, device, call, resolvectl, log } = ports;
   let told: ResolvConf = { nameservers: [], searchDomains: [] };
 
+  /** For what can be missed. */
+  const unlessGone = (what: string) => (cause: Error) => {
+    if (cause instanceof NotRunning) throw cause;
+    log(`resolved: ${what}: ${cause.message}`);
+  };
+
   const byBus = async (config: SystemDns) => {
     const servers = config.nameservers.map((address) => {
       const ip = parseIp(address)!;
@@ -64,7 +77,7 @@ export function resolvedConfigurator(chosen: ChosenMode, ports: ResolvedPorts): 
     await call("SetLinkDNS", "ia(iay)", [index, servers]);
     await call("SetLinkDomains", "ia(sb)", [index, domains]).catch((error) => {
       // Before systemd 246 it took few: the reverse zones are what can be missed.
-      if (domains.length < 64) throw error;
+      if (error instanceof NotRunning || domains.length < 64) throw error;
       return call("SetLinkDomains", "ia(sb)", [index, domains.filter(([name]) => !name.endsWith(".arpa."))]);
     });
     const settings: [string, string, unknown][] = [
@@ -76,14 +89,14 @@ export function resolvedConfigurator(chosen: ChosenMode, ports: ResolvedPorts): 
       ["SetLinkDNSOverTLS", "is", "no"],
     ];
     for (const [member, signature, value] of settings) {
-      await call(member, signature, [index, value]).catch((error) => log(`resolved: ${member}: ${error.message}`));
+      await call(member, signature, [index, value]).catch(unlessGone(member));
     }
-    await call("FlushCaches", "", []).catch((error) => log(`resolved: FlushCaches: ${error.message}`));
+    await call("FlushCaches", "", []).catch(unlessGone("FlushCaches"));
   };
 
   const byProgram = async (run: RunResolvectl, config: SystemDns) => {
     await run(["dns", device, ...config.nameservers]);
-    await run(["domain", device, ...linkDomains(config).map(([name, routes]) => routes ? `~${name}` : name)]);
+    await run(["domain", "--", device, ...linkDomains(config).map(([name, routes]) => routes ? `~${name}` : name)]);
     await run(["default-route", device, config.matchDomains.length === 0 ? "yes" : "no"]);
     for (const setting of ["llmnr", "mdns", "dnssec", "dnsovertls"]) {
       await run([setting, device, "no"]).catch((error) => log(`resolvectl ${setting}: ${error.message}`));
@@ -95,7 +108,7 @@ export function resolvedConfigurator(chosen: ChosenMode, ports: ResolvedPorts): 
     try {
       await bus();
     } catch (cause) {
-      if (resolvectl === undefined) throw cause;
+      if (resolvectl === undefined || cause instanceof NotRunning) throw cause;
       log(`resolved by D-Bus: ${cause instanceof Error ? cause.message : cause}; using resolvectl`);
       await program(resolvectl);
     }
@@ -104,7 +117,14 @@ export function resolvedConfigurator(chosen: ChosenMode, ports: ResolvedPorts): 
     log("systemd-resolved was started again: it is told again");
     ports.forgotten();
   });
-  const revert = () => either(() => call("RevertLink", "i", [index]), (run) => run(["revert", device]));
+  const revert = async () => {
+    try {
+      await either(() => call("RevertLink", "i", [index]), (run) => run(["revert", device]));
+    } catch (cause) {
+      // What it knew of the device it has forgotten.
+      if (!(cause instanceof NotRunning)) throw cause;
+    }
+  };
 
   return {
     chosen,

@@ -1,14 +1,24 @@
 /** systemd-resolved and NetworkManager as they are on the system's D-Bus. Source: org.freedesktop.resolve1(5). */
 import type { Scheduler, Timer } from "../../../base/clock.ts";
 import type { NetworkManager } from "./mode.ts";
-import { callBus, watchOwner } from "./system_bus.ts";
+import { NotRunning } from "./resolved.ts";
+import { busErrorName, callBus, watchOwner } from "./system_bus.ts";
 
 const RESOLVED = { to: "org.freedesktop.resolve1", path: "/org/freedesktop/resolve1" };
 const NETWORK_MANAGER = { to: "org.freedesktop.NetworkManager", path: "/org/freedesktop/NetworkManager" };
 
-/** A call of resolved's manager. Signatures and bodies as D-Bus has them. @throws Error */
+/** What the bus says when a name has no owner and may not be started. */
+const NO_OWNER = ["org.freedesktop.DBus.Error.NameHasNoOwner", "org.freedesktop.DBus.Error.ServiceUnknown"];
+
+/** A call of resolved's manager, if it runs. Signatures and bodies as D-Bus has them. @throws NotRunning, or another Error */
 export async function callManager(member: string, signature: string, body: readonly unknown[]): Promise<void> {
-  await callBus({ ...RESOLVED, iface: "org.freedesktop.resolve1.Manager", member, signature, body });
+  const method = { iface: "org.freedesktop.resolve1.Manager", member, signature, body };
+  try {
+    await callBus({ ...RESOLVED, ...method, onlyIfRunning: true });
+  } catch (cause) {
+    if (!NO_OWNER.includes(busErrorName(cause) ?? "")) throw cause;
+    throw new NotRunning("systemd-resolved does not run; it is told when it does");
+  }
 }
 
 /** Resolves when resolved is there, started by the bus if need be. @param real Of a test only a bus named by hand. */

@@ -77,6 +77,12 @@ export async function callBus(method: BusMethod): Promise<readonly unknown[]> {
   }
 }
 
+/** The bus's name for an error that `callBus` threw, undefined when it is not one of the bus or of who answered. */
+export function busErrorName(cause: unknown): string | undefined {
+  const name = cause instanceof Error ? (cause as { type?: unknown }).type : undefined;
+  return typeof name === "string" ? name : undefined;
+}
+
 /**
  * Calls `changed` with each new owner of a bus name, "" when it has none any more.
  * Resolves when it watches; `broken` tells of the end of that. @throws Error when it cannot

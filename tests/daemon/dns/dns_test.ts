@@ -1,12 +1,16 @@
 // What the machine is told, and when it is told again, with a machine in memory.
 
 import assert from "node:assert/strict";
+import type { Scheduler } from "../../../base/clock.ts";
+import { TYPE } from "../../../base/dns_message.ts";
 import { systemRandom, systemScheduler } from "../../../base/system.ts";
 import { Dns } from "../../../daemon/dns/dns.ts";
 import type { DnsProblem, DnsSystemEvents } from "../../../daemon/dns/dns.ts";
 import type { SystemDns } from "../../../daemon/dns/plan.ts";
 import { createLog } from "../../../daemon/log.ts";
-import { dnsNode, dnsView, FakeServers } from "../../support/dns.ts";
+import type { ResolvConf } from "../../../daemon/dns/os/resolv_conf.ts";
+import { answerText, dnsNode, dnsView, FakeServers } from "../../support/dns.ts";
+import { FakeScheduler } from "../../support/fake_scheduler.ts";
 
 /** A machine that remembers what it was told, and forgets it when the test says so. */
 class Machine {
@@ -15,33 +19,40 @@ class Machine {
   /** What is to happen in the middle of the next order. */
   during: () => void | Promise<void> = () => {};
   events: DnsSystemEvents | undefined;
+  splits = true;
+  base: () => Promise<ResolvConf> = () => Promise.resolve({ nameservers: [], searchDomains: [] });
+  readonly logged: string[] = [];
 
-  readonly dns = new Dns({
-    system: {
-      open: (events) => {
-        this.events = events;
-        return Promise.resolve({
-          chosen: { mode: "systemd-resolved", why: "a test" },
-          splits: true,
-          base: () => Promise.resolve({ nameservers: [], searchDomains: [] }),
-          set: async ({ nameservers }: SystemDns) => {
-            this.told.push(nameservers.join(" "));
-            const during = this.during;
-            this.during = () => {};
-            await during();
-          },
-          close: () => Promise.resolve(),
-        });
+  readonly dns: Dns;
+
+  constructor(scheduler: Scheduler = systemScheduler) {
+    this.dns = new Dns({
+      system: {
+        open: (events) => {
+          this.events = events;
+          return Promise.resolve({
+            chosen: { mode: "systemd-resolved", why: "a test" },
+            splits: this.splits,
+            base: () => this.base(),
+            set: async ({ nameservers }: SystemDns) => {
+              this.told.push(nameservers.join(" "));
+              const during = this.during;
+              this.during = () => {};
+              await during();
+            },
+            close: () => Promise.resolve(),
+          });
+        },
       },
-    },
-    transport: new FakeServers({}),
-    serviceAddresses: ["127.100.100.100"],
-    mayAsk: () => true,
-    scheduler: systemScheduler,
-    random: systemRandom,
-    log: createLog({ verbose: 0, wall: () => 0, write: () => {} }),
-    problem: (code, text) => void this.problems.set(code, text),
-  });
+      transport: new FakeServers({ "192.0.2.53": "192.0.2.80" }),
+      serviceAddresses: ["127.100.100.100"],
+      mayAsk: () => true,
+      scheduler,
+      random: systemRandom,
+      log: createLog({ verbose: 0, wall: () => 0, write: (line) => void this.logged.push(line) }),
+      problem: (code, text) => void this.problems.set(code, text),
+    });
+  }
 
   configure(name: string): void {
     this.dns.configure({ view: dnsView([dnsNode(name, ["100.64.0.1"])]), acceptDns: true, exitNode: false });
@@ -91,6 +102,53 @@ Deno.test("dns: a machine that could not be told is told when it is there again"
   await machine.dns.status();
   assert.equal(machine.told.length, 2);
   assert.equal(machine.problems.get("dns-set-os-config-failed"), "");
+  await machine.dns.close();
+});
+
+Deno.test("dns: a machine that cannot be told is told again by itself, ever more rarely, and complained of once", async () => {
+  const scheduler = new FakeScheduler();
+  const machine = new Machine(scheduler);
+  const fail = () => {
+    machine.during = fail;
+    return Promise.reject(new Error("the disk is full"));
+  };
+  machine.during = fail;
+  machine.configure("one.t.ts.net");
+  const counts: number[] = [];
+  for (let i = 0; i < 4; i++) {
+    await scheduler.advance(60_000);
+    counts.push(machine.told.length);
+  }
+  assert.deepEqual(counts, [5, 6, 7, 8], "at 0, 2, 6, 14, 30, then about each minute");
+  assert.equal(machine.logged.filter((line) => line.includes("the disk is full")).length, 1);
+  machine.during = () => {};
+  await scheduler.advance(60_000);
+  assert.equal(machine.problems.get("dns-set-os-config-failed"), "");
+  assert.equal(machine.told.length, 9);
+  await scheduler.advance(600_000);
+  assert.equal(machine.told.length, 9, "it has it now");
+  machine.during = fail;
+  machine.configure("two.t.ts.net");
+  await machine.dns.close();
+  await scheduler.advance(600_000);
+  assert.ok(machine.told.length <= 11, "closed is closed");
+});
+
+Deno.test("dns: the machine's own servers are asked while it is looked at again", async () => {
+  const machine = new Machine();
+  machine.splits = false;
+  machine.base = () => Promise.resolve({ nameservers: ["192.0.2.53"], searchDomains: [] });
+  const web = async () => answerText((await machine.dns.query("web.example", TYPE.A))?.bytes);
+  machine.configure("one.t.ts.net");
+  await machine.dns.status();
+  assert.equal(await web(), "NOERROR A 192.0.2.80");
+  const looking = Promise.withResolvers<ResolvConf>();
+  machine.base = () => looking.promise;
+  machine.configure("two.t.ts.net");
+  assert.equal(await web(), "NOERROR A 192.0.2.80");
+  looking.resolve({ nameservers: [], searchDomains: [] });
+  await machine.dns.status();
+  assert.notEqual(await web(), "NOERROR A 192.0.2.80");
   await machine.dns.close();
 });
 
