@@ -141,6 +141,10 @@ export class Backend {
   get prefs(): Prefs {
     return this.#saved.current;
   }
+  /** A restart finds the preferences as they are. */
+  get prefsStored(): boolean {
+    return this.#saved.stored;
+  }
   /** The netmap after the lock; undefined before the first. */
   get view(): NodeView | undefined {
     return this.#view;

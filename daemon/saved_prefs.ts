@@ -31,6 +31,11 @@ export class SavedPrefs {
     return this.#profiles.prefs;
   }
 
+  /** A restart finds them. */
+  get stored(): boolean {
+    return !this.#unsaved;
+  }
+
   /** Stores what could not be stored before. */
   retry(): void {
     if (this.#unsaved) this.set(this.current);

@@ -7,11 +7,15 @@
  *   file ──load─┴─▶ none ─▶ as it was        load ──┼─ bad: nothing changes; health, one line in the log
  *                   config ─▶ apply                 └─ config ─▶ apply
  *
- *   apply: demands on Tailnet Lock ─▶ endpoints, log level ─▶ preferences ─┬─ edited in place
- *                                                                          └─ another server, other tags, or a login
- *                                                                             that waits and a key for it: a new start
+ *   apply: names noted ─▶ demands on Tailnet Lock ─▶ endpoints, log level ─▶ preferences ─▶ the names of this file alone
+ *                                                                                 ├─ edited in place
+ *                                                                                 └─ another server, other tags, or a
+ *                                                                                    login that waits and a key for it:
+ *                                                                                    a new start
  * ```
- * The demands on the lock come first, so that no peer slips through. While a file that is locked is in force nobody else
+ * The demands on the lock come first, so that no peer slips through; those of a file that cannot be taken at the start
+ * count all the same. Until all is stored the names that are kept are those of the old file and of the new, so that a
+ * crash in between leaves nothing behind that nobody takes back. While a file that is locked is in force nobody else
  * changes the preferences. Source: ipnlocal (initPrefsFromConfig, setConfigLocked, ReloadConfig).
  */
 import { Secret } from "../../base/secret.ts";
@@ -19,11 +23,12 @@ import type { Backend } from "../backend.ts";
 import { BackendError } from "../backend_options.ts";
 import type { Log } from "../log.ts";
 import type { LogLevel } from "../log_level.ts";
+import type { LockPolicy } from "../lock/policy.ts";
 import { change, controlUrl } from "../prefs.ts";
 import type { PrefValues } from "../pref_fields.ts";
 import { samePref } from "../pref_fields.ts";
 import type { StateStore } from "../state_file.ts";
-import { loadApplied, saveApplied } from "./applied.ts";
+import { AppliedNames } from "./applied.ts";
 import { settingsOf } from "./compare.ts";
 import type { Settings } from "./compare.ts";
 import { CONFIG_KEYS, CONFIG_NAMES } from "./keys.ts";
@@ -31,7 +36,7 @@ import { loadConfig } from "./load.ts";
 import type { ConfigSource, LoadedConfig } from "./load.ts";
 import { namesOf } from "./read.ts";
 import type { Config } from "./read.ts";
-import { wantedPolicy, wantedPrefs } from "./wanted.ts";
+import { demandedAnyway, wantedPolicy, wantedPrefs } from "./wanted.ts";
 
 /** What it is made of. */
 export interface DeclaredOptions {
@@ -81,13 +86,14 @@ export class Declared {
   #config: Config | undefined;
   #endpoints: readonly string[] = [];
   #logLevel: LogLevel = "info";
-  #applied: readonly string[];
+  readonly #applied: AppliedNames;
+  #policyStored = true;
   #problem = "";
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: DeclaredOptions) {
     this.#options = options;
-    this.#applied = loadApplied(options.store);
+    this.#applied = new AppliedNames(options.store);
     this.#start = options.first.kind === "config" ? options.first.config : {};
     // The LocalAPI may answer before the node has begun.
     options.backend.configLocked = options.first.kind === "config" && this.#start.Locked !== false;
@@ -101,7 +107,7 @@ export class Declared {
       InUse: this.#config !== undefined,
       Locked: backend.configLocked,
       Problem: this.#problem,
-      Applied: this.#applied,
+      Applied: this.#applied.names,
       Settings: settingsOf({ prefs, policy, instance, staticEndpoints: this.#endpoints, logLevel: this.#logLevel }),
     };
   }
@@ -114,8 +120,10 @@ export class Declared {
         if (first.kind === "config") return await this.#take(first.config, first.warnings, true);
       } catch (cause) {
         // It does not go together with what the node had before; that is better than no node.
+        const locks = this.#config === undefined && first.kind === "config" && this.#demandAnyway(first.config);
         if (this.#config === undefined) backend.configLocked = false;
-        this.#setProblem(`it was not taken, and the node runs as it did before: ${messageOf(cause)}`);
+        const but = locks ? ", but for the Tailnet Lock that it demands" : "";
+        this.#setProblem(`it was not taken, and the node runs as it did before${but}: ${messageOf(cause)}`);
         log.error(messageOf(cause));
       }
       await backend.start().catch((cause) => log.error(messageOf(cause)));
@@ -153,26 +161,49 @@ export class Declared {
 
   /** @throws Error when it cannot be applied. */
   async #take(config: Config, warnings: readonly string[], starting: boolean): Promise<void> {
-    const { backend, store, log } = this.#options;
-    const applied = this.#applied;
+    const { backend, log } = this.#options;
+    const applied = this.#applied.names;
     const values = wantedPrefs(config, backend.prefs, applied);
     backend.checkUsable({ ...backend.prefs, ...values }, "config");
-    const policy = wantedPolicy(config, backend.lock.policy, applied);
-    if (!samePref(policy, backend.lock.policy)) backend.lock.setPolicy(policy);
-    this.#setRest(config);
     const named = namesOf(config);
-    try {
-      if (!samePref(named, applied)) saveApplied(store, named);
-    } catch (cause) {
-      // As with preferences: they are in force all the same, and health says that they cannot be saved.
-      log.warn(messageOf(cause));
-    }
-    this.#applied = named;
+    this.#note(() => this.#applied.begin(named));
+    const policyStored = this.#setPolicy(wantedPolicy(config, backend.lock.policy, applied));
+    this.#setRest(config);
     this.#config = config;
     backend.configLocked = config.Locked !== false;
     this.#setProblem(starting ? "" : this.#waitsForRestart(config));
     for (const line of warnings) log.warn(line);
     await this.#setPrefs(config, values, starting);
+    this.#note(() => this.#applied.finish(named, policyStored && backend.prefsStored));
+  }
+
+  /** What the file demands of the lock, where nothing else of it is taken. @returns whether it demands more than before */
+  #demandAnyway(config: Config): boolean {
+    const { lock: { policy } } = this.#options.backend;
+    const demanded = demandedAnyway(config, policy);
+    if (samePref(demanded, policy)) return false;
+    const named = namesOf(config).filter((name) => name === "LockRequired" || name === "LockPins");
+    this.#note(() => this.#applied.begin(named));
+    this.#setPolicy(demanded);
+    return true;
+  }
+
+  /** @returns false when it could not be stored, and is in force all the same. */
+  #setPolicy(policy: LockPolicy): boolean {
+    const { lock } = this.#options.backend;
+    if (samePref(policy, lock.policy) && this.#policyStored) return true;
+    return this.#policyStored = this.#note(() => lock.setPolicy(policy));
+  }
+
+  /** As with preferences: what cannot be stored is in force, and a warning. @returns false then */
+  #note(store: () => void): boolean {
+    try {
+      store();
+      return true;
+    } catch (cause) {
+      this.#options.log.warn(messageOf(cause));
+      return false;
+    }
   }
 
   async #setPrefs(config: Config, values: Partial<PrefValues>, starting: boolean): Promise<void> {

@@ -53,3 +53,9 @@ export function wantedPolicy(config: Config, policy: LockPolicy, applied: readon
     pins: pins === undefined ? policy.pins : pins.value as readonly string[],
   };
 }
+
+/** What a configuration that cannot be taken demands of it all the same: nothing that was demanded before is dropped. */
+export function demandedAnyway(config: Config, policy: LockPolicy): LockPolicy {
+  const { LockRequired = false, LockPins = [] } = config;
+  return { required: policy.required || LockRequired, pins: LockPins.length > 0 ? LockPins : policy.pins };
+}

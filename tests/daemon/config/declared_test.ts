@@ -9,7 +9,7 @@ import { CONFIG_LOCKED } from "../../../daemon/backend_options.ts";
 import { createLog } from "../../../daemon/log.ts";
 import { change } from "../../../daemon/prefs.ts";
 import { localApiRoutes } from "../../../daemon/localapi/routes.ts";
-import { MemoryState } from "../../../daemon/state_file.ts";
+import { MemoryState, StateFileError } from "../../../daemon/state_file.ts";
 import { testNetmap } from "../../support/fake_control.ts";
 import { TestNode } from "../../support/test_node.ts";
 
@@ -186,13 +186,15 @@ Deno.test("an optional file that is not there leaves the node as it is; one that
   assert.equal(one.node.backend.configLocked, false);
 });
 
-Deno.test("a file that does not go together with what the node had leaves it running as it did, locked", async () => {
+Deno.test("a file that does not go together with what the node had leaves it running as it did, and locks nothing", async () => {
   await using one = new DeclaredNode(`{${SERVER}, "exitNode": "100.64.0.9"}`);
   assert.equal(one.node.backend.configLocked, true, "nobody slips in before the start");
   one.node.backend.editPrefs(change({ AdvertiseRoutes: ["0.0.0.0/0", "::/0"] }), "config");
   await one.start();
   assert.match(one.declared.state.Problem, /runs as it did before: Cannot advertise an exit node and use/);
   assert.equal(one.node.control.urls.length, 1, "the node has begun");
+  assert.equal(one.declared.state.Locked, false);
+  assert.equal(one.node.backend.editPrefs(change({ Hostname: "mine" })).Hostname, "mine", "there is a way to mend it");
   const { Reloaded } = await one.reload(`{${SERVER}, "exitNode": "100.64.0.9", "AdvertiseExitNode": false}`);
   assert.deepEqual([Reloaded, one.declared.state.Problem], [true, ""]);
   assert.equal(one.node.backend.prefs.ExitNodeIP, "100.64.0.9");
@@ -232,4 +234,119 @@ Deno.test("flags count for more than the file; an instance has to be the same", 
   });
   assert.equal(flagsOf([], { Port: -1 }).kind, "bad-config");
   assert.equal(flagsOf(["--cleanup"], { Port: -1 }).kind, "run");
+});
+
+/** A store that keeps what it held after each write. */
+class Remembering extends MemoryState {
+  readonly moments: Map<string, Uint8Array>[] = [];
+  readonly #now = new Map<string, Uint8Array>();
+
+  override write(key: string, value: Uint8Array | undefined): void {
+    super.write(key, value);
+    if (value === undefined) this.#now.delete(key);
+    else this.#now.set(key, value);
+    this.moments.push(new Map(this.#now));
+  }
+}
+
+function storeOf(state: ReadonlyMap<string, Uint8Array>): MemoryState {
+  const store = new MemoryState();
+  for (const [key, value] of state) store.write(key, value);
+  return store;
+}
+
+Deno.test("a crash at any moment of a reload leaves nothing behind that no file names any more", async () => {
+  const store = new Remembering();
+  const tlpub = `tlpub:${"ab".repeat(32)}`;
+  {
+    await using one = new DeclaredNode(
+      `{${SERVER}, "AuthKey": "k", "acceptRoutes": true, "LockRequired": true, "Hostname": "web1"}`,
+      store,
+    );
+    one.node.control.netmap = testNetmap([]);
+    await one.start();
+    store.moments.splice(0, store.moments.length - 1);
+    assert.ok((await one.reload(`{${SERVER}, "ShieldsUp": true, "LockPins": ["${tlpub}"]}`)).Reloaded);
+    const { RouteAll, ShieldsUp, Hostname } = one.node.backend.prefs;
+    assert.deepEqual([RouteAll, ShieldsUp, Hostname], [false, true, ""]);
+  }
+  assert.ok(store.moments.length >= 5, `${store.moments.length} writes`);
+  for (const [i, state] of store.moments.entries()) {
+    await using after = new DeclaredNode(`{${SERVER}}`, storeOf(state));
+    after.node.control.netmap = testNetmap([]);
+    await after.start();
+    const { prefs: { RouteAll, ShieldsUp, Hostname }, lock: { policy } } = after.node.backend;
+    assert.deepEqual(
+      { RouteAll, ShieldsUp, Hostname, ...policy },
+      { RouteAll: false, ShieldsUp: false, Hostname: "", required: false, pins: [] },
+      `after write ${i}`,
+    );
+    assert.deepEqual(after.declared.state.Applied, ["version", "ServerURL"]);
+  }
+});
+
+Deno.test("a store that fails keeps nothing of a file from being in force, and a restart takes back what it knows of", async () => {
+  for (const failing of ["_agent-lock-policy", "_agent-config", "profile-"]) {
+    const store = new Remembering();
+    const write = store.write.bind(store);
+    {
+      await using one = new DeclaredNode(`{${SERVER}, "AuthKey": "k", "acceptRoutes": true}`, store);
+      one.node.control.netmap = testNetmap([]);
+      await one.start();
+      let fails = true;
+      store.write = (key, value) => {
+        if (fails && key.startsWith(failing)) throw new StateFileError("Cannot write: no space");
+        write(key, value);
+      };
+      assert.ok((await one.reload(`{${SERVER}, "LockRequired": true, "ShieldsUp": true}`)).Reloaded, failing);
+      const { backend } = one.node;
+      assert.deepEqual(
+        [backend.lock.policy.required, backend.prefs.ShieldsUp, backend.prefs.RouteAll],
+        [true, true, false],
+      );
+      assert.deepEqual(one.declared.state.Applied, ["version", "ServerURL", "ShieldsUp", "LockRequired"]);
+      assert.ok(one.logged.concat(one.node.logged).some((line) => line.includes("no space")), failing);
+      if (failing === "_agent-lock-policy") {
+        fails = false;
+        await one.reload(`{${SERVER}, "LockRequired": true, "ShieldsUp": true}`);
+        assert.ok(store.read(failing), "stored as soon as it can be");
+      }
+    }
+    await using after = new DeclaredNode(`{${SERVER}}`, storeOf(store.moments.at(-1)!));
+    after.node.control.netmap = testNetmap([]);
+    await after.start();
+    const { prefs: { RouteAll, ShieldsUp }, lock: { policy } } = after.node.backend;
+    // Where the names could not be stored, what the file brought is nobody's.
+    const stays = failing === "_agent-config";
+    assert.deepEqual([RouteAll, ShieldsUp, policy.required], [false, stays, stays], failing);
+  }
+});
+
+Deno.test("the lock that a file demands is demanded, although the rest of the file was not taken; none is taken back", async () => {
+  const store = new MemoryState();
+  const against = `"exitNode": "100.64.0.9"`;
+  const startOffering = async (one: DeclaredNode) => {
+    one.node.backend.editPrefs(change({ AdvertiseRoutes: ["0.0.0.0/0", "::/0"] }), "config");
+    await one.start();
+  };
+  const tlpub = `tlpub:${"ab".repeat(32)}`;
+  {
+    await using one = new DeclaredNode(`{${SERVER}, "LockRequired": true, ${against}}`, store);
+    await startOffering(one);
+    assert.match(
+      one.declared.state.Problem,
+      /as it did before, but for the Tailnet Lock that it demands: Cannot adver/,
+    );
+    assert.deepEqual(one.node.backend.lock.policy, { required: true, pins: [] });
+    assert.deepEqual(await one.reload(`{${SERVER}, "LockRequired": false, ${against}}`).then((r) => r.Reloaded), false);
+    assert.equal(one.node.backend.lock.policy.required, true, "a reload changes all or nothing");
+  }
+  {
+    await using one = new DeclaredNode(`{${SERVER}, "LockPins": ["${tlpub}"], ${against}}`, store);
+    await startOffering(one);
+    assert.deepEqual(one.node.backend.lock.policy, { required: true, pins: [tlpub] });
+  }
+  await using mended = new DeclaredNode(`{${SERVER}}`, store);
+  await mended.start();
+  assert.deepEqual(mended.node.backend.lock.policy, { required: false, pins: [] }, "as the file names it no more");
 });
