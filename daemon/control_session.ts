@@ -26,6 +26,7 @@ import type { ControlErrorCode } from "../control/client/errors.ts";
 import type { Netmap, NetmapChange } from "../control/client/netmap.ts";
 import type { ControlApi, EndpointInput, NodeState, PollState, RegisterOutcome } from "../control/client/types.ts";
 import type { Hostinfo } from "../control/wire/tailcfg.ts";
+import { BackendError } from "./backend_options.ts";
 import { registerNewKey } from "./key_renewal.ts";
 import type { RenewalRequest } from "./key_renewal.ts";
 import { resign, signByAuthKey } from "./lock/key_signature.ts";
@@ -171,7 +172,7 @@ export class ControlSession {
   setPaused(paused: boolean): void {
     if (paused === this.#paused) return;
     this.#paused = paused;
-    if (paused) this.#renewalTurn?.abort(new Error("the node was stopped meanwhile"));
+    if (paused) this.#renewalTurn?.abort(new BackendError("the node was stopped meanwhile"));
     this.#loginTurn.abort();
     this.#pollTurn.abort();
   }
@@ -196,7 +197,7 @@ export class ControlSession {
     const { nodeKey, lockKey } = this.#persist;
     this.#goal = undefined;
     this.#loggedIn = false;
-    this.#renewalTurn?.abort(new Error("the node was logged out meanwhile"));
+    this.#renewalTurn?.abort(new BackendError("the node was logged out meanwhile"));
     this.#loginTurn.abort();
     this.#pollTurn.abort();
     if (nodeKey === undefined || lockKey === undefined) return;

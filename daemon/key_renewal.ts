@@ -137,7 +137,8 @@ export class KeyRenewal {
       const known = cause instanceof BackendError || cause instanceof ControlError;
       const text = known ? cause.message : signal.aborted ? "it was given up" : "the node was logged in anew meanwhile";
       log.warn(`the node key was not renewed: ${text}`);
-      throw new BackendError(`Cannot renew the node key: ${text}. The old key stays in use`, { cause });
+      const stays = prefs().LoggedOut ? "" : ". The old key stays in use";
+      throw new BackendError(`Cannot renew the node key: ${text}${stays}`, { cause });
     } finally {
       this.#running = false;
     }

@@ -77,6 +77,7 @@ export async function login(input: LoginInput, ports: LoginPorts, signal: AbortS
       await sleep(ports.scheduler, delay, signal);
       continue;
     }
+    signal.throwIfAborted();
     // A server that answers a followup at once, with a URL again, is asked less and less often.
     if (outcome.kind !== "auth-url" || attempt.followup === undefined) backoff.reset();
     else await sleep(ports.scheduler, backoff.next(), signal);

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { Secret } from "../../base/secret.ts";
 import { STATE_NUMBER } from "../../daemon/backend_state.ts";
 import { BackendError } from "../../daemon/backend_options.ts";
-import type { RegisterInput } from "../../control/client/types.ts";
+import type { RegisterInput, RegisterOutcome } from "../../control/client/types.ts";
+import { change } from "../../daemon/prefs.ts";
 import { MemoryState, StateFileError } from "../../daemon/state_file.ts";
 import { REGISTERED, testNetmap, testNode, untilAborted } from "../support/fake_control.ts";
 import { TestNode } from "../support/test_node.ts";
@@ -24,7 +25,7 @@ async function runningNode(options?: ConstructorParameters<typeof TestNode>[0]):
   return node;
 }
 
-function accept(node: TestNode, { nodeKey }: RegisterInput) {
+function accept(node: TestNode, { nodeKey }: RegisterInput): RegisterOutcome {
   node.control.netmap = testNetmap([testNode(2)], {
     self: testNode(1, { Key: nodeKey.toString(), KeyExpiry: EXPIRY }),
   });
@@ -188,4 +189,108 @@ Deno.test("renewKey() brings a node back whose key has expired", async () => {
   await node.goLive();
   assert.deepEqual([node.backend.state, node.engine.config?.peers.length], ["Running", 1]);
   assert.equal(node.states.at(-1), STATE_NUMBER.Running);
+});
+
+/** A renewal whose answer comes when the test says so, whoever has given up on it by then. */
+async function renewingNode(outcome = accept) {
+  const node = await runningNode();
+  const old = keyOf(node);
+  const answer = Promise.withResolvers<void>();
+  node.control.answer = async (input) => {
+    if (input.nodeKey.toString() === old) return REGISTERED;
+    await answer.promise;
+    return outcome(node, input);
+  };
+  const renewing = node.backend.renewKey(KEY, never);
+  // It may be refused before the test waits for it.
+  renewing.catch(() => {});
+  await node.settle();
+  return { node, old, answer, renewing, tried: node.control.registered.at(-1)!.nodeKey.toString() };
+}
+
+Deno.test("renewKey() that control answers while the node logs out does not log it in again", async () => {
+  const { node, old, answer, renewing } = await renewingNode();
+  await using _ = node;
+  const told = Promise.withResolvers<void>();
+  node.control.logoutAfter = told.promise;
+  const out = node.backend.logout(never);
+  await node.settle();
+  answer.resolve();
+  await node.settle();
+  await assert.rejects(renewing, { message: "Cannot renew the node key: the node was logged out meanwhile" });
+  const { LoggedOut, WantRunning, persist } = node.backend.prefs;
+  assert.deepEqual([LoggedOut, WantRunning], [true, false]);
+  assert.equal(persist?.nodeKey?.public.toString(), old);
+  told.resolve();
+  await out;
+  await node.settle();
+  assert.deepEqual([node.backend.prefs.persist?.nodeKey, node.backend.prefs.persist?.tryingKey], [
+    undefined,
+    undefined,
+  ]);
+  assert.deepEqual([node.backend.state, node.control.poll], ["NeedsLogin", undefined]);
+});
+
+Deno.test("renewKey() that control refuses after the logout brings none of the keys back", async () => {
+  const { node, answer, renewing } = await renewingNode(() => ({ kind: "rejected", reason: "too late" }));
+  await using _ = node;
+  await node.backend.logout(never);
+  answer.resolve();
+  await node.settle();
+  await assert.rejects(renewing, /the node was logged out meanwhile$/);
+  assert.equal(node.backend.prefs.persist?.nodeKey, undefined);
+});
+
+Deno.test("renewKey() that control answers after the node was stopped changes nothing; the key is tried when it is asked for", async () => {
+  const { node, old, answer, renewing, tried } = await renewingNode();
+  await using _ = node;
+  node.down();
+  answer.resolve();
+  await node.settle();
+  await assert.rejects(renewing, { message: /: the node was stopped meanwhile\. The old key stays in use$/ });
+  assert.deepEqual([keyOf(node), node.backend.prefs.WantRunning, node.backend.state], [old, false, "Stopped"]);
+  assert.equal(node.backend.prefs.persist?.tryingKey?.public.toString(), tried);
+  // Control has taken it, and knows the old one no more.
+  node.control.answer = (input) =>
+    input.nodeKey.toString() === tried ? accept(node, input) : { kind: "auth-url", url: "https://control.test/a/9" };
+  node.backend.editPrefs(change({ WantRunning: true }));
+  await node.settle();
+  node.control.poll?.end({ kind: "node-unknown", reason: "another key" });
+  await node.scheduler.advance(5_000);
+  await node.settle();
+  assert.equal(keyOf(node), tried);
+});
+
+Deno.test("a registration of the old key meanwhile leaves the key that a renewal waits for stored", async () => {
+  const { node, old, answer, renewing, tried } = await renewingNode();
+  await using _ = node;
+  node.control.poll!.end({ kind: "node-unknown", reason: "control was started anew" });
+  await node.scheduler.advance(5_000);
+  await node.settle();
+  assert.deepEqual(node.control.registered.map(({ nodeKey }) => nodeKey.toString()), [tried, old]);
+  assert.equal(node.backend.prefs.persist?.tryingKey?.public.toString(), tried, "a crash now would lose it");
+  answer.resolve();
+  assert.equal((await finished(node, renewing)).nodeKey, tried);
+});
+
+Deno.test("the key of a renewal that was cut short, and has expired since, makes way for a new one", async () => {
+  await using node = await runningNode();
+  const old = keyOf(node);
+  node.control.answer = (_, signal) => untilAborted(signal);
+  const giveUp = new AbortController();
+  const renewing = node.backend.renewKey(KEY, giveUp.signal);
+  await node.settle();
+  giveUp.abort();
+  await assert.rejects(renewing, BackendError);
+  const tried = node.control.registered.at(-1)!.nodeKey.toString();
+  node.control.answer = (input) =>
+    [old, tried].includes(input.nodeKey.toString()) ? { kind: "key-expired" } : accept(node, input);
+  node.control.poll!.end({ kind: "node-unknown", reason: "gone" });
+  await node.scheduler.advance(60_000);
+  await node.settle();
+  const asked = node.control.registered.map(({ nodeKey }) => nodeKey.toString());
+  assert.deepEqual(asked.slice(0, 3), [tried, old, tried]);
+  assert.equal(asked.length, 4);
+  assert.deepEqual([keyOf(node), node.backend.prefs.persist?.tryingKey], [asked[3], undefined]);
+  assert.equal(node.control.poll?.input.nodeKey.toString(), asked[3]);
 });

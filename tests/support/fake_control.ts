@@ -97,6 +97,8 @@ export class FakeControl {
   polls = 0;
   answer: RegisterAnswer = () => REGISTERED;
   logoutError: Error | undefined;
+  /** A logout is answered after this. */
+  logoutAfter: Promise<unknown> = Promise.resolve();
   /** Answers raw requests: those of Tailnet Lock. */
   serve: (request: ControlRequest) => Promise<unknown> = () => Promise.reject(new Error("no requests here"));
   /** Sent at the start of every poll. */
@@ -119,9 +121,10 @@ export class FakeControl {
       },
       poll: (input, handlers, signal) => this.#poll(input, handlers, signal),
       update: (change) => void this.updates.push(change),
-      logout: (input) => {
+      logout: async (input) => {
         this.logouts.push(input);
-        return this.logoutError ? Promise.reject(this.logoutError) : Promise.resolve();
+        await this.logoutAfter;
+        if (this.logoutError) throw this.logoutError;
       },
       request: (request) => this.serve(request),
       reconnect: () => {},
