@@ -1,6 +1,7 @@
 /** Warnings of a whole node in memory, when they come and when they go. */
 import assert from "node:assert/strict";
 import { ControlError } from "../../control/client/errors.ts";
+import { NO_LOCAL_USE } from "../../daemon/netfilter/local_use.ts";
 import { change } from "../../daemon/prefs.ts";
 import { testNetmap, testNode } from "../support/fake_control.ts";
 import { TestNode } from "../support/test_node.ts";
@@ -11,8 +12,8 @@ function shown(node: TestNode): string[] {
   return Object.keys(node.backend.health.state(node.backend.now).Warnings ?? {}).sort();
 }
 
-async function runningNode(): Promise<TestNode> {
-  const node = new TestNode();
+async function runningNode(options?: ConstructorParameters<typeof TestNode>[0]): Promise<TestNode> {
+  const node = new TestNode(options);
   node.control.netmap = testNetmap([testNode(2)]);
   await node.up();
   await node.goLive();
@@ -104,4 +105,24 @@ Deno.test("health: the log tells when a warning comes, says something else, and 
   node.down();
   await node.settle();
   assert.equal(told().at(-1), "health(warnable=wantrunning-false): error: Tailscale is stopped.");
+});
+
+Deno.test("health: a look at the routing table that fails is survived, and what was known of it stands", async () => {
+  let look = (): readonly string[] => ["100.64.0.9"];
+  await using node = await runningNode({
+    localUse: { ...NO_LOCAL_USE, tunnels: ["tailscale0"] },
+    addressesInTwoTailnets: () => look(),
+  });
+  const conflict = () => shown(node).includes("agent-address-conflict");
+  assert.ok(conflict());
+  look = () => {
+    throw new Error("netlink: the answer was interrupted");
+  };
+  await node.scheduler.advance(20_000);
+  assert.ok(conflict());
+  assert.ok(node.logged.some((line) => line.includes("addresses in two tailnets: netlink: the answer was")));
+  assert.deepEqual([node.backend.state, node.failure], ["Running", undefined]);
+  look = () => [];
+  await node.scheduler.advance(20_000);
+  assert.ok(!conflict(), "the next look is believed");
 });

@@ -13,6 +13,7 @@ import type { DeriveDisablement } from "../../tka/kdf.ts";
 import { createLog } from "../../daemon/log.ts";
 import type { LocalNetwork } from "../../daemon/local_networks.ts";
 import { NO_LOCAL_USE } from "../../daemon/netfilter/local_use.ts";
+import type { LocalUse } from "../../daemon/netfilter/local_use.ts";
 import { buildNode } from "../../daemon/node.ts";
 import type { RoutingPort } from "../../daemon/os_router.ts";
 import type { Notify } from "../../daemon/bus.ts";
@@ -87,6 +88,10 @@ export interface TestNodeOptions {
   /** Web servers; nobody is asked where it is absent. */
   readonly askWeb?: AskWeb;
   readonly keyExpiry?: KeyExpiryOptions;
+  /** What of the tailnets' range this machine uses already; nothing unless given. */
+  readonly localUse?: LocalUse;
+  /** A look at the routing table. */
+  readonly addressesInTwoTailnets?: () => readonly string[];
 }
 
 /** The node and everything around it. */
@@ -130,8 +135,8 @@ export class TestNode implements AsyncDisposable {
       interfaces: () => [{ device: "eth0", address: "192.0.2.10" }, { device: "fake0", address: "100.64.0.1" }],
       networks: () => this.networks,
       readSysctl: () => undefined,
-      addressesInTwoTailnets: () => [],
-      localUse: () => NO_LOCAL_USE,
+      addressesInTwoTailnets: options.addressesInTwoTailnets ?? (() => []),
+      localUse: () => options.localUse ?? NO_LOCAL_USE,
       markedAnswers: () => {},
       filter: () =>
         Promise.resolve({

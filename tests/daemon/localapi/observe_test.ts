@@ -118,6 +118,11 @@ Deno.test("bugreport?record writes debug lines until the caller is done, and a m
   const markers = [...text.matchAll(/BUG-\S+/g)].map(([marker]) => marker);
   assert.equal(new Set(markers).size, 2);
   assert.equal(observed.threshold.level, "info");
+
+  observed.canWrite = false;
+  const { status, body } = await observed.call("POST", "bugreport?record=true");
+  assert.deepEqual([status, body], [403, "bugreport access denied\n"], "the log's level is everybody's");
+  assert.equal(observed.threshold.level, "info");
 });
 
 Deno.test("agent/bugreport gives the report's files, complete, without any secret of the node (TS-2025-005)", async () => {
