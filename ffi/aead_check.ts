@@ -24,6 +24,7 @@ const PATTERN_TAGS = [
   [0, bytes("11f42c5c33f24b70d45e8126aec859be")],
   [1, bytes("e53abf43d232cd006c17b742e2573b55")],
   [64, bytes("e3a2545a7d276eae90ae5e3ef7aacb47")],
+  [1280, bytes("053d2a8751018bab8adbd29eeb013888")],
   [1420, bytes("1ad1d59963e2040d3bdbd6ff1558c315")],
 ] as const;
 

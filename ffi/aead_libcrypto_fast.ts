@@ -7,23 +7,31 @@
  * The 12-byte "tlsivfixed" sets the nonce of a keyed context. That a context starts afresh after Final, without Init, is how
  * the default provider behaves and not what the manual promises, so `checkAead` must pass before this is used.
  *
+ * With AVX-512 its ChaCha20 makes 1024 bytes at a time and throws away what is not needed of them. A packet that is not much
+ * longer, as all full ones at Tailscale's MTU of 1280 are, costs 6% less when the rest is an Update of its own, which takes
+ * a shorter way; without AVX-512 it would cost 2% more.
+ *
  *   struct OSSL_PARAM (40 bytes)  0 *key  8 u32 type (5: octets)  16 *data  24 u64 size  32 u64 returned; key 0 ends a list
  */
 
 import type { AeadKey, AeadProvider } from "../engine/ports.ts";
 import type { FfiArena } from "./arena.ts";
+import { cpuHas } from "./cpu_flags.ts";
 import { evp, evpFailure, keyedContext } from "./libcrypto.ts";
 
 const PARAM = 40;
 const OCTET_STRING = 5;
+/** What AVX-512 makes at a time, and the shortest and longest packets that are worth two parts. */
+const BLOCK = 1024;
+const [SHORTEST_IN_PARTS, LONGEST_IN_PARTS] = [BLOCK + 64, BLOCK + 256];
 
-/** @throws Error where libcrypto is missing or older than 3.0. */
-export function createLibcryptoFast(arena: FfiArena): AeadProvider {
+/** @param inParts Whether the CPU has AVX-512. @throws Error where libcrypto is missing or older than 3.0. */
+export function createLibcryptoFast(arena: FfiArena, inParts: boolean = cpuHas("avx512f")): AeadProvider {
   if (evp === undefined) throw new Error(evpFailure);
   if (evp.EVP_CIPHER_CTX_set_params === null || evp.EVP_CIPHER_CTX_get_params === null) {
     throw new Error("libcrypto is older than 3.0 and has no parameters");
   }
-  return new LibcryptoFast(arena);
+  return new LibcryptoFast(arena, inParts);
 }
 
 class LibcryptoFast implements AeadProvider {
@@ -38,9 +46,12 @@ class LibcryptoFast implements AeadProvider {
   readonly #getTag: Deno.PointerValue;
   readonly #setNonceAndTag: Deno.PointerValue;
   readonly #outLength: Deno.PointerValue;
+  /** Longest packet in two parts, 0 for none. */
+  readonly #longestInParts: number;
 
-  constructor(arena: FfiArena) {
+  constructor(arena: FfiArena, inParts: boolean) {
     this.#arena = arena;
+    this.#longestInParts = inParts ? LONGEST_IN_PARTS : 0;
     const names = arena.reserve(32);
     const [tagName, nonceName] = [names, names + 16];
     new TextEncoder().encode("tag\0").forEach((byte, i) => arena.u8[tagName + i] = byte);
@@ -86,9 +97,12 @@ class LibcryptoFast implements AeadProvider {
     u32[(this.#nonce >> 2) + 2] = counterHigh;
     this.#arena.writePointer(this.#tagData, offset + length);
     const data = this.#arena.pointer(offset);
+    const first = this.#firstPart(length);
+    const rest = first === length ? null : this.#arena.pointer(offset + first);
     if (
       evp!.EVP_CIPHER_CTX_set_params!(context, this.#setNonce) !== 1 ||
-      (length !== 0 && evp!.EVP_EncryptUpdate(context, data, this.#outLength, data, length) !== 1) ||
+      (length !== 0 && evp!.EVP_EncryptUpdate(context, data, this.#outLength, data, first) !== 1) ||
+      (rest !== null && evp!.EVP_EncryptUpdate(context, rest, this.#outLength, rest, length - first) !== 1) ||
       evp!.EVP_EncryptFinal_ex(context, data, this.#outLength) !== 1 ||
       evp!.EVP_CIPHER_CTX_get_params!(context, this.#getTag) !== 1
     ) throw new Error(`Cannot seal ${length} bytes: libcrypto failed`);
@@ -101,9 +115,16 @@ class LibcryptoFast implements AeadProvider {
     u32[(this.#nonce >> 2) + 2] = counterHigh;
     this.#arena.writePointer(this.#openTagData, offset + length);
     const data = this.#arena.pointer(offset);
+    const first = this.#firstPart(length);
+    const rest = first === length ? null : this.#arena.pointer(offset + first);
     return evp!.EVP_CIPHER_CTX_set_params!(context, this.#setNonceAndTag) === 1 &&
-      (length === 0 || evp!.EVP_DecryptUpdate(context, data, this.#outLength, data, length) === 1) &&
+      (length === 0 || evp!.EVP_DecryptUpdate(context, data, this.#outLength, data, first) === 1) &&
+      (rest === null || evp!.EVP_DecryptUpdate(context, rest, this.#outLength, rest, length - first) === 1) &&
       evp!.EVP_DecryptFinal_ex(context, data, this.#outLength) === 1;
+  }
+
+  #firstPart(length: number): number {
+    return length >= SHORTEST_IN_PARTS && length <= this.#longestInParts ? BLOCK : length;
   }
 
   #context(key: AeadKey): Deno.PointerValue {

@@ -15,7 +15,7 @@ import type { FfiArena } from "./arena.ts";
 type Name = AeadProvider["name"];
 
 const ORDER: readonly [Name, (arena: FfiArena) => AeadProvider][] = [
-  ["libcrypto-fast", createLibcryptoFast],
+  ["libcrypto-fast", (arena) => createLibcryptoFast(arena)],
   ["libcrypto", createLibcrypto],
   ["wasm", createWasm],
   ["noble", createNoble],

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createDecipheriv } from "node:crypto";
 import type { AeadProvider } from "../../engine/ports.ts";
 import { CHECK_SCRATCH, checkAead } from "../../ffi/aead_check.ts";
+import { createLibcryptoFast } from "../../ffi/aead_libcrypto_fast.ts";
 import { createNoble } from "../../ffi/aead_noble.ts";
 import { createArena } from "../../ffi/arena.ts";
 import { selectProvider } from "../../ffi/crypto_provider.ts";
@@ -102,6 +103,31 @@ for (const name of ["libcrypto-fast", "libcrypto", "wasm"]) {
     assert.throws(() => fast.createKey(new Uint8Array(31), "seal"), TypeError);
   });
 }
+
+Deno.test("AEAD libcrypto-fast gives the same in one part and in two, at each length around where they begin and end", () => {
+  if (provider("libcrypto-fast") === undefined) return;
+  const ways = [false, true].map((inParts) => createLibcryptoFast(arena, inParts));
+  const secret = crypto.getRandomValues(new Uint8Array(32));
+  const seals = ways.map((way) => way.createKey(secret, "seal"));
+  const opens = ways.map((way) => way.createKey(secret, "open"));
+  for (let length = 1000; length <= 1300; length++) {
+    const plain = crypto.getRandomValues(new Uint8Array(length));
+    const [one, two] = ways.map((way, i) => {
+      arena.u8.set(plain, left);
+      way.seal(seals[i], left, length, length, 7);
+      return arena.u8.slice(left, left + length + 16);
+    });
+    assert.deepEqual(two, one, `${length} bytes`);
+    for (const [i, way] of ways.entries()) {
+      arena.u8.set(one, left);
+      assert.equal(way.open(opens[i], left, length, length, 7), true);
+      assert.deepEqual(arena.u8.slice(left, left + length), plain);
+      arena.u8.set(one, left);
+      arena.u8[left + length - 1] ^= 1;
+      assert.equal(way.open(opens[i], left, length, length, 7), false);
+    }
+  }
+});
 
 Deno.test("checkAead() finds a provider that ignores tags, repeats nothing, or forgets the high counter word", () => {
   const noble = createNoble(arena);
