@@ -31,6 +31,20 @@ export function resolvconfConfigurator(chosen: ChosenMode, owner: string, run: R
   return chosen.mode === "openresolv" ? openresolv(chosen, owner, run) : debian(chosen, owner, run);
 }
 
+/** Removes what a killed daemon left. Resolves to whether there was anything. @throws Error */
+export async function removeRecord(
+  kind: "debian" | "openresolv",
+  owner: string,
+  run: RunResolvconf,
+): Promise<boolean> {
+  const record = kind === "debian" ? debianRecord(owner) : owner;
+  const was = words(await run(["-i"])).includes(record);
+  const mode = kind === "debian" ? "debian-resolvconf" : "openresolv";
+  // The hook may be there without the record.
+  await resolvconfConfigurator({ mode, why: "" }, owner, run).close();
+  return was;
+}
+
 function openresolv(chosen: ChosenMode, record: string, run: RunResolvconf): DnsConfigurator {
   const remove = async () => void await run(["-f", "-d", record]);
   return {
@@ -49,13 +63,20 @@ function openresolv(chosen: ChosenMode, record: string, run: RunResolvconf): Dns
   };
 }
 
+/** Its order of interfaces has those named "tun…" first, but for this machine's own. */
+function debianRecord(owner: string): string {
+  return `tun-${owner}.inet`;
+}
+
 function debian(chosen: ChosenMode, owner: string, run: RunResolvconf): DnsConfigurator {
-  // Its order of interfaces has those named "tun…" first, but for this machine's own.
-  const record = `tun-${owner}.inet`;
+  const record = debianRecord(owner);
   const hook = `${DEBIAN.hooks}/${owner}`;
   const remove = async () => {
-    await run(["-d", record]);
-    removeFile(hook);
+    try {
+      await run(["-d", record]);
+    } finally {
+      removeFile(hook);
+    }
   };
   return {
     chosen,

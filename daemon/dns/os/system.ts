@@ -12,7 +12,7 @@ import { asksResolved } from "./nsswitch.ts";
 import { parseResolvConf, writersOf } from "./resolv_conf.ts";
 import { callManager, findNetworkManager, pingBus, watchResolved } from "./resolved_bus.ts";
 import { resolvedConfigurator } from "./resolved.ts";
-import { resolvconfConfigurator, resolvconfKind } from "./resolvconf.ts";
+import { removeRecord, resolvconfConfigurator, resolvconfKind } from "./resolvconf.ts";
 
 /** What it needs to know. */
 export interface SystemDnsOptions {
@@ -168,9 +168,8 @@ export async function cleanUpDns(etc: string, owner: string): Promise<string[]> 
     if (etc === "/etc" && resolvConf !== undefined && writersOf(resolvConf).includes("resolvconf")) {
       const kind = await resolvconfKind((args) => run("resolvconf", args));
       if (kind === "") return done;
-      const mode = kind === "openresolv" ? "openresolv" : "debian-resolvconf";
-      await resolvconfConfigurator({ mode, why: "" }, owner, (args, input) => run("resolvconf", args, input)).close();
-      done.push("removed our record of resolvconf");
+      const was = await removeRecord(kind, owner, (args, input) => run("resolvconf", args, input));
+      if (was) done.push("removed our record of resolvconf");
     }
   } catch (cause) {
     done.push(`dns: ${cause instanceof Error ? cause.message : cause}`);

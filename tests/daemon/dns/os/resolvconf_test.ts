@@ -1,7 +1,7 @@
 // What the two programs of the name resolvconf are told. They run for real in tests/netlab/machine_dns_test.ts.
 
 import assert from "node:assert/strict";
-import { resolvconfConfigurator, resolvconfKind } from "../../../../daemon/dns/os/resolvconf.ts";
+import { removeRecord, resolvconfConfigurator, resolvconfKind } from "../../../../daemon/dns/os/resolvconf.ts";
 
 Deno.test("resolvconf: which program it is, by what it says of its version", async () => {
   const kind = (said: string | Error) =>
@@ -30,4 +30,18 @@ Deno.test("resolvconf: openresolv gets a record that stands alone, and tells wha
     "-f -d agent",
     "-f -d agent",
   ]);
+});
+
+Deno.test("resolvconf: what a killed daemon left is removed, and only what was there is told of", async () => {
+  for (const [kind, ours] of [["openresolv", "agent"], ["debian", "tun-agent.inet"]] as const) {
+    for (const left of [true, false]) {
+      const ran: string[] = [];
+      const was = await removeRecord(kind, "agent", (args) => {
+        ran.push(args.join(" "));
+        return Promise.resolve(`eth0.dhcp${left ? ` ${ours}` : ""}\n`);
+      });
+      assert.equal(was, left);
+      assert.match(ran.at(-1)!, new RegExp(`-d ${ours}$`));
+    }
+  }
 });
