@@ -261,7 +261,13 @@ export class Magicsock {
       this.#deadlines.update(due);
     }
     this.#relays.advance(now);
-    this.#own.advance(this.#deadlines.next() !== Infinity, now);
+    this.#own.advance(() => this.#anySession(now), now);
+  }
+
+  /** Not by timers: with `silent-disco` a session has none. */
+  #anySession(now: number): boolean {
+    for (const endpoint of this.#byKey.values()) if (endpoint.active(now)) return true;
+    return false;
   }
 }
 

@@ -79,10 +79,13 @@ export class OwnEndpoints {
     if (ask) this.#ask("rebind", now);
   }
 
-  /** Repeats STUN when it is time, which keeps the NAT's mapping of this node alive, while there is any session. */
-  advance(anySession: boolean, now: number): void {
+  /**
+   * Repeats STUN when it is time, which keeps the NAT's mapping of this node alive, while there is any session.
+   * @param anySession asked only then: it looks at every peer
+   */
+  advance(anySession: () => boolean, now: number): void {
     if (this.#restunAt > now) return;
-    if (!anySession) {
+    if (!anySession()) {
       this.#restunAt = Infinity;
       return;
     }

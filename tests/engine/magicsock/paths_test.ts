@@ -57,6 +57,19 @@ function pair(seed: number, natA: Nat, natB: Nat): Pair {
   return { network, a, b, both, tick: () => both.forEach((transfer) => transfer.tick()) };
 }
 
+/** The pair's traffic, whose packets arrive where they are addressed to. */
+function withData(p: Pair): () => void {
+  return () => {
+    p.tick();
+    for (const [node, other] of [[p.a, p.b], [p.b, p.a]] as const) {
+      const endpoint = node.peer(other);
+      const addr = endpoint.currentAddress(p.network.now);
+      const { ip, port } = parseAddrPort(addr === "" ? "192.0.2.99:9" : addr)!;
+      endpoint.noteReceived(node.addrs.intern(ip, port), 0, p.network.now);
+    }
+  };
+}
+
 /** Runs until the condition holds and returns how long that took; Infinity when not within `limit`. */
 function until({ network, tick }: Pair, limit: number, condition: () => boolean): number {
   const start = network.now;
@@ -320,15 +333,7 @@ Deno.test("Magicsock with silent-disco sends no heartbeats, and data that comes 
   const p = pair(31, "easy", "easy");
   until(p, 5_000, () => p.both.every((transfer) => transfer.direct));
   for (const node of [p.a, p.b]) node.magicsock.silentDisco = true;
-  const received = () => {
-    p.tick();
-    for (const [node, other] of [[p.a, p.b], [p.b, p.a]] as const) {
-      const endpoint = node.peer(other);
-      const addr = endpoint.currentAddress(p.network.now);
-      const { ip, port } = parseAddrPort(addr === "" ? "192.0.2.99:9" : addr)!;
-      endpoint.noteReceived(node.addrs.intern(ip, port), 0, p.network.now);
-    }
-  };
+  const received = withData(p);
   p.network.run(HEARTBEAT_INTERVAL_MS, received);
   const before = [p.a.udpSent, p.b.udpSent];
   p.network.run(20 * HEARTBEAT_INTERVAL_MS, received);
@@ -339,4 +344,20 @@ Deno.test("Magicsock with silent-disco sends no heartbeats, and data that comes 
   assert.ok(p.both.every((transfer) => !transfer.direct));
   const took = until(p, 5_000, () => p.both.every((transfer) => transfer.direct));
   assert.ok(took <= 500, `direct again after ${took} ms`);
+});
+
+Deno.test("STUN is repeated with silent-disco too while there is traffic, and ends with it", () => {
+  const p = pair(40, "easy", "none");
+  until(p, 5_000, () => p.both.every((transfer) => transfer.direct));
+  for (const node of [p.a, p.b]) node.magicsock.silentDisco = true;
+  const periodic = () => p.a.wanted.filter((reason) => reason === "periodic").length;
+  p.network.run(60_000, withData(p));
+  const during = periodic();
+  assert.ok(during === 2 || during === 3, `asked ${during} times in a minute of traffic`);
+  p.network.run(SESSION_ACTIVE_TIMEOUT_MS + RESTUN_MAX_MS);
+  const after = periodic();
+  assert.ok(after - during <= 3, "while the session lasts");
+  p.network.run(300_000);
+  assert.equal(periodic(), after);
+  assert.equal(p.a.magicsock.nextDeadline(), Infinity);
 });
