@@ -18,6 +18,8 @@ const SO_MARK = 36;
 const POLLIN = 1;
 /** A closed socket's number is free after this at the latest, ms. */
 const SLICE_MS = 100;
+/** After failures in a row; ms. */
+const RETRY_MS = 100;
 const MAX_DATAGRAM = 0xffff;
 
 /** What comes. */
@@ -75,13 +77,19 @@ async function read(fd: number, family: 4 | 6, isOpen: () => boolean, events: Ma
   const source = socketAddress(family, undefined, 0);
   try {
     while (isOpen()) {
-      if (await libc.poll_async(pollfd, 1, SLICE_MS) === 0) continue;
-      while (isOpen()) {
+      const ready = await libc.poll_async(pollfd, 1, SLICE_MS);
+      if (ready === 0) continue;
+      // What the network says of a datagram is said once, a second failure on its heels lasts; so may one of poll's.
+      let failures = ready < 0 ? 2 : 0;
+      while (isOpen() && failures < 2) {
         const length = libc.recvfrom_buffer(fd, buffer, buffer.length, 0, source, Int32Array.of(source.length));
-        if (length >= 0) events.received(addrPort(family, source), buffer.slice(0, length));
-        else if (errno() === EAGAIN) break;
-        else if (errno() !== EINTR) events.failed?.(new FfiError("recvfrom", errno(), "get an answer by UDP"));
+        const error = length < 0 ? errno() : 0;
+        if (error === EAGAIN) break;
+        failures = error === 0 ? 0 : failures + 1;
+        if (error === 0) events.received(addrPort(family, source), buffer.slice(0, length));
+        else if (error !== EINTR) events.failed?.(new FfiError("recvfrom", error, "get an answer by UDP"));
       }
+      if (failures === 2) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   } finally {
     closeFd(fd);

@@ -4,7 +4,7 @@ import { createSocket } from "node:dgram";
 import { type AddrPort, formatAddrPort, parseAddrPort, parseIp } from "../../base/ip.ts";
 import { markedDnsTransport } from "../../daemon/dns/marked_transport.ts";
 import { icmpEcho } from "../../ffi/icmp.ts";
-import { FfiError } from "../../ffi/libc.ts";
+import { closeFd, FfiError, O_RDONLY, openFile } from "../../ffi/libc.ts";
 import { openMarkedUdp } from "../../ffi/marked_udp.ts";
 import { Lab, privilegedTest } from "../netlab/lab.ts";
 import { answerText, ask } from "../support/dns.ts";
@@ -91,3 +91,36 @@ privilegedTest("openMarkedUdp() hears anybody, or one address alone; closed it h
   // Their descriptors are closed when the poll that waits is over.
   await new Promise((resolve) => setTimeout(resolve, 300));
 });
+
+Deno.test("openMarkedUdp() tries a socket whose failure lasts again now and then, and lets others run", async () => {
+  const before = new Set(sockets());
+  const seen: string[] = [];
+  const failed = (error: FfiError) => {
+    // Or this test would not end.
+    if (seen.push(error.code) === 1_000) socket.close();
+  };
+  const socket = openMarkedUdp(4, 0, { received: () => assert.fail("nobody sent"), failed });
+  const [fd] = sockets().filter((fd) => !before.has(fd));
+  // In its place stands what is none: always readable, and nothing can be received from it.
+  closeFd(fd);
+  assert.equal(openFile("/dev/null", O_RDONLY), fd);
+  for (let i = 0; i < 200 && seen.length < 4; i++) await new Promise((resolve) => setTimeout(resolve, 25));
+  socket.close();
+  assert.ok(seen.length >= 4 && seen.length < 100, `${seen.length} failures`);
+  assert.ok(seen.every((code) => code === "ENOTSOCK"), seen.join());
+  // Its descriptor is closed when the wait that is under way is over.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+});
+
+/** Descriptors of sockets. */
+function sockets(): number[] {
+  const open = [...Deno.readDirSync("/proc/self/fd")].map(({ name }) => name);
+  return open.filter((fd) => {
+    try {
+      return Deno.readLinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
+    } catch {
+      // The directory's own, which is closed again.
+      return false;
+    }
+  }).map(Number);
+}
