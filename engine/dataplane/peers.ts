@@ -4,8 +4,8 @@
  * 150 ms, for which every packet waited.
  *
  * ```
- *   upsert ─▶ asleep ──── a packet for one of its prefixes (`at`), a handshake by its key (`byKey`),
- *               │         disco by its disco key (`wakeDisco`), a command that names it (`byKey`)
+ *   upsert ─▶ asleep ──── a packet for one of its prefixes (`at`), a handshake it proved to be its own (`byKey`),
+ *               │         disco that its disco key sealed (`wakeDisco`), a command that names it (`byKey`)
  *               ▼
  *             awake: `PlanePeer`, its WireGuard and its paths, until it is removed
  * ```
@@ -102,6 +102,16 @@ export class Peers {
   /** The peer of a node key unless it sleeps. @param key 64 hex digits */
   awakeByKey(key: string): PlanePeer | undefined {
     return this.#awake[this.#numbers.get(key) ?? 0];
+  }
+
+  /** Whether there is such a peer, awake or not. @param key 64 hex digits */
+  knows(key: string): boolean {
+    return this.#numbers.has(key);
+  }
+
+  /** Whether some peer has this disco key. @param disco 64 hex digits */
+  knowsDisco(disco: string): boolean {
+    return this.#byDisco.has(disco);
   }
 
   /** Wakes every peer of a disco key. @param disco 64 hex digits */

@@ -128,7 +128,7 @@ export class Plane {
         sendDerp: (region, peer, payload) => this.#sender.sendDerp(region, peer.bytes, payload),
         endpointsWanted: (reason) => this.#emit({ kind: "endpoints-wanted", reason }),
         pathChanged: (endpoint) => this.#pathChanged(endpoint),
-        senderUnknown: (key) => this.#peers.wakeDisco(key),
+        sleepers: { has: (disco) => this.#peers.knowsDisco(disco), wake: (disco) => this.#peers.wakeDisco(disco) },
         relayRequested: (endpoint, clients, generation) =>
           this.#emit({ kind: "relay-request", request: relayRequest(endpoint, clients, generation, disco.public.hex) }),
       },
@@ -136,7 +136,7 @@ export class Plane {
     this.#wg = new WgDevice({
       random,
       timestamp: options.timestamp,
-      findPeer: (key) => this.#peers.byKey(key)?.wg,
+      sleepers: { has: (key) => this.#peers.knows(key), wake: (key) => this.#peers.byKey(key)?.wg },
       effects: {
         sendHandshake: (peer, message, inReplyTo) =>
           this.#handshakes.toPeer(
@@ -189,6 +189,11 @@ export class Plane {
   /** Ports bound, 0 for a family that is absent. */
   get localPorts(): { udp4: number; udp6: number } {
     return { udp4: this.#udp4?.port ?? 0, udp6: this.#udp6?.port ?? 0 };
+  }
+
+  /** How many peers are known, and how many of them awake. */
+  get peerCounts(): Peers["counts"] {
+    return this.#peers.counts;
   }
 
   /** As `EngineStatus.offloads`: a socket may lose its own while it lives. */

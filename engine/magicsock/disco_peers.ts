@@ -3,7 +3,7 @@
  * disco key: a node that is in this network twice, shared or by another account.
  */
 import { BoxKey } from "../../base/box.ts";
-import type { DiscoPrivate, DiscoPublic } from "../../base/keys.ts";
+import { type DiscoPrivate, DiscoPublic } from "../../base/keys.ts";
 import { BoxBudget } from "./box_budget.ts";
 import type { Endpoint } from "./endpoint.ts";
 
@@ -43,6 +43,11 @@ export class DiscoPeers {
   /** @param hex 64 hex digits of a disco key. */
   find(hex: string): DiscoPeer | undefined {
     return this.#byKey.get(hex);
+  }
+
+  /** The disco key of a message's sender, whom nobody here has: to see whether the message opens. */
+  stranger(key: Uint8Array): DiscoPeer {
+    return new DiscoPeer(new DiscoPublic(key), this.#own);
   }
 
   add(key: DiscoPublic, endpoint: Endpoint): void {

@@ -10,7 +10,7 @@ import { equalBytes, toHex } from "../../base/bytes.ts";
 import type { Drop } from "../../base/drops.ts";
 import type { NodePublic } from "../../base/keys.ts";
 import type { AddrId, AddrTable } from "../ports.ts";
-import { BoxBudget } from "./box_budget.ts";
+import { BoxBudget, SLEEPERS_BURST, SLEEPERS_INTERVAL_MS } from "./box_budget.ts";
 import { type DiscoMessage, discoSender, encodePong, openDisco, parseDisco } from "./disco.ts";
 import type { DiscoPeer, DiscoPeers } from "./disco_peers.ts";
 import type { DiscoSender } from "./disco_sender.ts";
@@ -30,6 +30,13 @@ interface UdpSource {
   readonly control?: boolean;
 }
 
+/** Peers that are added when a message of theirs first opens: of thousands most never send one. @param disco 64 hex digits */
+export interface DiscoSleepers {
+  has(disco: string): boolean;
+  /** Adds every peer of this disco key. */
+  wake(disco: string): void;
+}
+
 /** What a receiver knows, all of it the magicsock's. */
 export interface DiscoReceiverOptions {
   readonly addrs: AddrTable;
@@ -40,8 +47,7 @@ export interface DiscoReceiverOptions {
   readonly relays: RelayClient;
   /** Peers that may ask the relay server here. */
   readonly relayUsers: { has(endpoint: Endpoint): boolean };
-  /** Adds the peers of the disco key that sent something, where its owner knows some that are not here. */
-  senderUnknown(disco: string): void;
+  readonly sleepers: DiscoSleepers | undefined;
   /** Such a peer asks for a session. */
   relayRequested(endpoint: Endpoint, clients: readonly [Uint8Array, Uint8Array], generation: number): void;
 }
@@ -50,6 +56,7 @@ export class DiscoReceiver {
   readonly #known: DiscoReceiverOptions;
   /** Failures from addresses that are not known to be the named peer's. */
   readonly #strangers = new BoxBudget();
+  readonly #sleepers = new BoxBudget(SLEEPERS_BURST, SLEEPERS_INTERVAL_MS);
 
   constructor(known: DiscoReceiverOptions) {
     this.#known = known;
@@ -65,17 +72,24 @@ export class DiscoReceiver {
     if ("addr" in source && source.control === true) {
       return this.#known.relays.handleControl(message, toHex(sender), source.addr, source.vni ?? 0, now);
     }
-    const peer = this.#known.sender.self === undefined ? undefined : this.#peerOf(toHex(sender));
-    if (peer === undefined) return "disco-unknown-sender";
-    const box = peer.box;
-    if (box === undefined) return "low-order-key";
-    const budget = isKnownSource(peer, source) ? peer.budget : this.#strangers;
-    if (!budget.allows(now)) return "disco-rate";
-    const payload = openDisco(message, box);
-    if (payload === undefined) {
-      budget.failed(now);
-      return "disco-decrypt";
+    if (this.#known.sender.self === undefined) return "disco-unknown-sender";
+    const { discoPeers, sleepers } = this.#known;
+    const disco = toHex(sender);
+    const awake = discoPeers.find(disco);
+    if (awake !== undefined) {
+      const payload = open(message, awake, isKnownSource(awake, source) ? awake.budget : this.#strangers, now);
+      return typeof payload === "string" ? payload : this.#handle(payload, awake, source, now);
     }
+    if (sleepers?.has(disco) !== true) return "disco-unknown-sender";
+    // Anybody can name a sender: nobody wakes before the box opened.
+    const payload = open(message, discoPeers.stranger(sender), this.#sleepers, now);
+    if (typeof payload === "string") return payload;
+    sleepers.wake(disco);
+    const woken = discoPeers.find(disco);
+    return woken === undefined ? "disco-unknown-sender" : this.#handle(payload, woken, source, now);
+  }
+
+  #handle(payload: Uint8Array, peer: DiscoPeer, source: DiscoSource, now: number): Drop | undefined {
     const parsed = parseDisco(payload);
     if (typeof parsed === "string") return parsed;
     switch (parsed.type) {
@@ -97,14 +111,6 @@ export class DiscoReceiver {
       default:
         return assertNever(parsed);
     }
-  }
-
-  #peerOf(disco: string): DiscoPeer | undefined {
-    const { discoPeers, senderUnknown } = this.#known;
-    const known = discoPeers.find(disco);
-    if (known !== undefined) return known;
-    senderUnknown(disco);
-    return discoPeers.find(disco);
   }
 
   #handlePing(
@@ -205,6 +211,15 @@ export class DiscoReceiver {
       }
     }
   }
+}
+
+/** What the sender sealed, or why it is not known. */
+function open(message: Uint8Array, peer: DiscoPeer, budget: BoxBudget, now: number): Uint8Array | Drop {
+  if (!budget.allows(now)) return "disco-rate";
+  const { box } = peer;
+  const payload = box && openDisco(message, box);
+  if (payload === undefined) budget.failed(now);
+  return payload ?? (box === undefined ? "low-order-key" : "disco-decrypt");
 }
 
 /** The message came by a path this peer is known by: an address of its candidates, or a relay, which says who sends. */

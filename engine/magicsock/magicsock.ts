@@ -25,7 +25,7 @@ import { Deadlines } from "../wg/deadlines.ts";
 import { RELAY_CAPABILITY } from "./constants.ts";
 import { encodeCallMeMaybe } from "./disco.ts";
 import { DiscoPeers } from "./disco_peers.ts";
-import { DiscoReceiver, type DiscoSource } from "./disco_receiver.ts";
+import { DiscoReceiver, type DiscoSleepers, type DiscoSource } from "./disco_receiver.ts";
 import { encodeAllocateResponse, type RelaySession } from "./disco_relay.ts";
 import { DiscoSender } from "./disco_sender.ts";
 import { Endpoint } from "./endpoint.ts";
@@ -43,8 +43,8 @@ export interface MagicsockIo {
   endpointsWanted(reason: string): void;
   /** `endpoint.currentAddress` or `currentRelay` is another now. */
   pathChanged(endpoint: Endpoint): void;
-  /** Adds the peers of the disco key that sent something, where its owner knows some that are not here. */
-  senderUnknown?(disco: string): void;
+  /** Peers that its owner knows but has not added. */
+  readonly sleepers?: DiscoSleepers;
   /** A peer that may, or this node (undefined), wants a session of the relay server here: `answerRelayRequest`. */
   relayRequested(
     endpoint: Endpoint | undefined,
@@ -117,7 +117,7 @@ export class Magicsock {
       sender,
       relays: this.#relays,
       relayUsers: this.#relayUsers,
-      senderUnknown: (disco) => io.senderUnknown?.(disco),
+      sleepers: io.sleepers,
       relayRequested: (endpoint, clients, generation) => io.relayRequested(endpoint, clients, generation),
     });
   }

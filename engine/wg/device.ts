@@ -10,13 +10,13 @@
  * ```
  * Nothing here throws on bytes from the network; each refusal has a `Drop` reason. `now` is ms of one monotonic clock.
  */
-import { isZero, toHex } from "../../base/bytes.ts";
+import { equalBytes, isZero, toHex } from "../../base/bytes.ts";
 import type { Drop } from "../../base/drops.ts";
 import type { NodePrivate, NodePublic, RandomBytes } from "../../base/keys.ts";
 import { CookieChecker } from "./cookie.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { HandshakeSource, WgEffects } from "./effects.ts";
-import { openInitiation } from "./handshake.ts";
+import { openInitiation, verifyInitiation } from "./handshake.ts";
 import { IndexTable } from "./index_table.ts";
 import type { Keypair } from "./keypair.ts";
 import { HandshakeLoad } from "./load.ts";
@@ -43,8 +43,14 @@ export interface WgDeviceOptions {
   readonly random: RandomBytes;
   /** TAI64N, 12 bytes, each greater than the last: `createTimestamps`. */
   readonly timestamp: () => Uint8Array;
-  /** Adds the peer of an initiation that no peer here sent, where its owner knows one. @param key 64 hex digits */
-  readonly findPeer?: (key: string) => Peer | undefined;
+  /** Peers whose owner knows them but has not added them. */
+  readonly sleepers?: Sleepers;
+}
+
+/** Peers that are added when they first prove who they are: of thousands most never do. @param key 64 hex digits */
+export interface Sleepers {
+  has(key: string): boolean;
+  wake(key: string): Peer | undefined;
 }
 
 /** What became of a handshake message. */
@@ -184,9 +190,18 @@ export class WgDevice {
     const opened = openInitiation(local, message);
     if (typeof opened === "string") return dropped(opened);
     const key = toHex(opened.remoteStatic);
-    const peer = this.#peers.get(key) ?? this.#options.findPeer?.(key);
-    if (peer === undefined || peer.publicKey.equals(local.public)) return dropped("unknown-peer");
-    const drop = peer.consumeInitiation(opened, source, now);
+    const { sleepers } = this.#options;
+    const awake = this.#peers.get(key);
+    if (awake === undefined && sleepers?.has(key) !== true) return dropped("unknown-peer");
+    if (equalBytes(opened.remoteStatic, local.public.bytes)) return dropped("unknown-peer");
+    const timestamp = awake === undefined
+      // Whoever knows our key can name anybody in the first half: the second is to prove it before somebody wakes for it.
+      ? verifyInitiation(opened, local.sharedSecret(opened.remoteStatic))
+      : awake.verifyInitiation(opened);
+    if (typeof timestamp === "string") return dropped(timestamp);
+    const peer = awake ?? sleepers?.wake(key);
+    if (peer === undefined) return dropped("unknown-peer");
+    const drop = peer.consumeInitiation(opened, timestamp, source, now);
     return drop === undefined ? { peer, drop } : dropped(drop);
   }
 

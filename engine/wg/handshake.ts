@@ -105,10 +105,14 @@ export function openInitiation(local: NodePrivate, message: Uint8Array): OpenedI
   return { noise, sender, remoteStatic, remoteEphemeral: ephemeral, sealedTimestamp };
 }
 
-/** Second half: proves the sender and gives its timestamp, 12 bytes, or undefined when forged. Uses `opened` up. */
-export function verifyInitiation(opened: OpenedInitiation, staticStatic: Uint8Array): Uint8Array | undefined {
+/**
+ * Second half: proves the sender and gives its timestamp, 12 bytes, or says why not. Uses `opened` up.
+ * @param staticStatic X25519 of both static keys, undefined where the sender's is of low order
+ */
+export function verifyInitiation(opened: OpenedInitiation, staticStatic: Uint8Array | undefined): Uint8Array | Drop {
+  if (staticStatic === undefined) return "low-order-key";
   opened.noise.mixKey(staticStatic);
-  return opened.noise.decryptAndHash(opened.sealedTimestamp);
+  return opened.noise.decryptAndHash(opened.sealedTimestamp) ?? "handshake-crypto";
 }
 
 /**

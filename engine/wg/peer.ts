@@ -183,13 +183,19 @@ export class Peer {
     this.#timersChanged();
   }
 
-  /** For `WgDevice`: answers an initiation that names this peer. Returns why it was refused. */
-  consumeInitiation(opened: OpenedInitiation, source: HandshakeSource, now: number): Drop | undefined {
+  /** For `WgDevice`: the timestamp of an initiation that names this peer, or why it is not this peer's. */
+  verifyInitiation(opened: OpenedInitiation): Uint8Array | Drop {
+    return verifyInitiation(opened, this.#sharedSecret());
+  }
+
+  /** For `WgDevice`: answers an initiation that was verified to be this peer's. Returns why it was refused. */
+  consumeInitiation(
+    opened: OpenedInitiation,
+    timestamp: Uint8Array,
+    source: HandshakeSource,
+    now: number,
+  ): Drop | undefined {
     const { indices, random, effects } = this.#context;
-    const staticStatic = this.#sharedSecret();
-    if (staticStatic === undefined) return "low-order-key";
-    const timestamp = verifyInitiation(opened, staticStatic);
-    if (timestamp === undefined) return "handshake-crypto";
     if (compareBytes(timestamp, this.#lastTimestamp) <= 0) return "timestamp-replay";
     if (now - this.#lastInitiationConsumed <= HANDSHAKE_INITIATION_RATE) return "rate-limited";
     this.#lastTimestamp = timestamp;

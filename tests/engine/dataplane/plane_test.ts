@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
+import { BoxKey } from "../../../base/box.ts";
 import { parseIp } from "../../../base/ip.ts";
+import { DiscoPrivate, NodePrivate } from "../../../base/keys.ts";
 import { VIRTIO_LENGTH } from "../../../engine/dataplane/virtio.ts";
+import { encodePing, sealDisco } from "../../../engine/magicsock/disco.ts";
+import { CookieGenerator } from "../../../engine/wg/cookie.ts";
+import { createInitiation } from "../../../engine/wg/handshake.ts";
 import { udpPacket } from "../../support/packets.ts";
 import { PlanePair } from "../../support/plane_pair.ts";
 import { mutate, SeededRandom } from "../../support/random.ts";
@@ -121,6 +126,52 @@ Deno.test("Plane lets a jailed peer answer but not begin", () => {
   pair.settle();
   assert.deepEqual(texts(pair.a), []);
   assert.equal(pair.a.drops.get("filter-shields"), 1);
+});
+
+Deno.test("W9: Plane wakes nobody for who only knows the public keys, and a peer for what it sealed itself", () => {
+  const random = new SeededRandom(SEED);
+  const pair = new PlanePair(random);
+  const sleepers = Array.from({ length: 150 }, (_, i) => {
+    const [node, disco] = [NodePrivate.generate(random.bytes), DiscoPrivate.generate(random.bytes)];
+    const allowedIps = [`100.65.0.${i}/32`];
+    return { node, disco, config: pair.b.asPeer({ key: node.public.hex, disco: disco.public.hex, allowedIps }) };
+  });
+  pair.relay = true;
+  pair.a.configure([pair.b.asPeer({ derp: 1 }), ...sleepers.map(({ config }) => config)], { homeDerp: 1 });
+  pair.b.configure([pair.a.asPeer({ derp: 1 })], { homeDerp: 1 });
+  pair.settle();
+  const stranger = DiscoPrivate.generate(random.bytes);
+  const box = new BoxKey(stranger.sharedSecret(pair.a.disco.public.bytes)!);
+  const macs = new CookieGenerator(pair.a.key.public);
+  /** What somebody makes who has the secret `own`, and says it is another. */
+  const forge = ({ node, disco }: (typeof sleepers)[number], own: Uint8Array, sealing: BoxKey) => {
+    const random32 = random.bytes(32);
+    const initiation = createInitiation(node, pair.a.key.public, own, random32, new Uint8Array(12).fill(9), 7);
+    assert.ok(typeof initiation !== "string");
+    macs.addMacs(initiation.message, 0);
+    const ping = encodePing(random.bytes(12), node.public, 0);
+    return [initiation.message, sealDisco(disco.public, sealing, random.bytes(24), ping)];
+  };
+  const send = (payload: Uint8Array) => {
+    pair.network.send({ from: "203.0.113.9:1", to: pair.a.endpoint, payload });
+    pair.advance(10, 10);
+  };
+  for (const sleeper of sleepers) for (const message of forge(sleeper, new Uint8Array(32).fill(1), box)) send(message);
+  assert.deepEqual(pair.a.plane.peerCounts, { known: 151, awake: 0 });
+  assert.equal(pair.a.drops.get("handshake-crypto"), 150);
+  assert.equal(pair.a.drops.get("disco-decrypt"), 150);
+
+  const [first, second] = sleepers.map((sleeper) => {
+    const shared = new BoxKey(sleeper.disco.sharedSecret(pair.a.disco.public.bytes)!);
+    return forge(sleeper, sleeper.node.sharedSecret(pair.a.key.public.bytes)!, shared);
+  });
+  send(first[0]);
+  send(second[1]);
+  assert.deepEqual(pair.a.plane.peerCounts, { known: 151, awake: 2 });
+  pair.b.tun.toRead.push(packet(pair.b, pair.a, "hello"));
+  pair.advance(200);
+  assert.deepEqual(texts(pair.a), ["hello"]);
+  assert.deepEqual(pair.a.plane.peerCounts, { known: 151, awake: 3 });
 });
 
 Deno.test("Plane answers a TSMP ping, and tells when none is answered", () => {

@@ -17,6 +17,7 @@ import {
   parseDisco,
   sealDisco,
 } from "../../../engine/magicsock/disco.ts";
+import type { DiscoSleepers } from "../../../engine/magicsock/disco_receiver.ts";
 import { Magicsock } from "../../../engine/magicsock/magicsock.ts";
 import { MemoryAddrs } from "../../support/memory_ports.ts";
 import { mutate, SeededRandom } from "../../support/random.ts";
@@ -76,7 +77,7 @@ class Bench {
   readonly magicsock: Magicsock;
   readonly self: NodePublic;
 
-  constructor(seed = 1) {
+  constructor(seed = 1, sleepers?: DiscoSleepers) {
     this.random = new SeededRandom(seed);
     this.disco = DiscoPrivate.generate(this.random.bytes);
     this.self = NodePrivate.generate(this.random.bytes).public;
@@ -90,6 +91,7 @@ class Bench {
         endpointsWanted: () => {},
         pathChanged: () => {},
         relayRequested: () => {},
+        sleepers,
       },
     });
     this.magicsock.setSelf(this.self, 1);
@@ -205,6 +207,33 @@ Deno.test("W9: a flood in a peer's name is tried so often only, and the peer its
   assert.ok(tried <= 110, `${tried} were tried`);
   assert.equal(outcomes.at(-1), "disco-rate");
   assert.equal(bench.udp(peer.ping(), own), undefined, "from an address of its own");
+});
+
+Deno.test("W9: who sleeps wakes for what its disco key sealed, and few other messages in such a name are tried", () => {
+  const asleep = new Map<string, Outsider>();
+  const woken: string[] = [];
+  const bench = new Bench(1, {
+    has: (disco) => asleep.has(disco),
+    wake: (disco) => {
+      woken.push(disco);
+      bench.magicsock.upsertPeer(asleep.get(disco)!.config(), NOW);
+    },
+  });
+  const peers = Array.from({ length: 100 }, () => bench.outsider());
+  for (const peer of peers) asleep.set(peer.disco.public.hex, peer);
+  const forger = bench.outsider();
+  const forged = peers.map(({ disco, node }) =>
+    sealDisco(disco.public, forger.box, bench.random.bytes(24), encodePing(new Uint8Array(12), node, 0))
+  );
+  const outcomes = forged.map((message) => bench.udp(message, "203.0.113.66:66"));
+  const tried = outcomes.filter((outcome) => outcome === "disco-decrypt").length;
+  assert.ok(tried >= 20 && tried <= 22, `${tried} were tried`);
+  assert.equal(outcomes.at(-1), "disco-rate");
+  assert.deepEqual([woken, bench.sent.length], [[], 0]);
+  assert.equal(bench.udp(peers[0].ping(), "198.51.100.7:41641", NOW + 100), undefined);
+  assert.deepEqual(woken, [peers[0].disco.public.hex]);
+  assert.deepEqual(bench.take(peers[0]), [["198.51.100.7:41641", "pong"]]);
+  assert.equal(bench.udp(forger.ping(), "198.51.100.7:41641", NOW + 100), "disco-unknown-sender");
 });
 
 Deno.test("W9: a ping with a node key that is not its own is dropped", () => {
