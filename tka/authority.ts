@@ -33,6 +33,7 @@ import {
   verifyNodeKeySignature,
 } from "./node_key_signature.ts";
 import { verifyByKey } from "./signature.ts";
+import type { VerifySignature } from "./signature.ts";
 import type { State } from "./state.ts";
 import { applyVerifiedAum, findKey, getKey } from "./state.ts";
 import type { Position } from "./walk.ts";
@@ -44,7 +45,7 @@ export type NodeKeyVerdict =
   | { readonly authorized: false; readonly error: TkaError };
 
 /** Verifies form and signatures. @param state at the parent, or of a genesis itself. @throws TkaError. */
-function verifyAum(aum: Aum, state: State, isGenesis: boolean): void {
+function verifyAum(aum: Aum, state: State, isGenesis: boolean, verify: VerifySignature): void {
   validateAum(aum);
   if (!isGenesis && (aum.parent === undefined || aum.parent !== state.lastAumHash)) {
     throw new TkaError(
@@ -54,7 +55,7 @@ function verifyAum(aum: Aum, state: State, isGenesis: boolean): void {
   }
   if (aum.signatures.length === 0) throw new TkaError("unsigned", `Cannot apply ${aum.hash}: nobody signed it`);
   for (const { keyId, signature } of aum.signatures) {
-    verifyByKey(getKey(state, keyId ?? new Uint8Array(0)), aum.sigHash, signature);
+    verify(getKey(state, keyId ?? new Uint8Array(0)), aum.sigHash, signature);
   }
   const [last, ...others] = state.keys ?? [];
   const removesLast = aum.kind === AUM_KIND.REMOVE_KEY && last !== undefined && others.length === 0 &&
@@ -66,11 +67,13 @@ export class Authority {
   readonly #head: Position;
   readonly #oldest: Aum;
   readonly #limits: WalkLimits;
+  readonly #verify: VerifySignature;
 
-  private constructor(head: Position, oldest: Aum, limits: WalkLimits) {
+  private constructor(head: Position, oldest: Aum, limits: WalkLimits, verify: VerifySignature) {
     this.#head = head;
     this.#oldest = oldest;
     this.#limits = limits;
+    this.#verify = verify;
   }
 
   /** Makes a new lock: a signed genesis, committed to an empty store. The signer's key must be in the state. */
@@ -90,29 +93,36 @@ export class Authority {
   /**
    * Joins a lock others made, from its genesis or any later checkpoint. It is believed as it stands: whoever hands it
    * over chooses the lock, which pins guard against (L5). The store must be empty.
+   * @param verify a test that plays many chains remembers what verified.
    */
-  static bootstrap(chonk: Chonk, checkpoint: Aum, now: number, limits: WalkLimits = WALK_LIMITS): Authority {
+  static bootstrap(
+    chonk: Chonk,
+    checkpoint: Aum,
+    now: number,
+    limits: WalkLimits = WALK_LIMITS,
+    verify: VerifySignature = verifyByKey,
+  ): Authority {
     if (chonk.heads().length !== 0) {
       throw new TkaError("store-not-empty", "Cannot bootstrap: the store holds a lock already");
     }
     if (checkpoint.kind !== AUM_KIND.CHECKPOINT || checkpoint.state === undefined) {
       throw new TkaError("invalid-genesis", `Cannot bootstrap from ${aumKindName(checkpoint.kind)}: want a checkpoint`);
     }
-    verifyAum(checkpoint, checkpoint.state, true);
+    verifyAum(checkpoint, checkpoint.state, true, verify);
     chonk.commit([checkpoint], now);
     chonk.setLastActiveAncestor(checkpoint.hash);
-    return Authority.open(chonk, limits);
+    return Authority.open(chonk, limits, verify);
   }
 
   /** The lock of a store that has one. @throws TkaError "store-empty", "several-chains", … */
-  static open(chonk: Chonk, limits: WalkLimits = WALK_LIMITS): Authority {
-    return Authority.#fromStore(chonk, chonk.lastActiveAncestor(), limits);
+  static open(chonk: Chonk, limits: WalkLimits = WALK_LIMITS, verify: VerifySignature = verifyByKey): Authority {
+    return Authority.#fromStore(chonk, chonk.lastActiveAncestor(), limits, verify);
   }
 
-  static #fromStore(chonk: Chonk, hint: AumHash | undefined, limits: WalkLimits): Authority {
+  static #fromStore(chonk: Chonk, hint: AumHash | undefined, limits: WalkLimits, verify: VerifySignature): Authority {
     const oldest = requireAum(chonk, activeAncestor(chonk, hint, limits.scan));
     const head = fastForward(chonk, stateAt(chonk, oldest.hash, limits.scan), limits.scan);
-    return new Authority(head, oldest, limits);
+    return new Authority(head, oldest, limits, verify);
   }
 
   /** The newest AUM of the active chain. */
@@ -162,7 +172,7 @@ export class Authority {
       }
       const before = states.get(parent) ?? stateAt(chonk, parent, this.#limits.scan);
       states.set(parent, before);
-      verifyAum(update, before, false);
+      verifyAum(update, before, false, this.#verify);
       states.set(update.hash, applyVerifiedAum(before, update));
       if (parent !== tip.hash) extendsHead = false;
       tip = update;
@@ -171,9 +181,10 @@ export class Authority {
     chonk.commit(added, now);
     // What extends the head alone is the new head: no need to look at the rest of the tree.
     if (extendsHead) {
-      return new Authority({ aum: tip, state: states.get(tip.hash) as State }, this.#oldest, this.#limits);
+      const head = { aum: tip, state: states.get(tip.hash) as State };
+      return new Authority(head, this.#oldest, this.#limits, this.#verify);
     }
-    return Authority.#fromStore(chonk, this.oldestAncestor, this.#limits);
+    return Authority.#fromStore(chonk, this.oldestAncestor, this.#limits, this.#verify);
   }
 
   /** Whether a signature authorizes a node key now. Never throws. @param signature as in `Node.KeySignature`. */
@@ -195,7 +206,7 @@ export class Authority {
   /** Purges what is old (`compaction.ts`) and returns the authority that goes back to the new oldest AUM. */
   compact(chonk: CompactableChonk, request: CompactionRequest, now: number): Authority {
     const ancestor = compact(chonk, this.head, request, now);
-    return new Authority(this.#head, requireAum(chonk, ancestor), this.#limits);
+    return new Authority(this.#head, requireAum(chonk, ancestor), this.#limits, this.#verify);
   }
 }
 

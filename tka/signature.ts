@@ -93,6 +93,9 @@ export function verifyByKey(key: Key, sigHash: Uint8Array, signature: Uint8Array
   }
 }
 
+/** `verifyByKey`, or a stand-in that accepts the same. */
+export type VerifySignature = typeof verifyByKey;
+
 /** Signs AUMs with a lock key. */
 export function lockSigner(key: LockPrivate): AumSigner {
   return { signAum: (sigHash) => [{ keyId: key.public.bytes, signature: key.sign(sigHash) }] };

@@ -14,8 +14,9 @@ import { parseAumHash } from "../../tka/aum_hash.ts";
 import { Authority } from "../../tka/authority.ts";
 import type { CompactableChonk } from "../../tka/chonk.ts";
 import { TkaError } from "../../tka/errors.ts";
-import { COMPACTION_DEFAULTS } from "../../tka/limits.ts";
+import { COMPACTION_DEFAULTS, WALK_LIMITS } from "../../tka/limits.ts";
 import { MemChonk } from "../../tka/mem_chonk.ts";
+import type { VerifySignature } from "../../tka/signature.ts";
 import type { Log } from "../log.ts";
 import type { StateStore } from "../state_file.ts";
 import { conditionText, isFine } from "./condition.ts";
@@ -36,6 +37,8 @@ export interface LocalLockOptions {
   /** Unix milliseconds. */
   readonly now: () => number;
   readonly log: Log;
+  /** Of AUMs, as `Authority` takes it. */
+  readonly verify: VerifySignature;
   /** Called after every change of what the filter would say. */
   readonly changed: () => void;
 }
@@ -132,8 +135,9 @@ export class LocalLock {
         this.#save(undefined);
         record = undefined;
       }
-      if (this.#chonk.heads().length > 0) this.#opened(Authority.open(this.#chonk), record);
-      else if (record !== undefined) this.set("store-missing", `this node is under lock ${record.anchor.stateId}`);
+      if (this.#chonk.heads().length > 0) {
+        this.#opened(Authority.open(this.#chonk, WALK_LIMITS, this.#options.verify), record);
+      } else if (record !== undefined) this.set("store-missing", `this node is under lock ${record.anchor.stateId}`);
       else this.settle();
     } catch (cause) {
       if (!(cause instanceof LockStoreError) && !(cause instanceof TkaError)) throw cause;
@@ -205,7 +209,8 @@ export class LocalLock {
   adopt(checkpoint: Aum, anchor: LockAnchor): Authority {
     const reach = this.record?.head ?? "";
     if (this.#chonk.heads().length > 0) this.#chonk.removeAll();
-    const authority = Authority.bootstrap(this.#chonk, checkpoint, this.#options.now());
+    const { now, verify } = this.#options;
+    const authority = Authority.bootstrap(this.#chonk, checkpoint, now(), WALK_LIMITS, verify);
     this.#judge = new PeerJudge(authority);
     if (this.record !== undefined) this.#save({ ...this.record, reach });
     this.#remember(authority, anchor);

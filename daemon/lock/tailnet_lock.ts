@@ -25,6 +25,8 @@ import type { Node } from "../../control/wire/tailcfg.ts";
 import type { Authority } from "../../tka/authority.ts";
 import type { CompactableChonk } from "../../tka/chonk.ts";
 import type { DeriveDisablement } from "../../tka/kdf.ts";
+import { verifyByKey } from "../../tka/signature.ts";
+import type { VerifySignature } from "../../tka/signature.ts";
 import type { LockFilter, LockVerdict } from "../lock_filter.ts";
 import type { Log } from "../log.ts";
 import type { Persist } from "../persist.ts";
@@ -51,6 +53,8 @@ export interface TailnetLockOptions {
   readonly store: StateStore;
   readonly stores: LockStores;
   readonly derive: DeriveDisablement;
+  /** Of AUMs, as `Authority` takes it. */
+  readonly verify?: VerifySignature;
   readonly capabilityVersion: number;
   /** Keys of the current profile. */
   readonly persist: () => Persist | undefined;
@@ -81,9 +85,9 @@ export class TailnetLock implements LockFilter {
   /** @throws StateFileError when what is remembered of a lock is damaged. */
   constructor(options: TailnetLockOptions) {
     this.#options = options;
-    const { store, stores, isProfile, scheduler, random, log } = options;
+    const { store, stores, isProfile, scheduler, random, log, verify = verifyByKey } = options;
     const changed = () => this.#changed();
-    this.#local = new LocalLock({ store, stores, isProfile, now: () => scheduler.wall(), log, changed });
+    this.#local = new LocalLock({ store, stores, isProfile, now: () => scheduler.wall(), log, verify, changed });
     this.#loop = new ExchangeLoop({
       scheduler,
       random,

@@ -8,18 +8,23 @@ import type { ControlRequest } from "../../control/client/types.ts";
 import { answerOffer } from "../../control/server/lock/answer_offer.ts";
 import { LockChain } from "../../control/server/lock/lock_chain.ts";
 import { Aum } from "../../tka/aum.ts";
+import type { AumSigner } from "../../tka/aum.ts";
 import type { AumHash } from "../../tka/aum_hash.ts";
 import { Authority } from "../../tka/authority.ts";
+import { WALK_LIMITS } from "../../tka/limits.ts";
 import { MemChonk } from "../../tka/mem_chonk.ts";
+import type { State } from "../../tka/state.ts";
 import { longChain } from "./chain_dsl.ts";
 import { forge } from "./history.ts";
 import type { Lock, Manners } from "./history.ts";
+import type { KnownSignatures } from "./known_signatures.ts";
 import { signers, testKey } from "./lock_keys.ts";
 
 type Body = Record<string, unknown>;
 
 export class HistoryControl {
   readonly #locks: readonly Lock[];
+  readonly #known: KnownSignatures | undefined;
   #number = 0;
   #grown = 0;
   /** Its chain is that of the pool, as far as it grew. */
@@ -33,9 +38,11 @@ export class HistoryControl {
   /** Netmaps say that there is no lock. */
   denies = false;
 
-  constructor(locks: readonly Lock[]) {
+  /** @param known learns what is signed on the way; without it every signature is verified. */
+  constructor(locks: readonly Lock[], known?: KnownSignatures) {
     this.#locks = locks;
-    this.#chain = chainOf(locks[0].genesis, []);
+    this.#known = known;
+    this.#chain = this.#chainOf(locks[0].genesis, []);
   }
 
   get lock(): Lock {
@@ -62,8 +69,8 @@ export class HistoryControl {
     this.#grown += left.length;
     const head = chonk.aum(authority.head)!;
     // It is sound, and every node verifies it.
-    chonk.commit(left.length > 0 ? left : longChain(head, authority.state, count, testKey(1), 50, `more ${now}`), now);
-    this.#chain.advance(Authority.open(chonk));
+    chonk.commit(left.length > 0 ? left : this.#sign(head, authority.state, count, testKey(1), `more ${now}`), now);
+    this.#chain.advance(Authority.open(chonk, WALK_LIMITS, this.#known?.verify));
   }
 
   /** Shows a branch, until `showTruth`. */
@@ -72,14 +79,17 @@ export class HistoryControl {
     const path = Array.from({ length: place + 1 }, (_, i) => this.#chain.at(i)!);
     const from = path[place];
     const by = signers(...keys.map(testKey));
-    this.#shown = chainOf(path[0], [...path.slice(1), ...longChain(from, this.authority.state, count, by, 50, salt)]);
+    this.#shown = this.#chainOf(path[0], [
+      ...path.slice(1),
+      ...this.#sign(from, this.authority.state, count, by, salt),
+    ]);
   }
 
   /** Comes back from a copy without the newest AUMs. */
   restore(back: number): void {
     const kept = Math.max(1, this.#chain.length - back);
     const path = Array.from({ length: kept }, (_, i) => this.#chain.at(i)!);
-    this.#chain = chainOf(path[0], path.slice(1));
+    this.#chain = this.#chainOf(path[0], path.slice(1));
     this.#pooled = false;
   }
 
@@ -96,7 +106,22 @@ export class HistoryControl {
     this.#number++;
     this.#grown = 0;
     this.#pooled = true;
-    this.#chain = chainOf(this.lock.genesis, []);
+    this.#chain = this.#chainOf(this.lock.genesis, []);
+  }
+
+  #sign(from: Aum, state: State, count: number, by: AumSigner, salt: string): Aum[] {
+    const aums = longChain(from, state, count, by, 50, salt);
+    this.#known?.add(aums);
+    return aums;
+  }
+
+  /** A chain that is known to be sound. */
+  #chainOf(genesis: Aum, aums: readonly Aum[]): LockChain {
+    const chonk = new MemChonk();
+    const verify = this.#known?.verify;
+    const authority = Authority.bootstrap(chonk, genesis, 0, WALK_LIMITS, verify);
+    chonk.commit(aums, 0);
+    return new LockChain(chonk, aums.length === 0 ? authority : Authority.open(chonk, WALK_LIMITS, verify));
   }
 
   readonly serve = (request: ControlRequest): Promise<unknown> => {
@@ -146,14 +171,6 @@ export class HistoryControl {
     const newest = Math.max(...this.#secrets, -1);
     return newest < 0 ? undefined : this.#locks[newest].secret;
   }
-}
-
-/** A chain that is known to be sound. */
-function chainOf(genesis: Aum, aums: readonly Aum[]): LockChain {
-  const chonk = new MemChonk();
-  const authority = Authority.bootstrap(chonk, genesis, 0);
-  chonk.commit(aums, 0);
-  return new LockChain(chonk, aums.length === 0 ? authority : Authority.open(chonk));
 }
 
 function spoil(aums: readonly Aum[], manners: Manners): readonly Aum[] {

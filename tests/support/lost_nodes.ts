@@ -16,11 +16,14 @@ import { EMPTY_PERSIST } from "../../daemon/persist.ts";
 import type { Persist } from "../../daemon/persist.ts";
 import { MemoryState } from "../../daemon/state_file.ts";
 import { encodeNodeKeySignature, signNodeKey } from "../../tka/node_key_signature.ts";
+import { verifyByKey } from "../../tka/signature.ts";
+import type { VerifySignature } from "../../tka/signature.ts";
 import { stateIdText } from "../../tka/state.ts";
 import { testNetmap, testNode } from "./fake_control.ts";
 import { FakeScheduler } from "./fake_scheduler.ts";
 import type { Deed, Lock, Script } from "./history.ts";
 import { HistoryControl } from "./history_control.ts";
+import { KnownSignatures } from "./known_signatures.ts";
 import { testKey } from "./lock_keys.ts";
 import { MortalStores } from "./mortal_stores.ts";
 import { SeededRandom } from "./random.ts";
@@ -49,12 +52,14 @@ class LostNode {
   readonly #store = new MemoryState();
   readonly #stores: LockStores;
   readonly #control: HistoryControl;
+  readonly #verify: VerifySignature;
   #persist: Persist = { ...EMPTY_PERSIST, nodeKey: NODE_KEY, nodeId: "n1" };
   lock: TailnetLock;
 
-  constructor(control: HistoryControl, stores: LockStores) {
+  constructor(control: HistoryControl, stores: LockStores, verify: VerifySignature) {
     this.#control = control;
     this.#stores = stores;
+    this.#verify = verify;
     this.lock = this.#start();
   }
 
@@ -63,6 +68,7 @@ class LostNode {
       store: this.#store,
       stores: this.#stores,
       derive: (secret) => Promise.resolve(secret),
+      verify: this.#verify,
       capabilityVersion: 130,
       persist: () => this.#persist,
       isProfile: () => false,
@@ -125,11 +131,24 @@ class LostNode {
   }
 }
 
+/** How a history is played. */
+export interface Staging {
+  /** The node's store is on disk, here, and not in memory. */
+  readonly directory?: string | undefined;
+  /** Signatures of the locks' chains, which are not verified again; without it every signature is verified. */
+  readonly known?: KnownSignatures | undefined;
+}
+
 /** Plays a history. @param locks as `makeLocks` gives them. @throws AssertionError when the node is lost. */
-export async function playHistory(script: Script, locks: readonly Lock[], directory?: string): Promise<Outcome> {
-  const control = new HistoryControl(locks);
+export async function playHistory(
+  script: Script,
+  locks: readonly Lock[],
+  { directory, known: before }: Staging = {},
+): Promise<Outcome> {
+  const known = before === undefined ? undefined : new KnownSignatures([], before);
+  const control = new HistoryControl(locks, known);
   const stores = directory === undefined ? new MortalStores() : diskStores(directory);
-  const node = new LostNode(control, stores);
+  const node = new LostNode(control, stores, known?.verify ?? verifyByKey);
   await node.hear();
   const first = node.lock.record!.anchor.stateId;
   for (const [i, deed] of script.deeds.entries()) {

@@ -1,6 +1,7 @@
 /** A share of the histories, on a thread of its own: asked once, tells after each hundred, answers once. */
 import { logUniform, makeLock, makeLocks, makeScript } from "./history.ts";
 import type { Lock } from "./history.ts";
+import { KnownSignatures } from "./known_signatures.ts";
 import { playHistory } from "./lost_nodes.ts";
 import { SeededRandom } from "./random.ts";
 
@@ -29,17 +30,28 @@ const scope = globalThis as unknown as {
 const LOCKS = 6;
 const LONGEST = 100_000;
 
+function signaturesOf(locks: readonly Lock[]): KnownSignatures {
+  return new KnownSignatures(locks.flatMap(({ genesis, aums }) => [genesis, ...aums]));
+}
+
 scope.onmessage = async ({ data: { firstSeed, histories, most, long } }) => {
   const ends: Record<string, number> = {};
   let aums = 0;
-  const play = async (seed: number, locks: readonly Lock[], lengthOf: (random: SeededRandom) => number) => {
+  const play = async (
+    seed: number,
+    locks: readonly Lock[],
+    signed: KnownSignatures,
+    lengthOf: (random: SeededRandom) => number,
+  ) => {
     const random = new SeededRandom(seed);
     const length = lengthOf(random);
     const script = makeScript(random, length, locks.length > 1);
     // Now and then on a real disk, which is slow.
     const directory = seed % 50 === 0 && length < 300 ? Deno.makeTempDirSync({ prefix: "agent-history-" }) : undefined;
+    // And now and then every signature is verified, however often that was done before.
+    const known = seed % 20 === 0 ? undefined : signed;
     try {
-      const { end, newLock } = await playHistory(script, locks, directory);
+      const { end, newLock } = await playHistory(script, locks, { directory, known });
       const name = `${end === "synced" ? "in sync by itself" : `in sync by the remedy of ${end}`}${
         newLock ? ", under a new lock" : ""
       }`;
@@ -53,13 +65,15 @@ scope.onmessage = async ({ data: { firstSeed, histories, most, long } }) => {
   };
   try {
     const locks = makeLocks(LOCKS, most);
+    const signed = signaturesOf(locks);
     for (let i = 0; i < histories; i++) {
-      await play(firstSeed + i, locks, (random) => logUniform(random, most));
+      await play(firstSeed + i, locks, signed, (random) => logUniform(random, most));
       if ((i + 1) % 100 === 0) scope.postMessage({ kind: "so-far", ends, aums });
     }
     const longLock = long > 0 ? [makeLock(0, LONGEST, 3)] : [];
+    const longSigned = signaturesOf(longLock);
     for (let i = 0; i < long; i++) {
-      await play(firstSeed + histories + i, longLock, (random) => 10_000 + random.int(LONGEST - 10_000));
+      await play(firstSeed + histories + i, longLock, longSigned, (random) => 10_000 + random.int(LONGEST - 10_000));
     }
     scope.postMessage({ kind: "done", ends, aums });
   } catch (cause) {

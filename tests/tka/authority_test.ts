@@ -6,10 +6,13 @@ import { aumHashOf } from "../../tka/aum_hash.ts";
 import type { AumHash } from "../../tka/aum_hash.ts";
 import { AUM_KIND } from "../../tka/aum_kind.ts";
 import { Authority } from "../../tka/authority.ts";
+import { TkaError } from "../../tka/errors.ts";
 import type { TkaErrorCode } from "../../tka/errors.ts";
 import { MemChonk } from "../../tka/mem_chonk.ts";
 import type { State } from "../../tka/state.ts";
 import { WALK_LIMITS } from "../../tka/limits.ts";
+import { verifyByKey } from "../../tka/signature.ts";
+import type { VerifySignature } from "../../tka/signature.ts";
 import { drawChain, longChain, TestNode } from "../support/chain_dsl.ts";
 import type { TestKey } from "../support/lock_keys.ts";
 import { testKey } from "../support/lock_keys.ts";
@@ -84,6 +87,31 @@ Deno.test("Authority.inform() applies keys added, removed and updated", () => {
   assert.equal(node.authority.head, tree.aum("E").hash);
   assert.deepEqual(Authority.open(node.chonk).state, node.authority.state);
   assert.equal(node.learn(tree.to("C")).authority.head, tree.aum("E").hash);
+});
+
+Deno.test("An authority verifies every signature by the verifier it was opened with, and so do its successors", () => {
+  const tree = drawChain("G -> A -> B/1,2 -> C\nA -> X -> Y");
+  let asked = 0;
+  const verify: VerifySignature = (...signed) => {
+    asked++;
+    verifyByKey(...signed);
+  };
+  const chonk = new MemChonk();
+  let authority = Authority.bootstrap(chonk, tree.genesis, 0, WALK_LIMITS, verify);
+  assert.equal(asked, 1);
+  for (const [name, signatures] of [["B", 3], ["X", 1], ["Y", 1]] as const) {
+    asked = 0;
+    authority = authority.inform(chonk, tree.to(name), 0);
+    assert.equal(asked, signatures, name);
+  }
+  asked = 0;
+  Authority.open(chonk, WALK_LIMITS, verify).inform(chonk, tree.to("C"), 0);
+  assert.equal(asked, 1, "what is stored was verified");
+  const refuseAll = () => {
+    throw new TkaError("bad-signature", "none will do");
+  };
+  const none = [new MemChonk(), tree.genesis, 0, WALK_LIMITS, refuseAll] as const;
+  assert.throws(() => Authority.bootstrap(...none), { code: "bad-signature" });
 });
 
 Deno.test("Authority.inform() stores all or nothing", () => {

@@ -1,7 +1,10 @@
 /** L15: the rules of Ed25519 acceptance, on signatures where verifiers disagree. */
 import assert from "node:assert/strict";
 import { concat, utf8 } from "../../base/bytes.ts";
+import { Aum } from "../../tka/aum.ts";
+import { AUM_KIND } from "../../tka/aum_kind.ts";
 import { verifyByKey, verifyGoStd, verifyZip215 } from "../../tka/signature.ts";
+import { KnownSignatures } from "../support/known_signatures.ts";
 import { testKey } from "../support/lock_keys.ts";
 import { SeededRandom } from "../support/random.ts";
 import { edgeSignatures } from "../support/tka_edge_signatures.ts";
@@ -31,6 +34,34 @@ Deno.test("L15: cofactors: A and R off the main subgroup pass ZIP-215 always, Go
   const std = mixed.filter(({ pub, msg, sig }) => verifyGoStd(pub, msg, sig));
   assert.ok(mixed.every(({ pub, msg, sig }) => verifyZip215(pub, msg, sig)));
   assert.ok(std.length > 0 && std.length < mixed.length, `${std.length} of ${mixed.length}`);
+});
+
+Deno.test("KnownSignatures, which spares long tests the verifying, accepts nothing that verifyByKey() refuses", () => {
+  const [mine, others] = [testKey(1), testKey(2)];
+  const aum = (name: string) => {
+    const body = { kind: AUM_KIND.NO_OP, prevAumHash: null, meta: new Map([["name", name]]), signatures: [] };
+    const unsigned = new Aum(body);
+    return unsigned.withSignatures(mine.signAum(unsigned.sigHash));
+  };
+  const [known, unknown] = [aum("known"), aum("unknown")];
+  const { verify } = new KnownSignatures([], new KnownSignatures([known]));
+  const signatureOf = ({ signatures }: Aum) => signatures[0].signature!;
+  verify(mine.key(), known.sigHash, signatureOf(known));
+  verify(mine.key(), unknown.sigHash, signatureOf(unknown));
+  const altered = signatureOf(known).with(7, signatureOf(known)[7] ^ 1);
+  for (
+    const [what, key, sigHash, signature] of [
+      ["another key", others.key(), known.sigHash, signatureOf(known)],
+      ["a key of another kind", { ...mine.key(), kind: 2 }, known.sigHash, signatureOf(known)],
+      ["another AUM", mine.key(), unknown.sigHash, signatureOf(known)],
+      ["another signature", mine.key(), known.sigHash, altered],
+      ["none", mine.key(), known.sigHash, null],
+    ] as const
+  ) {
+    for (const by of [verifyByKey, verify]) {
+      assert.throws(() => by(key, sigHash, signature), { code: "bad-signature" }, what);
+    }
+  }
 });
 
 for (const [name, verify] of [["verifyZip215()", verifyZip215], ["verifyGoStd()", verifyGoStd]] as const) {
