@@ -15,9 +15,6 @@ const FLAGS = {
   output: { type: "string", value: "DIR", help: "directory to make for the files (default: BUG-… here, else in /tmp)" },
 } as const;
 
-/** Debug lines are written for so long at most, should this program be killed before it says that they are enough. */
-const RECORD_S = 12 * 3600;
-
 interface Report {
   readonly Marker: string;
   readonly Files: Readonly<Record<string, string>>;
@@ -62,20 +59,10 @@ async function report(client: LocalClient, note: string, diagnose: boolean, outp
   }
 }
 
-/** Writes debug lines until Enter, or until a signal ends this program. */
-async function record(client: LocalClient): Promise<void> {
-  const { Level } = await client.json<{ Level: string }>("GET", "agent/log-level");
-  const back = () => client.text("POST", `agent/log-level?level=${Level}`);
-  await client.text("POST", `agent/log-level?level=debug&secs=${RECORD_S}`);
-  const interrupted = () => void back().finally(() => Deno.exit(130));
-  Deno.addSignalListener("SIGINT", interrupted);
-  try {
-    print("Recording started; please reproduce your issue and then press Enter...\n");
-    await Deno.stdin.read(new Uint8Array(256));
-  } finally {
-    Deno.removeSignalListener("SIGINT", interrupted);
-    await back();
-  }
+/** Waits for Enter, or for the end of the input. */
+async function enter(): Promise<void> {
+  print("Recording started; please reproduce your issue and then press Enter...\n");
+  await Deno.stdin.read(new Uint8Array(256));
 }
 
 export const bugreport: Verb = {
@@ -94,8 +81,10 @@ ${flagHelp(FLAGS)}
       await report(client, note, values.diagnose, values.output);
       return EXIT_OK;
     }
-    print(await client.text("POST", `bugreport?${new URLSearchParams({ note })}`));
-    await record(client);
+    // The daemon writes debug lines while this request is open, and not a moment longer than this program lives.
+    using recording = await client.hold(`bugreport?${new URLSearchParams({ note, record: "true" })}`);
+    print(`${recording.line}\n`);
+    await enter();
     await report(client, note, values.diagnose, values.output);
     return EXIT_OK;
   },

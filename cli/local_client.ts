@@ -53,6 +53,9 @@ export interface LocalResponse {
   readonly body: string;
 }
 
+/** A body that does not end before the connection does. */
+const OPEN = Symbol("open");
+
 /** What came of asking for another protocol. */
 export type Upgraded =
   | { readonly kind: "upgraded"; readonly connection: Deno.UnixConn; readonly early: Uint8Array }
@@ -191,7 +194,7 @@ export class LocalClient {
   async #open(
     method: string,
     path: string,
-    body: string | Uint8Array | undefined,
+    body: string | Uint8Array | typeof OPEN | undefined,
     headers: Headers = {},
   ): Promise<Deno.UnixConn> {
     let connection: Deno.UnixConn;
@@ -205,10 +208,11 @@ export class LocalClient {
       }
       throw this.#notRunning(error);
     }
-    const payload = typeof body === "object" ? body : new TextEncoder().encode(body ?? "");
+    const payload = typeof body === "object" ? body : new TextEncoder().encode(typeof body === "string" ? body : "");
+    const length = body === OPEN ? "Transfer-Encoding: chunked" : `Content-Length: ${payload.length}`;
     const head = `${method} /localapi/v0/${path} HTTP/1.1\r\nHost: ${HOST}\r\n` +
       Object.entries({ Connection: "close", ...headers }).map(([name, value]) => `${name}: ${value}\r\n`).join("") +
-      (body === undefined ? "" : "Content-Type: application/json\r\n") + `Content-Length: ${payload.length}\r\n\r\n`;
+      (payload.length === 0 ? "" : "Content-Type: application/json\r\n") + `${length}\r\n\r\n`;
     const request = new Uint8Array([...new TextEncoder().encode(head), ...payload]);
     try {
       for (let at = 0; at < request.length;) at += await connection.write(request.subarray(at));
@@ -290,6 +294,29 @@ export class LocalClient {
       close();
       if (status >= 300) throw this.#explain(path, { status, body });
       return { kind: "answered", headers: received };
+    } catch (error) {
+      close();
+      throw error;
+    }
+  }
+
+  /**
+   * Asks for what goes on while the request's body is open: until it is disposed of, and no longer than this process is
+   * there, however that ends. @returns the first line of the answer. @throws CliError with the daemon's own words
+   */
+  async hold(path: string): Promise<Disposable & { readonly line: string }> {
+    const connection = await this.#open("POST", path, OPEN);
+    const close = closer(connection, undefined);
+    try {
+      const reader = new ResponseReader(connection);
+      const { status, headers } = await reader.head();
+      const decoder = new TextDecoder();
+      let text = "";
+      for await (const chunk of reader.body(headers)) {
+        text += decoder.decode(chunk, { stream: true });
+        if (status < 300 && text.includes("\n")) return { line: text.split("\n")[0], [Symbol.dispose]: close };
+      }
+      throw this.#explain(path, { status, body: text });
     } catch (error) {
       close();
       throw error;

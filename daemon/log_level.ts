@@ -13,22 +13,40 @@ export function isLogLevel(text: string): text is LogLevel {
 export class LogThreshold {
   #level: LogLevel;
   #back: { readonly level: LogLevel; readonly at: number; readonly timer: Timer } | undefined;
+  #recordings = 0;
 
   constructor(level: LogLevel) {
     this.#level = level;
   }
 
+  /** What counts now. */
   get level(): LogLevel {
-    return this.#level;
+    return this.#recordings > 0 ? "debug" : this.#level;
   }
 
-  /** Unix milliseconds at which the level goes back, undefined for never. */
+  /** Unix milliseconds at which the level that was set goes back, undefined for never. */
   get until(): number | undefined {
-    return this.#back?.at;
+    return this.#recordings > 0 ? undefined : this.#back?.at;
   }
 
   passes(level: LogLevel): boolean {
-    return LOG_LEVELS.indexOf(level) >= LOG_LEVELS.indexOf(this.#level);
+    return this.#recordings > 0 || LOG_LEVELS.indexOf(level) >= LOG_LEVELS.indexOf(this.#level);
+  }
+
+  /**
+   * Writes everything, whatever is set, which counts again afterwards. @param mostMs milliseconds after which it ends by
+   * itself. @returns the end of it
+   */
+  record(mostMs: number, scheduler: Scheduler): () => void {
+    let ended = false;
+    const end = () => {
+      timer.cancel();
+      if (!ended) this.#recordings--;
+      ended = true;
+    };
+    const timer = scheduler.after(mostMs, end);
+    this.#recordings++;
+    return end;
   }
 
   /** Sets the level, for good. */

@@ -77,7 +77,8 @@ export class LocalApiServer {
 
   private constructor(options: LocalApiOptions) {
     this.#options = options;
-    this.#server = createServer((request, response) => void this.#serve(request, response));
+    // A body may stay open for hours (`bugreport?record`); Node would end it after five minutes.
+    this.#server = createServer({ requestTimeout: 0 }, (request, response) => void this.#serve(request, response));
     // Whoever asks for another protocol and is not given it gets an answer like everybody else.
     this.#server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Uint8Array) => {
       const response = new Response(request);

@@ -91,11 +91,15 @@ export interface Ran {
 }
 
 /** The program as a process of its own, without a terminal. */
-export function program(args: readonly string[], env: Readonly<Record<string, string>> = {}): Deno.ChildProcess {
+export function program(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  stdin: "null" | "piped" = "null",
+): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "--no-lock", "-A", new URL("../../main.ts", import.meta.url).pathname, ...args],
     env: { SSH_CLIENT: "", NO_COLOR: "1", ...env },
-    stdin: "null",
+    stdin,
     stdout: "piped",
     stderr: "piped",
   }).spawn();

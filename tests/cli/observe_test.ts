@@ -1,6 +1,6 @@
 /** `metrics`, `bugreport` and `debug log-level` as processes against a LocalAPI that plays the daemon. */
 import assert from "node:assert/strict";
-import { answer, run, withLocalApi } from "./fake_local_api.ts";
+import { answer, program, run, withLocalApi } from "./fake_local_api.ts";
 import type { Answers, Ran, Seen } from "./fake_local_api.ts";
 
 async function ask(args: readonly string[], answers: Answers): Promise<Ran & { readonly seen: Seen[] }> {
@@ -67,6 +67,35 @@ Deno.test("bugreport gives a user who may not see the report the marker", async 
   });
   assert.deepEqual([asked.code, asked.out], [0, "BUG-x\n"]);
   assert.match(asked.err, /for root and the operator/);
+});
+
+Deno.test("bugreport --record ends with the program, however that ends: the daemon sees the connection close", async () => {
+  const directory = await Deno.makeTempDir();
+  const path = `${directory}/api.sock`;
+  using listener = Deno.listen({ transport: "unix", path });
+  try {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"] as const) {
+      const process = program(["--socket", path, "bugreport", "--record", "it stalls"], {}, "piped");
+      using daemon = await listener.accept();
+      const buffer = new Uint8Array(4096);
+      const asked = new TextDecoder().decode(buffer.subarray(0, await daemon.read(buffer) ?? 0));
+      assert.match(asked, /^POST \/localapi\/v0\/bugreport\?note=it\+stalls&record=true HTTP\/1\.1\r\n/);
+      assert.match(asked, /\r\nTransfer-Encoding: chunked\r\n/);
+      await daemon.write(
+        new TextEncoder().encode("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nBUG-x\n\r\n"),
+      );
+      const reader = process.stdout.getReader();
+      let out = "";
+      while (!out.includes("press Enter")) out += new TextDecoder().decode((await reader.read()).value);
+      assert.match(out, /^BUG-x\nRecording started; /);
+      process.kill(signal);
+      assert.equal(await daemon.read(buffer), null, `${signal}: the body stayed open to the end, and no longer`);
+      await reader.cancel();
+      await Promise.all([process.stderr.cancel(), process.stdin.close(), process.status]);
+    }
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
 });
 
 Deno.test("debug log-level shows and sets the level", async () => {

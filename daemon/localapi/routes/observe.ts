@@ -50,14 +50,15 @@ export function observeRoutes(sources: BugReportSources, scheduler: Scheduler): 
 
   /** A marker at once; another when the caller ends its body, with debug lines between the two. */
   async function* record(request: ApiRequest): AsyncGenerator<string> {
-    yield `${markBug(sources, noteOf(request))}\n`;
-    threshold.setFor("debug", RECORD_MS, scheduler);
+    const end = threshold.record(RECORD_MS, scheduler);
     try {
+      yield `${markBug(sources, noteOf(request))}\n`;
       await request.bytes();
     } catch {
-      // Who hangs up is done, too.
+      // Whoever hangs up is done too, and gets no other marker.
+      return;
     } finally {
-      threshold.restore();
+      end();
     }
     yield `${markBug(sources, "")}\n`;
   }

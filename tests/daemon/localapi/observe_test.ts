@@ -1,11 +1,13 @@
 /** The log's level and bug reports, over a real socket. */
 import assert from "node:assert/strict";
+import { LocalClient } from "../../../cli/local_client.ts";
 import { createLog } from "../../../daemon/log.ts";
 import type { Log, ProcessLog } from "../../../daemon/log.ts";
 import { LogTail } from "../../../daemon/log_tail.ts";
 import { LogThreshold } from "../../../daemon/log_level.ts";
 import { observeRoutes } from "../../../daemon/localapi/routes/observe.ts";
 import { LocalApiServer } from "../../../daemon/localapi/server.ts";
+import { until } from "../../support/derp_relay.ts";
 import { testNetmap, testNode } from "../../support/fake_control.ts";
 import { SeededRandom } from "../../support/random.ts";
 import { TestNode } from "../../support/test_node.ts";
@@ -123,6 +125,36 @@ Deno.test("bugreport?record writes debug lines until the caller is done, and a m
   const { status, body } = await observed.call("POST", "bugreport?record=true");
   assert.deepEqual([status, body], [403, "bugreport access denied\n"], "the log's level is everybody's");
   assert.equal(observed.threshold.level, "info");
+});
+
+Deno.test("bugreport?record puts back what was there, a level for a time too, when its caller hangs up", async () => {
+  await using observed = await Observed.start();
+  const { threshold, node } = observed;
+  threshold.setFor("warn", 60_000, node.scheduler);
+  {
+    using held = await new LocalClient(observed.path).hold("bugreport?record=true");
+    assert.match(`${held.line}\n`, MARKER);
+    assert.deepEqual([threshold.level, threshold.until], ["debug", undefined]);
+  }
+  await until(() => threshold.level === "warn", "the recording has ended");
+  assert.equal(threshold.until, node.scheduler.wall() + 60_000);
+  await node.scheduler.advance(60_000);
+  assert.equal(threshold.level, "info");
+  assert.equal(observed.written.filter((line) => line.startsWith("user bugreport: ")).length, 1, "no second marker");
+});
+
+Deno.test("LogThreshold.record() writes everything until the last of several ends, or for its time", async () => {
+  const { scheduler } = new TestNode();
+  const threshold = new LogThreshold("warn");
+  const first = threshold.record(60_000, scheduler);
+  threshold.record(90_000, scheduler);
+  threshold.set("error");
+  assert.ok(threshold.passes("debug"));
+  first();
+  first();
+  assert.equal(threshold.level, "debug", "another records still");
+  await scheduler.advance(90_000);
+  assert.deepEqual([threshold.level, threshold.passes("warn")], ["error", false], "what was set meanwhile");
 });
 
 Deno.test("agent/bugreport gives the report's files, complete, without any secret of the node (TS-2025-005)", async () => {
