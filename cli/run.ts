@@ -1,6 +1,7 @@
 /** The command line's frame: finds the verb, imports only it, prints failures as one line, returns the exit code. */
 import { LONG_VERSION } from "../base/version.ts";
 import { CliError, EXIT_OK, EXIT_USAGE, UsageError } from "./exit_codes.ts";
+import { checkedInstance } from "./instance_flag.ts";
 import { LocalClient } from "./local_client.ts";
 import type { Program } from "./local_client.ts";
 import { giveUpNativeCode } from "./native_code.ts";
@@ -11,9 +12,6 @@ const SOCKETS: Readonly<Record<Program, string>> = {
   agent: "/run/agent/agent.sock",
   tailscale: "/var/run/tailscale/tailscaled.sock",
 };
-
-/** As `instanceOf` of the daemon has it. */
-const INSTANCE = /^[a-z0-9][a-z0-9-]{0,8}$/;
 
 interface Entry {
   readonly summary: string;
@@ -110,14 +108,23 @@ export const VERBS: Readonly<Record<string, Entry>> = {
   version: { summary: "Print the version", load: async () => (await import("./version.ts")).version },
 };
 
+interface ServerEntry {
+  readonly summary: string;
+  /** `--socket` and `--instance` may stand before it. */
+  readonly takesBefore?: true;
+  run(args: string[]): Promise<number>;
+}
+
 /** Verbs that are servers and parse everything themselves. */
-export const SERVERS: Readonly<Record<string, { readonly summary: string; run(args: string[]): Promise<number> }>> = {
+export const SERVERS: Readonly<Record<string, ServerEntry>> = {
   daemon: {
     summary: "Run the node (as root)",
+    takesBefore: true,
     run: async (args) => await (await import("./daemon.ts")).run(args),
   },
   run: {
     summary: "The daemon and 'up' in one process, for containers",
+    takesBefore: true,
     run: async (args) => await (await import("./run_node.ts")).runNode(args),
   },
   coordinator: {
@@ -175,9 +182,7 @@ async function dispatch(args: readonly string[], program: Program): Promise<numb
     else instance = value;
   }
   if (instance !== undefined) {
-    if (!INSTANCE.test(instance)) {
-      throw new UsageError(`--instance ${instance}: want 1 to 9 small letters, digits and inner hyphens`);
-    }
+    checkedInstance(instance);
     if (socket === SOCKETS[program]) socket = `/run/agent-${instance}/agent.sock`;
   }
   const [name, ...rest] = args.slice(at);
@@ -189,10 +194,13 @@ async function dispatch(args: readonly string[], program: Program): Promise<numb
   if (/^--?version$/.test(name)) return await dispatch(["version", ...rest], program);
   const server = program === "agent" && Object.hasOwn(SERVERS, name) ? SERVERS[name] : undefined;
   if (server !== undefined) {
-    const named = (name === "daemon" || name === "run") && instance !== undefined
-      ? [`--instance=${instance}`, ...rest]
-      : rest;
-    return await server.run(named);
+    const before = args.slice(0, at);
+    if (before.length > 0 && !server.takesBefore) {
+      throw new UsageError(
+        `${before[0].split("=")[0]} is for a node's commands: '${program} ${name} --help' lists its own flags`,
+      );
+    }
+    return await server.run([...before, ...rest]);
   }
   const entry = verbsOf(program).includes(name) ? VERBS[name] : undefined;
   if (entry === undefined) {

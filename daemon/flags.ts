@@ -5,6 +5,7 @@
  * paths default to Tailscale's own, so that an installed node's state is taken over; as `agent daemon` they are ours.
  */
 import { dirname } from "node:path";
+import { INSTANCE_WANTED } from "../base/instance_name.ts";
 import { parseAddrPort } from "../base/ip.ts";
 import { parseArgs } from "node:util";
 import { EXPIRY_WARNING_MS } from "./key_expiry.ts";
@@ -195,7 +196,7 @@ export function parseDaemonFlags(args: readonly string[], invokedAs: InvokedAs =
 
   const instance = instanceOf(values.instance ?? "");
   if (instance === undefined) {
-    return error(`Cannot use --instance ${values.instance}: want 1 to 9 small letters, digits and inner hyphens`);
+    return error(`Cannot use --instance ${values.instance}: want ${INSTANCE_WANTED}`);
   }
   const defaults = instance.name === "" ? DEFAULTS[invokedAs] : instanceDefaults(instance.name);
   const port = parseCount(values.port ?? "0", 65535);

@@ -17,6 +17,8 @@
  * crash, so that `--cleanup` finds what is to be removed. Source: tsconst/linuxfw.go, osrouter/router_linux.go.
  */
 
+import { isInstanceName } from "../base/instance_name.ts";
+
 /** The numbers and names of one node. */
 export interface Instance {
   /** "" for the one node. */
@@ -42,8 +44,6 @@ export const METRICS_PORT = 5252;
 /** Own numbers that names are spread over. Marks: the lowest are Tailscale's and taken by other programs. */
 const NUMBERS = 100;
 const FIRST_MARK = 0x10;
-/** With "agent-" in front the device's name has the kernel's 15 bytes, and the longest chain iptables' 28. */
-const NAME = /^[a-z0-9][a-z0-9-]{0,8}$/;
 
 /** The one node of a machine. */
 export const ONE_NODE: Instance = {
@@ -59,7 +59,7 @@ export const ONE_NODE: Instance = {
 /** The instance of a name, "" for the one node; undefined for a name that cannot be used. */
 export function instanceOf(name: string): Instance | undefined {
   if (name === "") return ONE_NODE;
-  if (!NAME.test(name)) return undefined;
+  if (!isInstanceName(name)) return undefined;
   const number = numberOf(name);
   const mark = (FIRST_MARK + 2 * (number - 1)) << 16;
   return {

@@ -5,7 +5,7 @@ import { CliError, EXIT_OK } from "../exit_codes.ts";
 import { flagHelp, parseFlags } from "../flags.ts";
 import { print } from "../terminal.ts";
 import type { Verb } from "../verb.ts";
-import { askedInstance, INSTANCE_FLAG } from "./instance_flag.ts";
+import { askedInstance, INSTANCE_FLAG } from "../instance_flag.ts";
 import { needSystemd, systemctl, unitName, unitPath } from "./systemctl.ts";
 import { SERVICE_PORT, standardConfig, unitFile } from "./unit_file.ts";
 

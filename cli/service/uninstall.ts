@@ -3,7 +3,7 @@ import { CliError, EXIT_OK, UsageError } from "../exit_codes.ts";
 import { flagHelp, parseFlags } from "../flags.ts";
 import { print } from "../terminal.ts";
 import type { Verb } from "../verb.ts";
-import { askedInstance, INSTANCE_FLAG } from "./instance_flag.ts";
+import { askedInstance, INSTANCE_FLAG } from "../instance_flag.ts";
 import { needSystemd, systemctl, unitName, unitPath } from "./systemctl.ts";
 
 function exists(path: string): boolean {

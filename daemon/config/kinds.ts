@@ -2,6 +2,7 @@
  * The kinds of values a configuration has. Each says once what it takes: as JSON Schema for editors, as a reader that
  * gives the value in its one spelling, and in words for whoever wrote something else.
  */
+import { INSTANCE_NAME, INSTANCE_WANTED } from "../../base/instance_name.ts";
 import { formatPrefix, isMasked, masked, parseAddrPort, parseIp, parsePrefix } from "../../base/ip.ts";
 import { Secret } from "../../base/secret.ts";
 import { controlUrlError, tagError } from "../check_prefs.ts";
@@ -120,8 +121,8 @@ export const KINDS = {
     (text) => controlUrlError(text) === undefined ? text : undefined,
   ),
   instance: textKind(
-    "1 to 9 small letters, digits and inner hyphens",
-    { pattern: "^([a-z0-9][a-z0-9-]{0,8})?$" },
+    INSTANCE_WANTED,
+    { pattern: `^(${INSTANCE_NAME})?$` },
     (text) => instanceOf(text)?.name,
   ),
   hostname: textKind(

@@ -1,6 +1,7 @@
 /** `main.ts` as a process: names it is called by, help, exit codes, and a daemon that is not there. */
 import assert from "node:assert/strict";
 import { invokedAs } from "../../cli/invoked_as.ts";
+import { runCommandLine, SERVERS } from "../../cli/run.ts";
 import { program, run } from "./fake_local_api.ts";
 
 const VERBS = [
@@ -68,6 +69,30 @@ Deno.test("without a command, and with one that is not there, it exits with 2", 
   assert.match((await run(["help", "daemon"])).out, /^Usage: agent daemon/);
   assert.equal((await run(["help", "toString"])).code, 2);
   for (const verb of VERBS) assert.match(none.out, new RegExp(`^  ${verb} `, "m"));
+});
+
+Deno.test("--socket and --instance before a server's name are given to it, or refused, never dropped", async () => {
+  const { daemon } = SERVERS;
+  const seen: string[][] = [];
+  const servers = SERVERS as Record<string, typeof daemon>;
+  servers.daemon = {
+    ...daemon,
+    run: (args) => {
+      seen.push(args);
+      return Promise.resolve(0);
+    },
+  };
+  try {
+    assert.equal(await runCommandLine(["--socket=/x", "--instance", "work", "daemon", "--port", "1"], "agent"), 0);
+    assert.deepEqual(seen, [["--socket=/x", "--instance", "work", "--port", "1"]]);
+  } finally {
+    servers.daemon = daemon;
+  }
+  const coordinator = await run(["--instance", "work", "coordinator", "keys", "list"]);
+  assert.deepEqual([coordinator.code, coordinator.err], [
+    2,
+    "--instance is for a node's commands: 'agent coordinator --help' lists its own flags\n",
+  ]);
 });
 
 Deno.test("values that could not be kept are refused before anything is asked", async () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { CliError } from "../../cli/exit_codes.ts";
 import { LocalClient } from "../../cli/local_client.ts";
 import { installedExecutable, serviceConfig } from "../../cli/service/install.ts";
-import { askedInstance } from "../../cli/service/instance_flag.ts";
+import { askedInstance } from "../../cli/instance_flag.ts";
 import { unitName, unitPath } from "../../cli/service/systemctl.ts";
 import { unitFile, unitWord } from "../../cli/service/unit_file.ts";
 import { privilegedTest } from "../netlab/privileged.ts";
