@@ -12,6 +12,20 @@ export function unitPath(instance: string | undefined): string {
   return `/etc/systemd/system/${unitName(instance)}`;
 }
 
+/** Where the package's unit is; for instances its template. @returns undefined where there is none. */
+export function packagedUnit(instance: string | undefined, root = ""): string | undefined {
+  const file = instance === undefined ? "agent.service" : "agent@.service";
+  return ["/usr/lib/systemd/system", "/lib/systemd/system"].map((directory) => `${root}${directory}/${file}`).find(
+    (path) => {
+      try {
+        return Deno.statSync(path).isFile;
+      } catch {
+        return false;
+      }
+    },
+  );
+}
+
 /** Refuses where there is nothing to install into. @throws CliError */
 export function needSystemd(doing: string): void {
   if (Deno.uid() !== 0) throw new CliError(`Cannot ${doing}: run it as root`);

@@ -4,7 +4,7 @@ import { flagHelp, parseFlags } from "../flags.ts";
 import { print } from "../terminal.ts";
 import type { Verb } from "../verb.ts";
 import { askedInstance, INSTANCE_FLAG } from "../instance_flag.ts";
-import { needSystemd, systemctl, unitName, unitPath } from "./systemctl.ts";
+import { needSystemd, packagedUnit, systemctl, unitName, unitPath } from "./systemctl.ts";
 
 function exists(path: string): boolean {
   try {
@@ -13,6 +13,16 @@ function exists(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Why there is nothing to remove, and what to do instead. @param packaged the package's unit for it, where there is one */
+export function whyNot(path: string, packaged: string | undefined, instance: string | undefined): string {
+  if (packaged === undefined) return `there is no ${path}`;
+  const unit = unitName(instance).replace(".service", "");
+  const stop = `'systemctl disable --now ${unit}' stops it`;
+  return instance === undefined
+    ? `${packaged} belongs to the package; ${stop}, 'apt remove agent' removes it`
+    : `${packaged}, which is there for all instances, belongs to the package; ${stop}`;
 }
 
 export const uninstallService: Verb = {
@@ -31,12 +41,7 @@ ${flagHelp({ instance: INSTANCE_FLAG })}
     const [unit, path] = [unitName(instance), unitPath(instance)];
     needSystemd("remove a service");
     if (!exists(path)) {
-      const packaged = ["/lib/systemd/system", "/usr/lib/systemd/system"].some((dir) => exists(`${dir}/${unit}`));
-      throw new CliError(
-        packaged
-          ? "Cannot remove the service: it belongs to the package; 'apt remove agent', or 'systemctl disable --now agent'"
-          : `Cannot remove the service: there is no ${path}`,
-      );
+      throw new CliError(`Cannot remove the service: ${whyNot(path, packagedUnit(instance), instance)}`);
     }
     systemctl("disable", "--now", unit);
     Deno.removeSync(path);

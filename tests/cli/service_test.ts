@@ -3,7 +3,8 @@ import { CliError } from "../../cli/exit_codes.ts";
 import { LocalClient } from "../../cli/local_client.ts";
 import { installedExecutable, serviceConfig } from "../../cli/service/install.ts";
 import { askedInstance } from "../../cli/instance_flag.ts";
-import { unitName, unitPath } from "../../cli/service/systemctl.ts";
+import { packagedUnit, unitName, unitPath } from "../../cli/service/systemctl.ts";
+import { whyNot } from "../../cli/service/uninstall.ts";
 import { unitFile, unitWord } from "../../cli/service/unit_file.ts";
 import { privilegedTest } from "../netlab/privileged.ts";
 
@@ -59,6 +60,25 @@ Deno.test("askedInstance() takes the name before the verb or behind it", () => {
     "agent.service",
     "/etc/systemd/system/agent@work.service",
   ]);
+});
+
+Deno.test("uninstall-service knows the package's unit, of instances its template, and says what to do instead", async () => {
+  const root = await Deno.makeTempDir();
+  try {
+    const units = `${root}/usr/lib/systemd/system`;
+    await Deno.mkdir(units, { recursive: true });
+    assert.equal(packagedUnit("work", root), undefined);
+    await Deno.writeTextFile(`${units}/agent.service`, "");
+    assert.equal(packagedUnit("work", root), undefined, "the one node's is not an instance's");
+    await Deno.writeTextFile(`${units}/agent@.service`, "");
+    assert.equal(packagedUnit("work", root), `${units}/agent@.service`);
+    assert.equal(packagedUnit(undefined, root), `${units}/agent.service`);
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+  assert.equal(whyNot("/etc/x", undefined, "work"), "there is no /etc/x");
+  assert.match(whyNot("/etc/x", "/usr/lib/agent@.service", "work"), /; 'systemctl disable --now agent@work' stops it$/);
+  assert.match(whyNot("/etc/x", "/usr/lib/agent.service", undefined), /--now agent' stops it, 'apt remove agent'/);
 });
 
 Deno.test("serviceConfig() takes a file that the service can see", () => {
