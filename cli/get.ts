@@ -3,6 +3,7 @@ import { EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
 import type { Prefs, Status } from "./local_types.ts";
 import { PREF_FLAGS, prefValues, SET_ONLY_FLAGS } from "./pref_flags.ts";
+import { shellWord } from "./shell_word.ts";
 import { columns, print } from "./terminal.ts";
 import type { Verb } from "./verb.ts";
 
@@ -27,14 +28,9 @@ export function chooseSettings(prefs: Prefs, status: Status, name: string | unde
   return found;
 }
 
-/** A value as a word of a POSIX shell. */
-function quoted(text: string): string {
-  return /^[\w@%+=:,./-]*$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
-}
-
 /** A setting as a flag of `set`. */
 export function asFlag([name, value]: Setting): string {
-  return value === true ? `--${name}` : `--${name}=${quoted(String(value))}`;
+  return value === true ? `--${name}` : `--${name}=${shellWord(String(value))}`;
 }
 
 export const get: Verb = {

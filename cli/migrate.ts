@@ -6,12 +6,13 @@ import type { ProfileContents } from "../daemon/moving/contents.ts";
 import { giveBack } from "../daemon/moving/give_back.ts";
 import type { GivenBack, GivenProfile } from "../daemon/moving/give_back.ts";
 import { MoveError } from "../daemon/moving/move_error.ts";
-import type { MoveOptions } from "../daemon/moving/place.ts";
+import type { MoveOptions, OurPlace } from "../daemon/moving/place.ts";
 import { takeOver } from "../daemon/moving/take_over.ts";
 import type { TakenOver } from "../daemon/moving/take_over.ts";
 import { StateFileError } from "../daemon/state_file.ts";
 import { CliError, EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
+import { shellWord } from "./shell_word.ts";
 import { print } from "./terminal.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 
@@ -29,8 +30,40 @@ const FLAGS = {
 
 type Values = ReturnType<typeof parseFlags<typeof FLAGS>>["values"];
 
+function standardState(instance: string | undefined): string {
+  return (instance === undefined ? DEFAULTS.agent : instanceDefaults(instance)).state;
+}
+
+/** What to type for the node in our place: as a service where that is the service's own, by hand where it is another. */
+export interface OurCommands {
+  readonly start: string;
+  readonly stop: string;
+  readonly giveBack: string;
+}
+
+/** @param instance undefined for the one node */
+export function ourCommands({ stateFile, directory }: OurPlace, instance: string | undefined): OurCommands {
+  const standard = standardState(instance);
+  const program = instance === undefined ? "agent" : `agent --instance ${instance}`;
+  const unit = instance === undefined ? "agent" : `agent@${instance}`;
+  if (stateFile === standard && directory === resolve(standard, "..")) {
+    return {
+      start: `systemctl enable --now ${unit}`,
+      stop: `systemctl disable ${unit}`,
+      giveBack: `${program} migrate --back`,
+    };
+  }
+  const file = stateFile === `${directory}/agent.state` ? "" : ` --state ${shellWord(stateFile)}`;
+  const place = `--statedir ${shellWord(directory)}${file}`;
+  return {
+    start: `${program} daemon ${place}`,
+    stop: `take ${place} away from whatever starts agent`,
+    giveBack: `${program} migrate --back ${place}`,
+  };
+}
+
 function moveOptions(values: Values, { instance }: VerbContext): MoveOptions {
-  const standard = (instance === undefined ? DEFAULTS.agent : instanceDefaults(instance)).state;
+  const standard = standardState(instance);
   const directory = values.statedir || (values.state ? resolve(values.state, "..") : resolve(standard, ".."));
   return {
     ours: { stateFile: resolve(values.state || `${directory}/agent.state`), directory: resolve(directory) },
@@ -50,7 +83,9 @@ function profileLines(profile: ProfileContents): string {
     `    Tailnet Lock    ${lock === undefined ? "not enabled" : `${lock.updates} updates, head ${lock.head}`}\n`;
 }
 
-function sayTaken({ profiles, left, aside }: TakenOver, { ours, theirs, dryRun }: MoveOptions): string {
+function sayTaken({ profiles, left, aside }: TakenOver, options: MoveOptions, { instance }: VerbContext): string {
+  const { ours, theirs, dryRun } = options;
+  const { start, giveBack } = ourCommands(ours, instance);
   const attested = profiles.some((profile) => profile.attested);
   return `${dryRun ? "Would take over" : "Took over"} ${theirs} into ${ours.stateFile}:\n` +
     profiles.map(profileLines).join("") +
@@ -60,12 +95,11 @@ function sayTaken({ profiles, left, aside }: TakenOver, { ours, theirs, dryRun }
       ? "A node key is attested by this machine's TPM; a tailnet that demands that will not accept it.\n"
       : "") +
     (dryRun ? "" : `
-Addresses stay: they belong to the node key. ${theirs} was left as it is, and tailscaled must not run on it while agent
-runs: two with one key take each other's place. Now:
-  systemctl disable tailscaled
-  systemctl start agent
-Until the node key is renewed or Tailnet Lock changes, the way back is to stop agent and start tailscaled. Later, or to
-take along what has changed: agent migrate --back
+Addresses stay: they belong to the node key. ${theirs} was left as it is, and nothing must run on it while agent does:
+two with one key take each other's place. Now:
+${theirs === TAILSCALE ? "  systemctl disable tailscaled\n" : ""}  ${start}
+Until the node key is renewed or Tailnet Lock changes, the way back is to stop agent and start what ran there before.
+Later, or to take along what has changed: ${giveBack}
 `);
 }
 
@@ -75,14 +109,15 @@ function since({ name, id, renewed, lockMoved }: GivenProfile): string {
     (lockMoved ? `${who}: Tailnet Lock has gone on here; its updates go along.\n` : "");
 }
 
-function sayGiven({ profiles, directory, aside }: GivenBack, { ours, dryRun }: MoveOptions): string {
+function sayGiven({ profiles, directory, aside }: GivenBack, options: MoveOptions, { instance }: VerbContext): string {
+  const { ours, dryRun } = options;
   return `${dryRun ? "Would give back" : "Gave back"} ${ours.stateFile} to ${directory}:\n` +
     profiles.map(profileLines).join("") + profiles.map(since).join("") +
     (aside === undefined ? "" : `What was there is ${dryRun ? "to be kept" : "kept"} in ${aside}.\n`) +
     (dryRun ? "" : `
 agent does not run on this state any more, until 'agent migrate' takes the node over again. Now:
-  systemctl disable agent
-  systemctl enable --now tailscaled
+  ${ourCommands(ours, instance).stop}
+  ${directory === TAILSCALE ? "systemctl enable --now tailscaled" : `start what runs on ${directory}`}
 `);
 }
 
@@ -104,7 +139,9 @@ ${flagHelp(FLAGS)}
     if (!values.back && given.has("to")) throw new UsageError("--to goes with --back");
     const options = moveOptions(values, context);
     try {
-      print(values.back ? sayGiven(giveBack(options), options) : sayTaken(takeOver(options), options));
+      print(
+        values.back ? sayGiven(giveBack(options), options, context) : sayTaken(takeOver(options), options, context),
+      );
       return EXIT_OK;
     } catch (cause) {
       if (cause instanceof MoveError || cause instanceof StateFileError || cause instanceof LockStoreError) {

@@ -37,8 +37,8 @@ export function assertIdle({ theirs, proc }: MoveOptions): void {
   const holders = holdersOf(theirs, proc);
   if (holders.length === 0) return;
   const stop = holders.some(({ name }) => name === "tailscaled")
-    ? "'systemctl disable --now tailscaled', and at its end 'systemctl start agent'"
-    : `end it: 'kill ${holders[0].pid}'`;
+    ? "'systemctl disable --now tailscaled'"
+    : `'kill ${holders[0].pid}'`;
   throw new MoveError(`Cannot move while ${namesOf(holders)} runs on ${theirs}; stop it first: ${stop}`);
 }
 

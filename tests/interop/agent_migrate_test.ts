@@ -74,7 +74,7 @@ sceneTest("migrate: a tsnet node with two logins and Tailnet Lock becomes ours, 
 
   // Never while it runs.
   await refused(
-    /^Cannot move while lab \(process \d+\) runs on \S+; stop it first: end it: 'kill \d+'\n$/,
+    /^Cannot move while lab \(process \d+\) runs on \S+; stop it first: 'kill \d+'\n$/,
     "--from",
     theirs,
   );
