@@ -5,7 +5,12 @@ import { print } from "../terminal.ts";
 import type { Verb } from "../verb.ts";
 
 const FLAGS = {
-  verbose: { type: "number", value: "LEVEL", help: "1 for debug lines too, whatever the daemon's own level is" },
+  verbose: {
+    type: "number",
+    value: "LEVEL",
+    help: "1 for debug lines too; the daemon's own level counts for neither",
+    fallback: 0,
+  },
   time: { type: "boolean", help: "print the time of each line" },
 } as const;
 

@@ -117,6 +117,9 @@ Deno.test("debug daemon-logs prints the log as it comes, debug lines when asked 
   ];
   const answers = { "GET logtap": () => new Response(lines.map((line) => `${JSON.stringify(line)}\n`).join("")) };
   assert.equal((await ask(["debug", "daemon-logs"], answers)).out, "[logtap connected]\nup\n");
+  const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
+  const [, named] = /^\| follow the log; with all details.*`… (daemon-logs[^`]*)`/m.exec(readme)!;
+  assert.match((await ask(["debug", ...named.split(" ")], answers)).out, /^deep$/m, "as the README says");
   const all = await ask(["debug", "daemon-logs", "--time", "--verbose=1"], answers);
   assert.equal(all.out, "[logtap connected]\n2026-01-01T00:00:00.000Z up\n2026-01-01T00:00:01.000Z deep\n");
 });
