@@ -173,6 +173,15 @@ machineTest("the package: install, join, reboot, upgrade, downgrade, stop, remov
     await until("the stream goes on", 60_000, async () => (await lines()).length > seen + 3);
   };
   await grows();
+  // Two more nodes on the machine, of which one is stopped.
+  await machine.shell(`
+    mkdir /etc/agent
+    for name in work idle; do
+      echo '{"version": "alpha0", "Enabled": false}' >/etc/agent/$name.json
+      systemctl start agent@$name
+    done
+    systemctl stop agent@idle
+  `);
   for (const [what, version] of [["upgrade", NEXT], ["downgrade", VERSION]] as const) {
     const at = (await lines()).length;
     const options = what === "downgrade" ? ["--force-downgrade"] : [];
@@ -183,6 +192,10 @@ machineTest("the package: install, join, reboot, upgrade, downgrade, stop, remov
       new RegExp(`Client: ${version}.*\nDaemon: ${version}`),
     );
     assert.equal(await machine.must("agent", "ip", "-4"), address, "the same node");
+    const work = await machine.must("agent", "--instance", "work", "version", "--daemon");
+    assert.match(work, new RegExp(`\nDaemon: ${version}`), "instances that run are restarted");
+    const { ActiveState } = await machine.unit("agent@idle", "ActiveState");
+    assert.equal(ActiveState, "inactive", "others are not started");
     await grows();
     const times = (await lines()).slice(at - 1).map(Number);
     const pause = Math.max(...times.slice(1).map((time, i) => time - times[i]));
@@ -192,14 +205,17 @@ machineTest("the package: install, join, reboot, upgrade, downgrade, stop, remov
   await machine.run("systemctl", "stop", "stream");
   echo.kill("SIGKILL");
 
-  await machine.must("systemctl", "stop", "agent");
+  await machine.must("systemctl", "stop", "agent", "agent@work");
   assert.equal(await ground.traces(), before, "stopping leaves the machine as it was");
-  await machine.must("systemctl", "start", "agent");
+  await machine.must("systemctl", "start", "agent", "agent@work");
   await ground.connected();
   await machine.must("dpkg", "--remove", "agent");
   assert.equal(await ground.traces(), before, "so does removing");
+  assert.notEqual((await machine.unit("agent@work", "ActiveState")).ActiveState, "active");
+  await machine.shell("test -s /var/lib/agent-work/agent.state; rm -r /etc/agent; mkdir /var/lib/agent-other");
   await machine.shell("test -s /var/lib/agent/agent.state && test ! -e /var/cache/agent && test -e /etc/default/agent");
   await machine.must("dpkg", "--purge", "agent");
+  await machine.shell("rmdir /var/lib/agent-other");
   for (const folder of ["etc", "usr", "var/lib", "var/cache"]) {
     const left = (await machine.changed(folder)).filter((path) =>
       path.includes("agent") && !path.startsWith("systemd/")
@@ -213,7 +229,7 @@ machineTest("the package: install, join, reboot, upgrade, downgrade, stop, remov
 });
 
 machineTest("the sandbox: its exposure, and what a node does inside it", async (ground) => {
-  const { machine, peer } = ground;
+  const { machine, peer, authKey } = ground;
   await machine.must("dpkg", "--install", `/share/agent-${VERSION}.deb`);
   await ground.up();
   const report = await machine.must("systemd-analyze", "security", "agent", "--no-pager");
@@ -259,6 +275,44 @@ machineTest("the sandbox: its exposure, and what a node does inside it", async (
   await machine.must("ping", "-c", "1", "-W", "10", peerAddress);
   const without = JSON.parse(await machine.must("agent", "status", "--json"));
   assert.deepEqual(without.Health ?? [], [], "without IPv6 nothing is amiss");
+
+  // A program for key expiry, as the README has it; every key ends within a year.
+  const nodeKey = async () => JSON.parse(await machine.must("agent", "status", "--json")).Self.PublicKey;
+  const key = await nodeKey();
+  await machine.shell(`
+    mkdir -p /etc/agent; echo '${authKey}' >/etc/agent/auth-key; chmod 600 /etc/agent/auth-key
+    cat >/usr/local/sbin/renew-key <<'END'
+#!/bin/sh
+exec agent --socket "$AGENT_SOCKET" renew --auth-key file:/etc/agent/auth-key --timeout 5m
+END
+    chmod 755 /usr/local/sbin/renew-key
+    echo 'FLAGS="--expiry-hook=/usr/local/sbin/renew-key --expiry-warning=365d"' >>/etc/default/agent
+    systemctl restart agent
+  `);
+  await ground.connected();
+  await until("the hook has renewed the key", 60_000, async () => await nodeKey() !== key);
+  await machine.must("ping", "-c", "1", "-W", "10", peerAddress);
+
+  // The node moved here, and then the program that it was taken from runs again: ours plays it, by its name.
+  await machine.shell(`
+    sed -i /^FLAGS=.--expiry/d /etc/default/agent
+    systemctl stop agent
+    mkdir -m 700 /var/lib/tailscale; mv /var/lib/agent/agent.state /var/lib/tailscale/tailscaled.state
+    agent migrate; systemctl start agent
+  `);
+  await ground.connected();
+  await machine.shell(`
+    systemctl stop agent
+    ln -s /usr/bin/agent /usr/local/sbin/tailscaled
+    systemd-run --quiet --unit=twin --service-type=notify --property=NotifyAccess=all /usr/local/sbin/tailscaled
+  `);
+  await machine.run("systemctl", "start", "agent");
+  await until("the twin is seen", 30_000, async () => {
+    const { stdout } = await machine.run("journalctl", "-b", "-u", "agent", "-o", "cat", "--no-pager");
+    return /^Cannot run: .*tailscaled.* runs on \/var\/lib\/tailscale, whose node was taken over/m.test(stdout);
+  });
+  await machine.must("systemctl", "stop", "twin");
+  await ground.connected();
 });
 
 machineTest(

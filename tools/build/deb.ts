@@ -22,6 +22,8 @@ if [ -d /run/systemd/system ]; then
   systemctl --system daemon-reload >/dev/null || true
   if [ -n "$2" ]; then action=restart; else action=start; fi
   deb-systemd-invoke $action agent.service >/dev/null || true
+  # Of several nodes those that run: one that was stopped stays so.
+  if [ -n "$2" ]; then deb-systemd-invoke try-restart 'agent@*.service' >/dev/null || true; fi
 fi
 `;
 
@@ -29,7 +31,7 @@ const PRERM = `#!/bin/sh
 set -e
 # At an upgrade the old version runs until the new one is in place.
 if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
-  deb-systemd-invoke stop agent.service >/dev/null || true
+  deb-systemd-invoke stop agent.service 'agent@*.service' >/dev/null || true
 fi
 `;
 
@@ -40,6 +42,8 @@ case $1 in
 remove) rm -rf /var/cache/agent ;;
 purge)
   rm -rf /var/cache/agent /var/lib/agent
+  # Directories of instances, and of nobody else.
+  for state in /var/lib/agent-*/agent.state; do if [ -f "$state" ]; then rm -rf "\${state%/agent.state}"; fi; done
   if [ -x /usr/bin/deb-systemd-helper ]; then
     deb-systemd-helper purge agent.service >/dev/null || true
     deb-systemd-helper unmask agent.service >/dev/null || true
