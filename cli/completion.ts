@@ -16,14 +16,28 @@ const SHELLS: Readonly<Record<string, (program: string, commands: readonly Compl
   zsh: zshCompletion,
 };
 
+interface Documented {
+  readonly help: string;
+  readonly commands?: Readonly<Record<string, string>>;
+}
+
+function completed(name: string, summary: string, { help, commands = {} }: Documented): CompletedCommand {
+  // One that has a help text of its own has its flags there.
+  return {
+    name,
+    summary,
+    flags: flagsOf([help, ...Object.values(commands)].join("\n")),
+    commands: Object.keys(commands),
+  };
+}
+
 /** Everything that can be completed. Loads all verbs. */
 export async function completedCommands(program: Program): Promise<CompletedCommand[]> {
-  const verbs = verbsOf(program).map(async (name) => {
-    const { summary, load } = VERBS[name];
-    return { name, summary, flags: flagsOf((await load()).help) };
-  });
-  const servers = program === "agent" ? Object.entries(SERVERS) : [];
-  return [...await Promise.all(verbs), ...servers.map(([name, { summary }]) => ({ name, summary, flags: [] }))];
+  const verbs = verbsOf(program).map(async (name) => completed(name, VERBS[name].summary, await VERBS[name].load()));
+  const servers = Object.entries(program === "agent" ? SERVERS : {}).map(async ([name, { summary, about }]) =>
+    completed(name, summary, await about())
+  );
+  return await Promise.all([...verbs, ...servers]);
 }
 
 export const completion: Verb = {

@@ -6,6 +6,7 @@ import { declaredState, readFile } from "./config/source.ts";
 import { EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
 import { print } from "./terminal.ts";
+import { commandsOf } from "./verb.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 
 type Run = (args: readonly string[], context: VerbContext) => Promise<number> | number;
@@ -49,6 +50,7 @@ ${flagHelp(DIFF_FLAGS).replaceAll(/^/gm, "    ")}
   show             print what the node runs with as such a file, without its auth key
   schema           print the format's JSON Schema
 `,
+  commands: commandsOf(COMMANDS),
   async run(args, context) {
     const [name, ...rest] = args;
     if (name === undefined || !Object.hasOwn(COMMANDS, name)) {

@@ -6,3 +6,8 @@ export async function run(args: readonly string[], invokedAs: InvokedAs = "agent
   const { runDaemon } = await import("../daemon/daemon.ts");
   return await runDaemon([...args], invokedAs);
 }
+
+/** What `daemon --help` prints. */
+export async function about(): Promise<{ readonly help: string }> {
+  return { help: (await import("../daemon/flags.ts")).usage("agent") };
+}

@@ -12,7 +12,7 @@ import { prefs } from "./debug/prefs.ts";
 import { reloadConfig } from "./debug/reload_config.ts";
 import { via } from "./debug/via.ts";
 import { watchIpn } from "./debug/watch_ipn.ts";
-import { UsageError } from "./exit_codes.ts";
+import { groupVerb } from "./verb.ts";
 import type { Verb } from "./verb.ts";
 
 /** One file of `debug/` each. */
@@ -34,18 +34,13 @@ const VERBS: Readonly<Record<string, Verb & { readonly summary: string }>> = {
   "watch-ipn": watchIpn,
 };
 
-export const debug: Verb = {
-  help: `Usage: {program} debug COMMAND [flags]
+export const debug: Verb = groupVerb(
+  "debug",
+  `Usage: {program} debug COMMAND [flags]
 
 ${Object.entries(VERBS).map(([name, { summary }]) => `  ${name.padEnd(21)}${summary}`).join("\n")}
 
-What these print is for people and may change from version to version.
+'{program} debug COMMAND --help' tells more of one. What these print is for people and may change from version to version.
 `,
-  async run(args, context) {
-    const [name, ...rest] = args;
-    if (name === undefined || !Object.hasOwn(VERBS, name)) {
-      throw new UsageError(name === undefined ? "debug needs a command" : `unknown debug command "${name}"`);
-    }
-    return await VERBS[name].run(rest, context);
-  },
-};
+  VERBS,
+);

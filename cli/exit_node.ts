@@ -4,6 +4,7 @@ import { CliError, EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
 import type { PeerStatus, Status } from "./local_types.ts";
 import { columns, print } from "./terminal.ts";
+import { commandsOf } from "./verb.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 
 const LIST_FLAGS = {
@@ -69,6 +70,7 @@ Shows the nodes that offer to carry internet traffic, or the best of those that 
 
 ${flagHelp(LIST_FLAGS)}
 `,
+  commands: commandsOf({ list, suggest }),
   async run(args, context) {
     const [name, ...rest] = args;
     if (name === "list") return await list(rest, context);

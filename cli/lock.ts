@@ -17,6 +17,7 @@ import { REVOKE_FLAGS, revokeKeys } from "./lock/revoke.ts";
 import { sign, SIGN_FLAGS, wrap } from "./lock/sign.ts";
 import { keygen, request, REQUEST_FLAGS } from "./lock/sign_offline.ts";
 import { status, STATUS_FLAGS } from "./lock/status.ts";
+import { commandsOf } from "./verb.ts";
 import type { Verb } from "./verb.ts";
 
 const SUBCOMMANDS: Readonly<Record<string, Run>> = {
@@ -34,8 +35,10 @@ const SUBCOMMANDS: Readonly<Record<string, Run>> = {
   keygen,
   request,
   doctor,
-  "tskey-wrap": wrap,
 };
+
+/** As older scripts have it: `sign AUTH-KEY`. */
+const HIDDEN: Readonly<Record<string, Run>> = { "tskey-wrap": wrap };
 
 /** A subcommand's flags, below its line. */
 function flagsOf(table: FlagTable): string {
@@ -75,12 +78,12 @@ ${flagsOf(REQUEST_FLAGS)}
   doctor                     say what is wrong and what to do about it
 ${flagsOf(DOCTOR_FLAGS)}
 `,
+  commands: commandsOf(SUBCOMMANDS),
   async run(args, context) {
     const [name, ...rest] = args;
     if (name === undefined || name.startsWith("-")) return await status(args, context);
-    if (!Object.hasOwn(SUBCOMMANDS, name)) {
-      throw new UsageError(`${context.program} lock: unknown subcommand: ${name}`);
-    }
-    return await SUBCOMMANDS[name](rest, context);
+    const all = { ...SUBCOMMANDS, ...HIDDEN };
+    if (!Object.hasOwn(all, name)) throw new UsageError(`${context.program} lock: unknown subcommand: ${name}`);
+    return await all[name](rest, context);
   },
 };

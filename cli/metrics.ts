@@ -28,6 +28,7 @@ Shows the metrics of the node in Prometheus' text format: tailscaled_* are Tails
 They are served to this machine at http://100.100.100.100/metrics too. What the program itself does, agent_*, is added
 for root and the operator by 'agent debug metrics'.
 `,
+  commands: { print: "", write: "" },
   async run(args, { client }) {
     const [command = "print", ...rest] = args;
     switch (command) {

@@ -110,6 +110,7 @@ export const VERBS: Readonly<Record<string, Entry>> = {
 
 interface ServerEntry {
   readonly summary: string;
+  readonly about: () => Promise<{ readonly help: string; readonly commands?: Readonly<Record<string, string>> }>;
   /** `--socket` and `--instance` may stand before it. */
   readonly takesBefore?: true;
   run(args: string[]): Promise<number>;
@@ -120,15 +121,18 @@ export const SERVERS: Readonly<Record<string, ServerEntry>> = {
   daemon: {
     summary: "Run the node (as root)",
     takesBefore: true,
+    about: async () => await (await import("./daemon.ts")).about(),
     run: async (args) => await (await import("./daemon.ts")).run(args),
   },
   run: {
     summary: "The daemon and 'up' in one process, for containers",
     takesBefore: true,
+    about: async () => (await import("./run_node.ts")).about(),
     run: async (args) => await (await import("./run_node.ts")).runNode(args),
   },
   coordinator: {
-    summary: "Run a coordinator, or manage its keys and nodes",
+    summary: "Run a coordinator, or manage its keys, nodes and routes",
+    about: async () => await (await import("./coordinator.ts")).about(),
     run: async (args) => await (await import("./coordinator.ts")).run(args),
   },
 };
@@ -187,7 +191,7 @@ async function dispatch(args: readonly string[], program: Program): Promise<numb
   }
   const [name, ...rest] = args.slice(at);
   if (name === undefined || name === "help" || /^--?(h|help)$/.test(name)) {
-    if (name === "help" && rest.length > 0) return await dispatch([rest[0], "--help"], program);
+    if (name === "help" && rest.length > 0) return await dispatch([...rest, "--help"], program);
     print(usage(program));
     return name === undefined ? EXIT_USAGE : EXIT_OK;
   }
@@ -209,7 +213,9 @@ async function dispatch(args: readonly string[], program: Program): Promise<numb
   if (!entry.allRights) giveUpNativeCode();
   const verb = await entry.load();
   if ((verb.passesOn ? rest.slice(0, 1) : rest).some((arg) => /^--?(h|help)$/.test(arg))) {
-    print(verb.help.replaceAll("{program}", program));
+    const { commands = {} } = verb;
+    const own = Object.hasOwn(commands, rest[0]) ? commands[rest[0]] : "";
+    print((own || verb.help).replaceAll("{program}", program));
     return EXIT_OK;
   }
   try {

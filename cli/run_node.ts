@@ -37,6 +37,11 @@ up's flags.
 Environment: as 'agent daemon --help' has it. 'agent up --help' has up's flags.
 `;
 
+/** What `run --help` prints, with the flags of `up`. */
+export function about(): { readonly help: string } {
+  return { help: `${HELP}\n${flagHelp(UP_FLAGS)}\n` };
+}
+
 /** The key of the environment. It is taken out of it, so that no program started here gets it. */
 function takeKey(env: Pick<Deno.Env, "get" | "delete">): string {
   const found = KEY_VARIABLES.map((name) => env.get(name) ?? "");

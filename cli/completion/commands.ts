@@ -13,7 +13,15 @@ export interface CompletedCommand {
   readonly name: string;
   readonly summary: string;
   readonly flags: readonly CompletedFlag[];
+  /** Names of its own commands. */
+  readonly commands: readonly string[];
 }
+
+/** Flags that stand before the command. */
+export const GLOBAL_FLAGS: readonly CompletedFlag[] = [
+  { name: "instance", help: "the node of that name, of several on this machine", takesValue: true },
+  { name: "socket", help: "the daemon's socket", takesValue: true },
+];
 
 /** The flags a help text lists, each once: lines `  --name value   help`, the help perhaps on the line below. */
 export function flagsOf(help: string): CompletedFlag[] {

@@ -1,4 +1,5 @@
 /** The completion script for zsh. */
+import { GLOBAL_FLAGS } from "./commands.ts";
 import type { CompletedCommand, CompletedFlag } from "./commands.ts";
 
 /** Within single quotes, in the places where `:`, `[` and `]` have a meaning. */
@@ -11,9 +12,10 @@ function argument({ name, help, takesValue }: CompletedFlag): string {
 /** To be put into a directory of `$fpath`, as `_agent`. */
 export function zshCompletion(program: string, commands: readonly CompletedCommand[]): string {
   const described = commands.map(({ name, summary }) => `    '${name}:${quoted(summary)}'`);
-  const cases = commands.map(({ name, flags }) =>
-    `      ${name}) _arguments ${[...flags.map(argument), "'*:argument:_files'"].join(" ")} ;;`
-  );
+  const cases = commands.map(({ name, flags, commands: own }) => {
+    const first = own.length === 0 ? [] : [`'1:command:(${own.join(" ")})'`];
+    return `      ${name}) _arguments ${[...flags.map(argument), ...first, "'*:argument:_files'"].join(" ")} ;;`;
+  });
   return `#compdef ${program}
 # zsh completion for ${program}, made by '${program} completion zsh'
 _${program}() {
@@ -22,7 +24,7 @@ _${program}() {
   commands=(
 ${described.join("\n")}
   )
-  _arguments -C '--socket=[the daemon'\\''s socket]:path:_files' '1: :->command' '*:: :->arguments'
+  _arguments -C ${GLOBAL_FLAGS.map(argument).join(" ")} '1: :->command' '*:: :->arguments'
   case $state in
     command) _describe -t commands command commands ;;
     arguments)

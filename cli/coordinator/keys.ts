@@ -18,7 +18,8 @@ const CREATE_FLAGS = {
   ...ADMIN_FLAGS,
 } as const satisfies FlagTable;
 
-const HELP = `Auth keys let nodes join without a person: agent up --auth-key tskey-auth-…
+/** The group's help text. */
+export const HELP = `Auth keys let nodes join without a person: agent up --auth-key tskey-auth-…
 
 Usage:
   agent coordinator keys create [flags]   make a key and print it, once
@@ -32,7 +33,7 @@ ${flagHelp(CREATE_FLAGS)}
 const VERBS: Readonly<Record<string, Verb>> = { create, list, expire };
 
 /** Runs with the arguments behind `keys`. */
-export function runKeys(args: readonly string[]): Promise<number> {
+export function run(args: readonly string[]): Promise<number> {
   return runVerb("keys", HELP, VERBS, args);
 }
 

@@ -16,7 +16,8 @@ const APPROVE_FLAGS = {
   ...ADMIN_FLAGS,
 } as const satisfies FlagTable;
 
-const HELP = `Nodes of the tailnet. NODE is an ID, a name or an address.
+/** The group's help text. */
+export const HELP = `Nodes of the tailnet. NODE is an ID, a name or an address.
 
 Usage:
   agent coordinator nodes list            list nodes, and logins that wait
@@ -36,7 +37,7 @@ const VERBS: Readonly<Record<string, Verb>> = {
 };
 
 /** Runs with the arguments behind `nodes`. */
-export function runNodes(args: readonly string[]): Promise<number> {
+export function run(args: readonly string[]): Promise<number> {
   return runVerb("nodes", HELP, VERBS, args);
 }
 

@@ -8,7 +8,8 @@ import { parseTags } from "./life.ts";
 import { runVerb } from "./verbs.ts";
 import type { Verb } from "./verbs.ts";
 
-const HELP =
+/** The group's help text. */
+export const HELP =
   `Routes that nodes offer with 'agent set --advertise-routes' and '--advertise-exit-node'. NODE is an ID, a name or an
 address; ROUTES are prefixes, comma-separated, 'exit' for an exit node, or 'all'. Of several nodes with one subnet the
 first that is online carries it, and another when it goes offline.
@@ -29,7 +30,7 @@ const VERBS: Readonly<Record<string, Verb>> = {
 };
 
 /** Runs with the arguments behind `routes`. */
-export function runRoutes(args: readonly string[]): Promise<number> {
+export function run(args: readonly string[]): Promise<number> {
   return runVerb("routes", HELP, VERBS, args);
 }
 

@@ -4,6 +4,7 @@ import { flagsOf } from "../../cli/completion/commands.ts";
 import { fishCompletion } from "../../cli/completion/fish.ts";
 import { zshCompletion } from "../../cli/completion/zsh.ts";
 import { completedCommands } from "../../cli/completion.ts";
+import { run as program } from "./fake_local_api.ts";
 import { programMissing } from "../netlab/privileged.ts";
 
 /** A test that needs a shell; with CI=true it may not be missing. */
@@ -33,10 +34,24 @@ Deno.test("completedCommands() has every command with the flags it lists; tailsc
   const commands = await completedCommands("agent");
   const up = commands.find(({ name }) => name === "up")!;
   assert.ok(up.flags.some(({ name, takesValue }) => name === "auth-key" && takesValue));
-  assert.ok(commands.some(({ name }) => name === "daemon"));
+  const flagOf = (name: string, flag: string) =>
+    assert.ok(commands.find((one) => one.name === name)?.flags.some((one) => one.name === flag), `${name} --${flag}`);
+  flagOf("daemon", "cleanup");
+  flagOf("run", "login-server");
+  flagOf("coordinator", "approve-routes");
+  flagOf("coordinator", "reusable");
+  assert.deepEqual(commands.find(({ name }) => name === "coordinator")?.commands, ["keys", "nodes", "routes"]);
   assert.ok(
     !(await completedCommands("tailscale")).some(({ name }) => name === "install-service" || name === "daemon"),
   );
+});
+
+Deno.test("completion prints a script, without the right to load native code", async () => {
+  for (const shell of ["bash", "fish", "zsh"]) {
+    const { code, out, err } = await program(["completion", shell]);
+    assert.deepEqual([code, err], [0, ""]);
+    assert.match(out, /approve-routes/);
+  }
 });
 
 shellTest("bash completes commands and their flags", "bash", async () => {
@@ -51,7 +66,11 @@ shellTest("bash completes commands and their flags", "bash", async () => {
     );
   assert.equal(await complete("agent", "sta"), "status");
   assert.equal(await complete("agent", "--socket", "/x", "netc"), "netcheck");
+  assert.equal(await complete("agent", "--instance", "work", "netc"), "netcheck");
+  assert.equal(await complete("agent", "--inst"), "--instance");
   assert.equal(await complete("agent", "up", "--auth"), "--auth-key");
+  assert.equal(await complete("agent", "lock", "keyg"), "keygen");
+  assert.equal(await complete("agent", "lock", "sign", "keyg"), "");
   assert.equal(await complete("agent", "--socket=/x", "lock", "--gen-disablements"), "--gen-disablements");
 });
 
@@ -61,12 +80,19 @@ shellTest("fish completes commands and their flags", "fish", async () => {
   const complete = (line: string) => run("fish", "-c", `source ${dir}/agent.fish; complete -C '${line}'`);
   assert.match(await complete("agent netc"), /^netcheck\tAnalyse/);
   assert.match(await complete("agent up --auth"), /^--auth-key\t/);
+  assert.match(await complete("agent --inst"), /^--instance\t/);
+  assert.equal(await complete("agent coordinator ro"), "routes");
   await Deno.remove(dir, { recursive: true });
 });
 
 shellTest("zsh takes the script, whatever signs the help texts have", "zsh", async () => {
   const dir = await Deno.makeTempDir();
-  const nasty = { name: "nasty", summary: "it's [a] \\ c:d", flags: [{ name: "f", help: "'[x]:'", takesValue: true }] };
+  const nasty = {
+    name: "nasty",
+    summary: "it's [a] \\ c:d",
+    flags: [{ name: "f", help: "'[x]:'", takesValue: true }],
+    commands: ["a", "b-c"],
+  };
   await Deno.writeTextFile(`${dir}/_agent`, zshCompletion("agent", [...await completedCommands("agent"), nasty]));
   await run("zsh", "-n", `${dir}/_agent`);
   const listed = await run(

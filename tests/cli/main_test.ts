@@ -68,6 +68,12 @@ Deno.test("without a command, and with one that is not there, it exits with 2", 
   assert.deepEqual([help.code, /^Usage: agent ping/.test(help.out)], [0, true]);
   assert.match((await run(["help", "daemon"])).out, /^Usage: agent daemon/);
   assert.equal((await run(["help", "toString"])).code, 2);
+  for (const line of ["debug daemon-logs --help", "help debug daemon-logs"]) {
+    assert.match((await run(line.split(" "))).out, /^Usage: agent debug daemon-logs /, line);
+  }
+  assert.match((await run(["debug", "toString", "--help"])).out, /^Usage: agent debug COMMAND/);
+  assert.match((await run(["dns", "query", "--help"])).out, /^Usage: agent dns query /);
+  assert.match((await run(["help", "coordinator", "keys"])).out, /^Auth keys let nodes join/);
   for (const verb of VERBS) assert.match(none.out, new RegExp(`^  ${verb} `, "m"));
 });
 

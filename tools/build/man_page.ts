@@ -23,7 +23,7 @@ agent \\- a node of your tailnet, its command line, and a coordinator
 .SH SYNOPSIS
 .B agent
 .RB [ \\-\\-socket
-.IR PATH ]
+.IR PATH " | \\fB\\-\\-instance\\fR " NAME " ]"
 .I COMMAND
 .RI [ flags ]
 .SH DESCRIPTION
@@ -31,16 +31,16 @@ ${verbatim(overview)}.SH COMMANDS
 ${sections.join("")}.SH FILES
 .TP
 .I /etc/default/agent
-PORT= and FLAGS= of the service
+PORT= and FLAGS= of the service; for agent@NAME it is agent-NAME
 .TP
 .I /etc/agent/agent.json
-the configuration file of the service, where there is one
+the configuration file of the service, where there is one; for agent@NAME it is NAME.json
 .TP
 .I /run/agent/agent.sock
-the daemon's socket
+the daemon's socket; of an instance below /run/agent\\-NAME/
 .TP
 .I /var/lib/agent/
-the node's identity and settings; whoever has them is this node
+the node's identity and settings; whoever has them is this node; of an instance /var/lib/agent\\-NAME/
 .TP
 .I /var/cache/agent/
 where the executable unpacks itself; may be removed while nothing runs
