@@ -261,7 +261,9 @@ async function serve(
     capabilityVersion: capability,
     keyExpiry: {
       warnMs: flags.expiryWarningMs,
-      ...(flags.expiryHook !== undefined && { hook: expiryHook(flags.expiryHook, flags.socket, log) }),
+      ...(flags.expiryHook !== undefined && {
+        hook: expiryHook(flags.expiryHook, { socket: flags.socket, log, scheduler: systemScheduler }),
+      }),
     },
     interfaces: interfaceAddresses,
     staticEndpoints: flags.staticEndpoints,

@@ -8,15 +8,20 @@
  *   AGENT_NODE, AGENT_NODE_KEY  name and key of the node
  *   AGENT_SOCKET                of the daemon's LocalAPI
  *
- * It runs as the daemon does, in the sandbox of its service, with nothing else of its environment and what it prints
- * beside the daemon's log; one at a time, and no longer than ten minutes.
+ * It runs as the daemon does, in the sandbox of its service, with nothing else of its environment and what it prints in
+ * the daemon's log, errors as warnings; one at a time, and no longer than ten minutes.
  */
+import { sleep } from "../base/clock.ts";
+import type { Scheduler } from "../base/clock.ts";
 import type { KeyNotice } from "./key_expiry.ts";
 import type { Log } from "./log.ts";
+import { tellLines } from "./program_output.ts";
 
 const TIMEOUT_MS = 600_000;
 /** What a program that is told to end has for it. */
 const GRACE_MS = 10_000;
+/** How long its last words are waited for where something it started holds them back. */
+const LAST_WORDS_MS = 1_000;
 
 /** What of a notice the program is given. */
 export function hookEnvironment(notice: KeyNotice, socket: string): Record<string, string> {
@@ -32,39 +37,55 @@ export function hookEnvironment(notice: KeyNotice, socket: string): Record<strin
   };
 }
 
+/** What a hook needs of the daemon. */
+export interface HookPorts {
+  /** Of its LocalAPI. */
+  readonly socket: string;
+  readonly log: Log;
+  readonly scheduler: Scheduler;
+}
+
 /** Runs the program at a path for each notice, unless the one before still runs. */
-export function expiryHook(path: string, socket: string, log: Log): (notice: KeyNotice) => void {
+export function expiryHook(path: string, ports: HookPorts): (notice: KeyNotice) => void {
+  const log = ports.log.child("expiry hook");
   let running = false;
   return (notice) => {
-    if (running) return log.warn(`expiry hook: ${path} still runs; it is not told of '${notice.event}'`);
+    if (running) return log.warn(`${path} still runs; it is not told of '${notice.event}'`);
     running = true;
-    run(path, hookEnvironment(notice, socket))
+    run(path, hookEnvironment(notice, ports.socket), log, ports.scheduler)
       .then((problem) => {
-        if (problem === "") log.info(`expiry hook: ${path} has been told of '${notice.event}'`);
-        else log.error(`expiry hook: ${path} ${problem}`);
+        if (problem === "") log.info(`${path} has been told of '${notice.event}'`);
+        else log.error(`${path} ${problem}`);
       })
       .finally(() => running = false);
   };
 }
 
 /** @returns what went wrong, "" for nothing. */
-async function run(path: string, env: Record<string, string>): Promise<string> {
+async function run(path: string, env: Record<string, string>, log: Log, scheduler: Scheduler): Promise<string> {
   try {
-    const child = new Deno.Command(path, {
-      clearEnv: true,
-      env,
-      stdin: "null",
-      stdout: "inherit",
-      stderr: "inherit",
-    }).spawn();
+    const child = new Deno.Command(path, { clearEnv: true, env, stdin: "null", stdout: "piped", stderr: "piped" })
+      .spawn();
+    const output = Promise.all([
+      tellLines(child.stdout, (line) => log.info(line)),
+      tellLines(child.stderr, (line) => log.warn(line)),
+    ]);
     const timers = (["SIGTERM", "SIGKILL"] as const).map((signal, i) =>
-      setTimeout(() => end(child, signal), TIMEOUT_MS + i * GRACE_MS)
+      scheduler.after(TIMEOUT_MS + i * GRACE_MS, () => end(child, signal))
     );
-    const { code, signal } = await child.status.finally(() => timers.forEach(clearTimeout));
+    const { code, signal } = await child.status.finally(() => timers.forEach((timer) => timer.cancel()));
+    await untilSaid(output, scheduler);
     return code === 0 ? "" : signal === null ? `ended with ${code}` : `was ended by ${signal}`;
   } catch (cause) {
     return `cannot be run: ${cause instanceof Error ? cause.message : cause}`;
   }
+}
+
+/** A daemon that the program started may have its output still, and for ever. */
+async function untilSaid(output: Promise<unknown>, scheduler: Scheduler): Promise<void> {
+  const said = new AbortController();
+  output.finally(() => said.abort());
+  await sleep(scheduler, LAST_WORDS_MS, said.signal).catch(() => {});
 }
 
 function end(child: Deno.ChildProcess, signal: Deno.Signal): void {

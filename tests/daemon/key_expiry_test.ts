@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { expiryHook, hookEnvironment } from "../../daemon/expiry_hook.ts";
 import { EXPIRY_WARNING_MS, KeyExpiry, spanText } from "../../daemon/key_expiry.ts";
 import type { KeyNotice } from "../../daemon/key_expiry.ts";
 import { createLog } from "../../daemon/log.ts";
@@ -102,57 +101,6 @@ Deno.test("A node warns of its key's end by health, log, metric and program, by 
   );
   await scheduler.advance(6_000);
   assert.deepEqual(backend.healthStrings().filter((text) => text.includes("key")), []);
-});
-
-Deno.test("expiryHook() runs the program with what it needs and nothing else, one at a time, and says how it ended", async () => {
-  const dir = await Deno.makeTempDir({ prefix: "hook-" });
-  const notice: KeyNotice = { event: "expiring", nodeKey: "nodekey:00", node: "web1", expiry: EXPIRY, leftMs: 90_500 };
-  assert.deepEqual(hookEnvironment(notice, "/run/agent/agent.sock"), {
-    PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    LC_ALL: "C",
-    AGENT_EVENT: "expiring",
-    AGENT_KEY_EXPIRY: "2026-06-15T00:00:00.000Z",
-    AGENT_KEY_EXPIRY_SECONDS: "90",
-    AGENT_NODE: "web1",
-    AGENT_NODE_KEY: "nodekey:00",
-    AGENT_SOCKET: "/run/agent/agent.sock",
-  });
-  const lines: string[] = [];
-  const said = Promise.withResolvers<void>();
-  let wanted = 0;
-  const log = createLog({
-    verbose: 0,
-    wall: () => 0,
-    bare: true,
-    write: (line) => {
-      lines.push(line);
-      if (lines.length >= wanted) said.resolve();
-    },
-  });
-  const program = async (text: string) => {
-    const path = `${dir}/${crypto.randomUUID()}`;
-    await Deno.writeTextFile(path, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
-    return path;
-  };
-  wanted = 3;
-  const good = expiryHook(await program(`while [ ! -e ${dir}/go ]; do sleep 0.02; done; env > ${dir}/env`), "/s", log);
-  good(notice);
-  good({ ...notice, event: "expired" });
-  await Deno.writeTextFile(`${dir}/go`, "");
-  expiryHook(`${dir}/none`, "/s", log)(notice);
-  await said.promise;
-  assert.ok(lines.some((line) => /still runs; it is not told of 'expired'/.test(line)), lines.join(""));
-  assert.ok(lines.some((line) => /has been told of 'expiring'/.test(line)), lines.join(""));
-  assert.ok(lines.some((line) => /error: .*none cannot be run: /.test(line)), lines.join(""));
-  const names = (await Deno.readTextFile(`${dir}/env`)).split("\n").map((line) => line.split("=")[0]);
-  assert.ok(names.includes("AGENT_SOCKET"));
-  assert.deepEqual(names.filter((name) => !/^(AGENT_\w+|PATH|LC_ALL|PWD|SHLVL|_|OLDPWD|)$/.test(name)), []);
-
-  const ended = Promise.withResolvers<string>();
-  const failing = createLog({ verbose: 0, wall: () => 0, bare: true, write: (line) => ended.resolve(line) });
-  expiryHook(await program("exit 7"), "/s", failing)(notice);
-  assert.match(await ended.promise, /error: expiry hook: .* ended with 7/);
-  await Deno.remove(dir, { recursive: true });
 });
 
 Deno.test("parseDaemonFlags() reads when to warn of the key's end, and whom to tell", () => {
