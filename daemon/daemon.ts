@@ -56,7 +56,7 @@ import { allowMarkedAnswers, restoreMarkedAnswers, writeSysctl } from "./marked_
 import { watchMemory } from "./memory_watch.ts";
 import { userMetrics } from "./metrics.ts";
 import { MetricsPage } from "./metrics_page.ts";
-import { addressesInTwoTailnets, cleanUp, isInUse, netlinkRouting } from "./netlink_routing.ts";
+import { addressesInTwoTailnets, cleanUp, exitTables, isInUse, netlinkRouting } from "./netlink_routing.ts";
 import { chooseBackend, cleanUpFilter } from "./netfilter/choose.ts";
 import { systemLocalUse } from "./netfilter/system_use.ts";
 import { askWeb } from "./ask_web.ts";
@@ -117,8 +117,10 @@ async function run(flags: DaemonFlags, first: LoadedConfig, companion: Companion
       // What a running daemon needs is left to it, its packet filter and its DNS too.
       if (!isInUse(flags.tun)) {
         lines.push(...await cleanUpDns(etcDirectory(), flags.instance.prefix), ...await cleanUpFilter(flags.instance));
-        if (restoreMarkedAnswers(flags.instance, writeSysctl, readSysctl)) {
-          lines.push("put net.ipv4.conf.all.src_valid_mark back");
+        const left = putMarkedAnswersBack(flags.instance);
+        if (left !== undefined) {
+          const whose = left === 0 ? "back" : `to the node of table ${left}, which needs it`;
+          lines.push(`put net.ipv4.conf.all.src_valid_mark ${whose}`);
         }
       }
       for (const line of lines) log.info(`cleanup: ${line}`);
@@ -131,6 +133,10 @@ async function run(flags: DaemonFlags, first: LoadedConfig, companion: Companion
     if (cause instanceof SocketError) return cause.busy ? EXIT.busy : EXIT.system;
     return cause instanceof SystemError ? EXIT.system : EXIT.failed;
   }
+}
+
+function putMarkedAnswersBack(instance: Instance): number | undefined {
+  return restoreMarkedAnswers(instance, writeSysctl, readSysctl, () => exitTables(instance));
 }
 
 /** The machine does not give what a node needs. */
@@ -272,7 +278,7 @@ async function serve(
     readSysctl,
     addressesInTwoTailnets: () => addressesInTwoTailnets(engine.tunName, flags.instance),
     markedAnswers: (allowed) => {
-      if (!allowed) return void restoreMarkedAnswers(flags.instance, writeSysctl, readSysctl);
+      if (!allowed) return void putMarkedAnswersBack(flags.instance);
       const problem = allowMarkedAnswers(flags.instance, writeSysctl, readSysctl);
       if (problem !== "") log.warn(problem);
     },

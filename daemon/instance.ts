@@ -43,6 +43,7 @@ export const METRICS_PORT = 5252;
 
 /** Own numbers that names are spread over. Marks: the lowest are Tailscale's and taken by other programs. */
 const NUMBERS = 100;
+const FIRST_TABLE = 520;
 const FIRST_MARK = 0x10;
 
 /** The one node of a machine. */
@@ -64,13 +65,18 @@ export function instanceOf(name: string): Instance | undefined {
   const mark = (FIRST_MARK + 2 * (number - 1)) << 16;
   return {
     name,
-    table: 520 + number,
+    table: FIRST_TABLE + number,
     priority: 5270 + number,
     subnetMark: mark,
     bypassMark: mark + 0x10000,
     prefix: `agent-${name}`,
     serviceAddresses: [`100.100.100.${100 + number}`, `fd7a:115c:a1e0::53:${number.toString(16)}`],
   };
+}
+
+/** Whether routes of some instance's peers are in a table with this number; tailscaled's are in the one node's. */
+export function isInstanceTable(table: number): boolean {
+  return table === ONE_NODE.table || (table > FIRST_TABLE && table <= FIRST_TABLE + NUMBERS);
 }
 
 /** FNV-1a of the name, folded to 1 … NUMBERS. */

@@ -5,9 +5,11 @@
  * ```
  *   net.ipv4.conf.all.src_valid_mark   0   the marks are not looked at
  *                                      1   the operator's, tailscaled's, wg-quick's: left as it is
- *                                      52  ours, the number of the instance's table: back to 0 with the exit node
+ *                                      52  ours, the number of the instance's table: back to 0 with the exit node, or
+ *                                          left to another instance that has one, by the number of its table
  * ```
- * The kernel asks only whether it is 0, so the value itself says, over a crash too, whose it is. Source:
+ * The kernel asks only whether it is 0, so the value itself says, over a crash too, whose it is. It is the one setting of
+ * the whole machine that a node changes. Source:
  * net/ipv4/fib_frontend.c (__fib_validate_source), include/linux/inetdevice.h (IN_DEV_SRC_VMARK).
  */
 import type { ReadSysctl } from "./forwarding.ts";
@@ -32,15 +34,28 @@ export function allowMarkedAnswers({ table }: Instance, write: WriteSysctl, read
   }
 }
 
-/** Puts back what `allowMarkedAnswers` set, if nobody else has set it since. @returns whether there was something */
-export function restoreMarkedAnswers({ table }: Instance, write: WriteSysctl, read: ReadSysctl): boolean {
-  if (read(PATH)?.trim() !== String(table)) return false;
+/**
+ * Puts back what `allowMarkedAnswers` set, if nobody else has set it since.
+ * @param others tables of other instances that use an exit node, in the kernel as it is now
+ * @returns what stands there now, the table of another instance or 0; undefined when there was nothing to put back
+ */
+export function restoreMarkedAnswers(
+  { table }: Instance,
+  write: WriteSysctl,
+  read: ReadSysctl,
+  others: () => readonly number[],
+): number | undefined {
+  if (read(PATH)?.trim() !== String(table)) return undefined;
   try {
-    write(PATH, OFF);
-    return true;
+    let heir = others()[0] ?? 0;
+    write(PATH, String(heir));
+    // One that began between the look and the write has seen ours there, and set nothing.
+    if (heir === 0) heir = others()[0] ?? 0;
+    if (heir !== 0) write(PATH, String(heir));
+    return heir;
   } catch {
-    // Who may not write it has not written it either.
-    return false;
+    // Who may not write it has not written it either; and where nobody can say who needs it, it stays.
+    return undefined;
   }
 }
 

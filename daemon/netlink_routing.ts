@@ -9,7 +9,7 @@ import { deleteRoute, listRoutes, replaceRoute } from "../ffi/rt_route.ts";
 import type { Route } from "../ffi/rt_route.ts";
 import { addRule, deleteRule, listRules } from "../ffi/rt_rule.ts";
 import type { Rule } from "../ffi/rt_rule.ts";
-import { MARK_MASK } from "./instance.ts";
+import { isInstanceTable, MARK_MASK } from "./instance.ts";
 import type { Instance } from "./instance.ts";
 import { rulesOf } from "./os_router.ts";
 import type { PolicyRule, RoutingPort } from "./os_router.ts";
@@ -136,6 +136,17 @@ export function addressesInTwoTailnets(device: string, instance: Instance): stri
     ...addresses.filter(({ index }) => tunnels.has(index)).map(({ prefix }) => formatPrefix(prefix)),
   ];
   return [...new Set(theirs)].filter((prefix) => ours.has(prefix)).map((prefix) => prefix.split("/")[0]).sort();
+}
+
+/** Tables of other instances for which an exit node is set: there is the end of the road in them. @throws FfiError */
+export function exitTables(instance: Instance): number[] {
+  using netlink = new Netlink();
+  const tables = listRoutes(netlink, 4)
+    .filter(({ destination, type, metric }) =>
+      destination.bits === 0 && type === "unreachable" && metric === LAST_METRIC
+    )
+    .map(({ table }) => table!);
+  return tables.filter((table) => table !== instance.table && isInstanceTable(table)).sort((a, b) => a - b);
 }
 
 /** A daemon holds the device. */

@@ -1,10 +1,17 @@
 // Two nodes on one machine, each in a tailnet of its own: neither cuts the other off, and each leaves the other's be.
 
 import assert from "node:assert/strict";
+import { readSysctl } from "../../daemon/forwarding.ts";
 import { instanceOf, ONE_NODE } from "../../daemon/instance.ts";
+import type { Instance } from "../../daemon/instance.ts";
+import { allowMarkedAnswers, restoreMarkedAnswers, writeSysctl } from "../../daemon/marked_answers.ts";
+import { exitTables } from "../../daemon/netlink_routing.ts";
+import { deleteRoute, replaceRoute } from "../../ffi/rt_route.ts";
+import type { Route } from "../../ffi/rt_route.ts";
 import { AgentNode, until } from "../interop/support/agent.ts";
 import { CoordinatorProcess } from "../interop/support/coordinator_process.ts";
 import { deviceAddresses, tableRoutes } from "./kernel_state.ts";
+import { Lab, privilegedTest } from "./lab.ts";
 import { groundTest, isCutOff, reaches } from "./tailnet_ground.ts";
 
 const WORK = instanceOf("work")!;
@@ -76,5 +83,35 @@ groundTest(
     await until("nothing of the first is left", 15_000, async () => !/agent0|jump agent-input/.test(await filter()));
     await reaches(office, twoIp);
     assert.equal(await isCutOff(home, oneIp), true);
+  },
+);
+
+privilegedTest(
+  "two instances with an exit node each: who goes leaves src_valid_mark to the other, by the kernel's tables",
+  async () => {
+    await using lab = await Lab.create();
+    const ns = lab.namespace("alpha");
+    const end = (table: number): Route => ({
+      destination: { ip: new Uint8Array(4), bits: 0 },
+      table,
+      type: "unreachable",
+      metric: 0xffffffff,
+    });
+    // An operator's own is none of ours.
+    replaceRoute(ns.netlink, end(700));
+    const value = () => ns.within(() => readSysctl("net/ipv4/conf/all/src_valid_mark"))?.trim();
+    const restore = (instance: Instance) =>
+      ns.within(() => restoreMarkedAnswers(instance, writeSysctl, readSysctl, () => exitTables(instance)));
+    for (const instance of [ONE_NODE, WORK]) {
+      replaceRoute(ns.netlink, end(instance.table));
+      ns.within(() => allowMarkedAnswers(instance, writeSysctl, readSysctl));
+    }
+    assert.equal(value(), String(ONE_NODE.table));
+    deleteRoute(ns.netlink, end(ONE_NODE.table));
+    assert.equal(restore(ONE_NODE), WORK.table);
+    assert.equal(value(), String(WORK.table));
+    deleteRoute(ns.netlink, end(WORK.table));
+    assert.equal(restore(WORK), 0);
+    assert.equal(value(), "0");
   },
 );
