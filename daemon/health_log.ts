@@ -4,7 +4,11 @@
  */
 import type { HealthState } from "./health.ts";
 import type { Log } from "./log.ts";
-import { shapeOf } from "./log_limit.ts";
+
+/** A text without its counts and durations; names, addresses and times of day are what it is about. */
+export function withoutCounts(text: string): string {
+  return text.replace(/(?<![^\s(])(?:\d+(?:\.\d+)?[a-zµ%]+)*(?:\d+(?:\.\d+)?[a-zµ%]*)(?=[).,;:]*(?:\s|$))/g, "#");
+}
 
 /** Remembers what was written of each warning. */
 export class HealthLog {
@@ -19,9 +23,9 @@ export class HealthLog {
   note({ Warnings }: HealthState): void {
     const now = new Map<string, string>();
     for (const [code, { Severity, Text }] of Object.entries(Warnings ?? {})) {
-      const shape = shapeOf(Text);
-      now.set(code, shape);
-      if (this.#written.get(code) === shape) continue;
+      const said = withoutCounts(Text);
+      now.set(code, said);
+      if (this.#written.get(code) === said) continue;
       this.#log[Severity === "low" ? "info" : "warn"](`health(warnable=${code}): error: ${Text}`);
     }
     for (const code of this.#written.keys()) {

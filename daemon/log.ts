@@ -48,6 +48,8 @@ export interface LogOptions {
   readonly journal?: boolean;
   /** How often one place may write; without limit unless given. */
   readonly limit?: LogLimit;
+  /** Takes what is to be called when nothing is written any more: it tells of lines that were left out. */
+  readonly atEnd?: (end: () => void) => void;
   /** Gets every line. */
   readonly tail?: LogTail;
 }
@@ -67,10 +69,13 @@ export function redact(text: string): string {
   return text.replace(SECRETS, "[redacted]").replace(PASSWORDS, "$1[redacted]");
 }
 
+function prefixOf(parts: readonly string[]): string {
+  return parts.map((part) => `${part}: `).join("");
+}
+
 function textLine(level: LogLevel, parts: readonly string[], text: string): string {
   const mark = level === "info" || level === "debug" ? "" : `${level}: `;
-  const prefix = parts.map((part) => `${part}: `).join("");
-  return `${mark}${prefix}${text}`.replaceAll("\r", "").replaceAll("\n", "\\n");
+  return `${mark}${prefixOf(parts)}${text}`.replaceAll("\r", "").replaceAll("\n", "\\n");
 }
 
 /** One object: RFC 3339 time, level, the part of the program that speaks where one does, and the text. */
@@ -98,11 +103,14 @@ export function createLog(options: LogOptions): Log {
     const now = wall();
     tail?.add({ level, time: stamp(now), text: textLine(level, parts, text) });
     if (!passes) return;
-    const left = limit?.admit(textLine(level, parts, text), now) ?? [];
+    const left = limit?.admit(level, `${prefixOf(parts)}${text}`, now) ?? [];
     if (left === false) return;
-    for (const told of left) put("info", [], told, now);
+    for (const told of left) put(told.level, [], told.text, now);
     put(level, parts, text, now);
   };
+  options.atEnd?.(() => {
+    for (const told of limit?.flush() ?? []) put(told.level, [], told.text, wall());
+  });
   const at = (parts: readonly string[]): Log => ({
     debug: (text) => line("debug", parts, text),
     info: (text) => line("info", parts, text),
@@ -134,6 +142,7 @@ export function stderrLog(verbose: number, format: LogFormat = "text"): ProcessL
     limit: new LogLimit(),
     wall: Date.now,
     journal: Deno.env.get("JOURNAL_STREAM") !== undefined,
+    atEnd: (end) => globalThis.addEventListener("unload", end),
     write: (text) => {
       try {
         Deno.stderr.writeSync(encoder.encode(text));

@@ -28,7 +28,7 @@ Deno.test("LogLimit lets a place write five lines, then one every five seconds, 
   limited.now = 5_000;
   limited.log.warn("peer 106 is gone");
   assert.deepEqual(limited.lines.slice(5), [
-    "101 lines like this were left out: warn: peer 105 is gone",
+    "warn: 101 lines like this were left out: peer 105 is gone",
     "warn: peer 106 is gone",
   ]);
 });
@@ -73,7 +73,60 @@ Deno.test("shapeOf() takes out keys, addresses and numbers, and leaves words", (
     shapeOf(`nodekey:${"ab".repeat(32)} at [fd7a:115c::1]:41641 and 10.1.2.3:80, 5 ms`),
     "# at # and #, # ms",
   );
+  assert.equal(shapeOf("token aZ3kQ+/x9== of web1 failed"), "token # of # failed");
   assert.equal(shapeOf("state Starting -> Running"), "state Starting -> Running");
+});
+
+Deno.test("LogLimit tells lines apart that begin alike", () => {
+  const limited = new Limited();
+  const begin = "Cannot use the configuration ".repeat(10);
+  for (let i = 0; i < 10; i++) limited.log.info(`${begin}and so on`);
+  limited.log.info(`${begin}for another reason`);
+  assert.equal(limited.lines.length, 6);
+  assert.match(limited.lines[5], /another reason$/);
+});
+
+Deno.test("LogLimit tells of what was left out at its level, by where it came from, and at the end too", () => {
+  const written: string[] = [];
+  let end = () => {};
+  const log = createLog({
+    verbose: 1,
+    wall: () => 0,
+    journal: true,
+    limit: new LogLimit(),
+    atEnd: (run) => end = run,
+    write: (line) => written.push(line.trimEnd()),
+  });
+  const of = { debug: 6, info: 7, warn: 8, error: 9 };
+  for (const [level, count] of Object.entries(of)) {
+    for (let i = 0; i < count; i++) log.child("derp")[level as keyof typeof of](`try ${i}`);
+  }
+  assert.equal(written.length, 20, "levels are places of their own");
+  end();
+  assert.deepEqual(written.slice(20), [
+    "<7>1 line like this was left out: derp: try 5",
+    "<6>2 lines like this were left out: derp: try 6",
+    "<4>warn: 3 lines like this were left out: derp: try 7",
+    "<3>error: 4 lines like this were left out: derp: try 8",
+  ]);
+  end();
+  assert.equal(written.length, 24, "once");
+});
+
+Deno.test("a process that ends tells what its log left out", async () => {
+  const log = new URL("../../daemon/log.ts", import.meta.url);
+  const code = `import { stderrLog } from "${log}";
+    const { log } = stderrLog(0);
+    for (let i = 0; i < 7; i++) log.warn("again");
+    Deno.exit(3);`;
+  const { code: exit, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", code],
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+  }).output();
+  const lines = new TextDecoder().decode(stderr).trimEnd().split("\n");
+  assert.equal(exit, 3);
+  assert.match(lines.at(-1)!, /warn: 2 lines like this were left out: again$/);
 });
 
 Deno.test("LogThreshold changes what is written while the log runs, and goes back by itself", async () => {
