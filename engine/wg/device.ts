@@ -74,6 +74,8 @@ export class WgDevice {
   readonly #load = new HandshakeLoad();
   readonly #rate = new RateLimit();
   #local: NodePrivate | undefined;
+  /** Another than this device began with: peers added from now on may not know it yet, as those there when it changed. */
+  #keyIsNew = false;
   #checker: CookieChecker | undefined;
 
   constructor(options: WgDeviceOptions) {
@@ -101,6 +103,7 @@ export class WgDevice {
   /** Sets our identity. When it changes all handshakes and keypairs are dropped; a peer that is ourselves is removed. */
   setPrivateKey(key: NodePrivate): void {
     if (this.#local?.public.equals(key.public)) return;
+    this.#keyIsNew = this.#local !== undefined;
     this.#local = key;
     this.#checker = new CookieChecker(key.public, this.#options.random);
     const ourselves = this.#peers.get(key.public.hex);
@@ -113,6 +116,7 @@ export class WgDevice {
     const known = this.#peers.get(publicKey.hex);
     if (known !== undefined) return known;
     const peer = new Peer(this.#context, publicKey);
+    if (this.#keyIsNew) peer.localKeyChanged();
     this.#peers.set(publicKey.hex, peer);
     return peer;
   }

@@ -95,6 +95,20 @@ Deno.test("WgDevice.setPrivateKey(): a peer that hears of the new key a moment l
   assert.deepEqual(t.b.inbox, ["x", "with the new key"]);
 });
 
+Deno.test("WgDevice.addPeer() after our key changed: a peer that hears of it a moment later is reached at once then too", () => {
+  const t = new WgPair();
+  t.a.device.removePeer(t.a.peer);
+  const key = NodePrivate.generate(new SeededRandom(5).bytes);
+  t.a.device.setPrivateKey(key);
+  t.a.peer = t.a.device.addPeer(t.b.key.public);
+  t.a.send("with the new key");
+  t.at(1.7);
+  assert.deepEqual(t.kinds(), Array(4).fill("a initiation"));
+  t.b.peer = t.b.device.addPeer(key.public);
+  t.at(2.1);
+  assert.deepEqual(t.b.inbox, ["with the new key"]);
+});
+
 Deno.test("WgDevice.setPrivateKey(): a peer that does not know the new key is soon asked at the usual distance", () => {
   const t = new WgPair();
   t.a.send("x");
