@@ -66,7 +66,7 @@ export class Peers {
     if (awake !== undefined) awake.config = config;
     else this.#keep(number, record);
     // A relay server is looked for among those who are awake; those of one disco key wake together.
-    if (awake !== undefined || config.relay?.serves === true) this.#rouse(number);
+    if (config.relay?.serves === true) this.#rouse(number);
     if (this.#anyAwake(config.disco)) this.wakeDisco(config.disco);
     return awake;
   }

@@ -125,8 +125,8 @@ export class DiscoReceiver {
       return "disco-unknown-sender";
     }
     if ("derp" in source) {
-      const endpoint = this.#known.byKey.get(source.peer.hex);
-      if (endpoint === undefined || !peer.endpoints.has(endpoint)) return "disco-unknown-sender";
+      const endpoint = this.#senderByDerp(peer, source);
+      if (typeof endpoint === "string") return endpoint;
       if (named !== undefined && named !== endpoint) return "disco-unknown-sender";
       const pong = encodePong(ping.txId, { ip: DERP_MAGIC_IP, port: source.derp });
       sender.send(peer, pong, { addr: 0, vni: 0, derp: source.derp, node: endpoint.nodeKey });
@@ -178,7 +178,7 @@ export class DiscoReceiver {
       : "disco-rate";
   }
 
-  /** Whose message it is, of those that only DERP may bring: the node the relay names, if the disco key is its own. */
+  /** Whose message it is, where only DERP may bring it: the node the relay names, if the disco key is its own. */
   #senderByDerp(peer: DiscoPeer, source: DiscoSource): Endpoint | Drop {
     if ("addr" in source) return "disco-malformed";
     const endpoint = this.#known.byKey.get(source.peer.hex);

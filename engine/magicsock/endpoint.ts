@@ -71,7 +71,7 @@ export class Endpoint implements Deadlined {
   #heardDerp = 0;
   #heartbeatAt = Infinity;
   readonly #discovery: Discovery;
-  /** How many of the peer's are obeyed. */
+  /** How many CallMeMaybes of the peer's are obeyed. */
   readonly #callMeMaybes = new TokenBucket(CALL_ME_MAYBE_BURST, CALL_ME_MAYBE_INTERVAL_MS);
   #relayCapable = false;
   #reported: AddrId = 0;
@@ -137,7 +137,7 @@ export class Endpoint implements Deadlined {
     path.vni = this.#best.vni;
     path.derp = 0;
     if (path.addr !== 0) {
-      if (path.vni !== 0) this.#discover(now, true);
+      if (path.vni !== 0) this.#discover(now);
       this.#noteSend(now);
       return path;
     }
@@ -149,7 +149,7 @@ export class Endpoint implements Deadlined {
       path.addr = this.#best.addr;
       path.derp = this.#homeDerp || (path.addr === 0 ? this.#heardDerp : 0);
       this.#report(now);
-      this.#discover(now, true);
+      this.#discover(now);
     }
     this.#noteSend(now);
     return path;
@@ -273,7 +273,7 @@ export class Endpoint implements Deadlined {
     this.#story.note("call-me-maybe-received", "", now);
     this.#candidates.announce(endpoints, now, this.#best.trusted(now));
     this.#candidatesChanged();
-    this.#discover(now, true);
+    this.#discover(now);
     return true;
   }
 
@@ -338,12 +338,12 @@ export class Endpoint implements Deadlined {
     if (this.#owner.isSilent() || now - this.lastSend > SESSION_ACTIVE_TIMEOUT_MS) return;
     if (this.#best.vni === 0) this.#discovery.ping(this.#best.addr, now);
     else this.#probes.start({ addr: this.#best.addr, vni: this.#best.vni, derp: 0 }, now);
-    if (this.#discovery.isDue(this.#best, now)) this.#discover(now, true);
+    if (this.#discovery.isDue(this.#best, now)) this.#discover(now);
     this.#heartbeatAt = now + HEARTBEAT_INTERVAL_MS;
   }
 
   /** Pings the candidates whose turn it is, looks for a relay meanwhile, and tells the peer to ping us. */
-  #discover(now: number, sendCallMeMaybe: boolean): void {
+  #discover(now: number): void {
     const due = this.#discovery.begin(now);
     if (this.#disco === undefined) return;
     if (due) {
@@ -352,7 +352,7 @@ export class Endpoint implements Deadlined {
       this.#discovery.pingAll(now);
     }
     if (!this.#best.isDirect(now)) this.#owner.relayWanted(this, now);
-    if (!sendCallMeMaybe || this.#homeDerp === 0 || !this.#discovery.takeCallMeMaybe(now)) return;
+    if (this.#homeDerp === 0 || !this.#discovery.takeCallMeMaybe(now)) return;
     this.#owner.callMeMaybeWanted(this, now);
   }
 
