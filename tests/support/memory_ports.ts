@@ -7,6 +7,7 @@ import { formatAddrPort } from "../../base/ip.ts";
 import type {
   AddrId,
   AddrTable,
+  AeadHelpers,
   AeadProvider,
   Arena,
   PollPort,
@@ -217,6 +218,39 @@ export function memoryWake(): WakePort & { pending: boolean } {
 }
 
 /** ChaCha20-Poly1305 by noble over an arena. */
+/** Helpers that do everything at the last moment. */
+function lateHelpers(provider: AeadProvider): AeadHelpers {
+  let jobs: (() => void)[] = [];
+  const opened: boolean[] = [];
+  return {
+    sealLater: (...job) => void jobs.push(() => provider.seal(...job)),
+    openLater: (...job) => {
+      const ticket = opened.push(false) - 1;
+      jobs.push(() => opened[ticket] = provider.open(...job));
+      return ticket;
+    },
+    settle: () => {
+      for (const job of jobs) job();
+      jobs = [];
+    },
+    opened: (ticket) => opened[ticket],
+  };
+}
+
+/** As `memoryProvider`, with helpers. */
+export function helpedProvider(arena: Arena): AeadProvider {
+  const provider = memoryProvider(arena);
+  const helpers = lateHelpers(provider);
+  return {
+    ...provider,
+    helpers,
+    freeKey: (key) => {
+      helpers.settle();
+      provider.freeKey(key);
+    },
+  };
+}
+
 export function memoryProvider(arena: Arena): AeadProvider {
   const keys = new Map<number, Uint8Array>();
   let next = 1;

@@ -19,6 +19,7 @@ import { configCommands } from "../../engine/diff.ts";
 import type { DerpPacket } from "../../engine/engine.ts";
 import { createTimestamps } from "../../engine/wg/tai64n.ts";
 import {
+  helpedProvider,
   MemoryAddrs,
   memoryArena,
   MemoryNetwork,
@@ -51,7 +52,7 @@ export class PlaneNode {
   readonly #socket: MemoryUdp;
   #config: EngineConfig | undefined;
 
-  constructor(number: number, random: SeededRandom, network: MemoryNetwork, now: () => number) {
+  constructor(number: number, random: SeededRandom, network: MemoryNetwork, now: () => number, helped = false) {
     const arena = memoryArena(8 << 20);
     const addrs = new MemoryAddrs();
     this.key = NodePrivate.generate(random.bytes);
@@ -65,7 +66,7 @@ export class PlaneNode {
     const ip = parseIp(`192.0.2.${number}`)!;
     this.#socket = new MemoryUdp({ arena, addrs, network, ip, port: 41641, fd: 4, parse });
     this.endpoint = this.#socket.address;
-    const provider = memoryProvider(arena);
+    const provider = helped ? helpedProvider(arena) : memoryProvider(arena);
     const seal = provider.seal;
     provider.seal = (key, offset, length, low, high) => {
       this.tamper?.(arena.u8.subarray(offset, offset + length));
@@ -164,10 +165,11 @@ export class PlanePair {
   relay = false;
   #now = 1000;
 
-  constructor(random: SeededRandom) {
+  /** @param helped the second opens and seals with helpers */
+  constructor(random: SeededRandom, helped = false) {
     const now = () => this.#now;
     this.a = new PlaneNode(1, random, this.network, now);
-    this.b = new PlaneNode(2, random, this.network, now);
+    this.b = new PlaneNode(2, random, this.network, now, helped);
   }
 
   #relayed(): boolean {

@@ -35,8 +35,8 @@ function texts(node: PlaneNode): string[] {
   });
 }
 
-function joined(seed = SEED): PlanePair {
-  const pair = new PlanePair(new SeededRandom(seed));
+function joined(helped = false): PlanePair {
+  const pair = new PlanePair(new SeededRandom(SEED), helped);
   pair.relay = true;
   pair.a.configure([pair.b.asPeer({ derp: 1 })], { homeDerp: 1 });
   pair.b.configure([pair.a.asPeer({ derp: 1 })], { homeDerp: 1 });
@@ -203,6 +203,59 @@ Deno.test("Plane forgets a removed peer: its packets are drops, ours have no rou
   assert.equal(pair.b.drops.get("unknown-index"), 1);
   assert.equal(pair.b.drops.get("no-route"), 1);
 });
+
+for (const helped of [false, true]) {
+  /** Two planes of which b has a's session, and the sealed packets a sends by the relay, which b has not got yet. */
+  const held = () => {
+    const pair = joined(helped);
+    pair.network.pass = () => false;
+    pair.a.tun.toRead.push(packet(pair.a, pair.b, "hello"));
+    pair.advance(200);
+    assert.deepEqual(texts(pair.b), ["hello"]);
+    pair.relay = false;
+    const sealed = (text: string) => {
+      pair.a.tun.toRead.push(packet(pair.a, pair.b, text));
+      pair.a.turn();
+      const [data] = pair.a.derpSent.splice(0).filter(({ payload }) => payload[0] === 4);
+      return { ...data, peer: pair.a.key.public.hex };
+    };
+    return { pair, sealed };
+  };
+  const how = helped ? "with crypto helpers" : "alone";
+
+  Deno.test(`W4: what a peer sent before it was removed is judged as its own, whoever gets its number (${how})`, () => {
+    const { pair, sealed } = held();
+    const random = new SeededRandom(SEED + 1);
+    const [key, disco] = [NodePrivate.generate(random.bytes), DiscoPrivate.generate(random.bytes)];
+    const honest = sealed("the last of mine");
+    pair.a.tamper = (plaintext) => plaintext.set(parseIp("100.64.0.9")!, 12);
+    const spoofed = sealed("as another");
+    for (const one of [honest, spoofed]) pair.b.derpReceived(one);
+    const allowedIps = ["100.64.0.9/32"];
+    pair.b.configure([pair.a.asPeer({ key: key.public.hex, disco: disco.public.hex, allowedIps })], { homeDerp: 1 });
+    pair.b.turn();
+    assert.deepEqual(texts(pair.b), ["hello", "the last of mine"]);
+    assert.equal(pair.b.drops.get("source-not-allowed"), 1);
+  });
+
+  Deno.test(`Plane opens nothing with a key that is gone: its peer's in the midst of a batch, or all (${how})`, () => {
+    for (const change of ["peer-gone", "own key"]) {
+      const { pair, sealed } = held();
+      const [before, after] = [sealed("before"), sealed("after")];
+      pair.b.derpReceived(before);
+      if (change === "peer-gone") pair.b.configure([], { homeDerp: 1 });
+      else {
+        const privateKey = NodePrivate.generate(new SeededRandom(SEED + 2).bytes).reveal().toHex();
+        pair.b.configure([pair.a.asPeer({ derp: 1 })], { homeDerp: 1, privateKey });
+      }
+      pair.b.derpReceived(after);
+      pair.b.turn();
+      assert.deepEqual(texts(pair.b), ["hello", "before"], change);
+      const refused = pair.b.drops.get("unknown-index") + pair.b.drops.get("keypair-expired");
+      assert.deepEqual([refused, pair.b.drops.get("decrypt")], [1, 0], change);
+    }
+  });
+}
 
 Deno.test("Plane reports drops, paths and the peers that had traffic", () => {
   const pair = joined();
