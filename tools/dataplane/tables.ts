@@ -92,7 +92,7 @@ export function pingTable(samples: readonly Samples[]): string {
 }
 
 /** How the workers of both ends fared over a long time. */
-export function steadyLines({ seconds, gbps, packets, steal, ends }: SteadySample): string {
+export function steadyLines({ seconds, gbps, packets, steal, clock, ends }: SteadySample): string {
   const lines = ends.map(({ turns, longByCpu, longByWall, longestCpuMs, longestWallMs }, i) =>
     `  ${i === 0 ? "sending" : "receiving"} end: ${turns} turns, over 5 ms of CPU time ${longByCpu} (longest ` +
     `${longestCpuMs.toFixed(2)}), over 5 ms by the clock ${longByWall} (longest ${longestWallMs.toFixed(2)})`
@@ -101,6 +101,10 @@ export function steadyLines({ seconds, gbps, packets, steal, ends }: SteadySampl
     `${seconds} s of TCP at ${gbps.toFixed(2)} Gb/s and ${packets.rate.toFixed(0)} packets a second UDP ` +
     `(${(100 * packets.loss).toFixed(2)}% lost); stolen from this machine ${steal.toFixed(1)} s`,
     ...lines,
+    `  a loop that only reads its CPU time, in what was left over: ${
+      clock.cpuSeconds.toFixed(0)
+    } s of it, steps over ` +
+    `1, 2 and 5 ms ${clock.steps.join(", ")} (longest ${clock.longestMs.toFixed(2)})`,
   ].join("\n");
 }
 
