@@ -309,7 +309,7 @@ END
   await machine.run("systemctl", "start", "agent");
   await until("the twin is seen", 30_000, async () => {
     const { stdout } = await machine.run("journalctl", "-b", "-u", "agent", "-o", "cat", "--no-pager");
-    return /^Cannot run: .*tailscaled.* runs on \/var\/lib\/tailscale, whose node was taken over/m.test(stdout);
+    return /^error: Cannot run: .*tailscaled.* runs on \/var\/lib\/tailscale, whose node was taken over/m.test(stdout);
   });
   await machine.must("systemctl", "stop", "twin");
   await ground.connected();
