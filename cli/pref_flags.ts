@@ -3,7 +3,7 @@
  * Source: cmd/tailscale/cli/up.go, set.go, get.go.
  */
 import { formatPrefix, isMasked, masked, parseAddrPort, parseIp, parsePrefix } from "../base/ip.ts";
-import { UsageError } from "./exit_codes.ts";
+import { CliError, UsageError } from "./exit_codes.ts";
 import type { FlagTable, Parsed } from "./flags.ts";
 import type { Prefs, Status } from "./local_types.ts";
 import { findNode } from "./peer_names.ts";
@@ -92,28 +92,31 @@ function hostname(text: string): string {
   return text;
 }
 
-/** The exit node's fields: by ID when the name is known, by address otherwise. */
+/** The exit node's fields: by ID when the name is known, by address otherwise. @throws CliError, UsageError */
 function exitNode(word: string, status: Status): Pick<MaskedPrefs, string> {
   if (word === "") return { ExitNodeID: "", ExitNodeIP: "", AutoExitNode: "" };
+  if (word.startsWith("auto:") && word !== "auto:any") {
+    throw new UsageError(`invalid value "${word}" for flag --exit-node: want an address, a name or auto:any`);
+  }
   if (word.startsWith("auto:")) return { AutoExitNode: word.slice(5), ExitNodeID: "", ExitNodeIP: "" };
   if (parseIp(word) !== undefined) {
     if (status.TailscaleIPs?.includes(word)) {
-      throw new UsageError(`cannot use ${word} as an exit node: it is this node; did you mean --advertise-exit-node?`);
+      throw new CliError(`cannot use ${word} as an exit node: it is this node; did you mean --advertise-exit-node?`);
     }
     const peer = Object.values(status.Peer ?? {}).find((node) => node.TailscaleIPs?.includes(word));
     if (peer === undefined && status.BackendState === "Running") {
-      throw new UsageError(`no node found in netmap with IP ${word}`);
+      throw new CliError(`no node found in netmap with IP ${word}`);
     }
     if (peer !== undefined && !peer.ExitNodeOption) {
-      throw new UsageError(`node ${word} is not advertising an exit node`);
+      throw new CliError(`node ${word} is not advertising an exit node`);
     }
     return { ExitNodeID: "", ExitNodeIP: word, AutoExitNode: "" };
   }
   const { node, isSelf } = findNode(status, word);
   if (isSelf) {
-    throw new UsageError(`cannot use ${word} as an exit node: it is this node; did you mean --advertise-exit-node?`);
+    throw new CliError(`cannot use ${word} as an exit node: it is this node; did you mean --advertise-exit-node?`);
   }
-  if (!node.ExitNodeOption) throw new UsageError(`${word} does not offer to be an exit node`);
+  if (!node.ExitNodeOption) throw new CliError(`${word} does not offer to be an exit node`);
   return { ExitNodeID: node.ID, ExitNodeIP: "", AutoExitNode: "" };
 }
 
@@ -129,7 +132,7 @@ function advertised(values: PrefValues, given: ReadonlySet<string>, prefs: Prefs
 
 /**
  * The edits that the given flags make. Only what was written counts, so nothing has to be said again.
- * @throws UsageError for a value that cannot be meant.
+ * @throws UsageError for a value that cannot be meant, CliError for an exit node that is none.
  */
 export function maskedPrefs(
   values: PrefValues,

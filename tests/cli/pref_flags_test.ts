@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { UsageError } from "../../cli/exit_codes.ts";
+import { CliError, UsageError } from "../../cli/exit_codes.ts";
 import { parseFlags } from "../../cli/flags.ts";
 import { asFlag, chooseSettings } from "../../cli/get.ts";
 import type { Prefs, Status } from "../../cli/local_types.ts";
@@ -99,6 +99,11 @@ Deno.test("maskedPrefs() refuses values that cannot be meant", () => {
   ];
   for (const [line, text] of cases) assert.throws(() => edits(line), text, line);
   assert.throws(() => edits("--hostname=_"), UsageError);
+  assert.throws(() => edits("--exit-node=auto:all"), /invalid value "auto:all" for flag --exit-node: want .* auto:any/);
+  // Understood, and not to be had: exit code 1.
+  for (const node of ["nobody", "two", "one", "100.64.0.1", "100.64.0.2", "100.64.7.7"]) {
+    assert.throws(() => edits(`--exit-node=${node}`), (error) => error instanceof CliError && error.code === 1, node);
+  }
 });
 
 Deno.test("applyEdits() changes what is masked; resetEdits() gives up's defaults", () => {
