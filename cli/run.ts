@@ -213,15 +213,19 @@ async function dispatch(args: readonly string[], program: Program): Promise<numb
   if (!entry.allRights) giveUpNativeCode();
   const verb = await entry.load();
   if ((verb.passesOn ? rest.slice(0, 1) : rest).some((arg) => /^--?(h|help)$/.test(arg))) {
-    const { commands = {} } = verb;
-    const own = Object.hasOwn(commands, rest[0]) ? commands[rest[0]] : "";
-    print((own || verb.help).replaceAll("{program}", program));
+    print((ownHelp(verb, rest) || verb.help).replaceAll("{program}", program));
     return EXIT_OK;
   }
   try {
     return await verb.run(rest, { program, client: new LocalClient(socket, program), ...(instance && { instance }) });
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    throw new CliError(`${error.message}\n'${program} ${name} --help' lists the flags.`, EXIT_USAGE);
+    const asked = ownHelp(verb, rest) === "" ? name : `${name} ${rest[0]}`;
+    throw new CliError(`${error.message}\n'${program} ${asked} --help' lists the flags.`, EXIT_USAGE);
   }
+}
+
+/** The help text of the verb's command that these arguments name, "" where it has none of its own. */
+function ownHelp({ commands = {} }: Verb, [command = ""]: readonly string[]): string {
+  return Object.hasOwn(commands, command) ? commands[command] : "";
 }

@@ -14,6 +14,7 @@ import type { LocalClient } from "./local_client.ts";
 import type { PeerStatus, Prefs, Status } from "./local_types.ts";
 import { ownCommand } from "./own_command.ts";
 import { baseName, findNode, nodesNamed } from "./peer_names.ts";
+import { notRunningText } from "./status.ts";
 import { printError } from "./terminal.ts";
 import type { Verb } from "./verb.ts";
 
@@ -135,6 +136,8 @@ What follows HOST is given to ssh as it is.
     const [user, name] = at < 0 ? [undefined, target] : [target.slice(0, at), target.slice(at + 1)];
     if (name === "" || target.startsWith("-")) throw new UsageError(`"${target}" is no host`);
     const status = await client.json<Status>("GET", "status");
+    const problem = notRunningText(status);
+    if (problem !== undefined) throw new CliError(problem);
     const host = await findHost(client, status, name);
     const known = writeKnownHosts(status);
     let program: string;

@@ -124,11 +124,11 @@ export class KeyRenewal {
     const refuse = (why: string) => new BackendError(`Cannot renew the node key: ${why}`);
     const { persist, LoggedOut, WantRunning } = prefs();
     if (session === undefined || LoggedOut || persist?.nodeKey === undefined) {
-      throw refuse("this node is logged out; `up` logs in");
+      throw refuse("this node is logged out; 'agent up' logs in");
     }
-    if (!WantRunning) throw refuse("this node is stopped; run `up` first");
+    if (!WantRunning) throw refuse("this node is stopped; run 'agent up' first");
     if (this.#running) throw refuse("a renewal is under way already");
-    if (this.#ports.loginWaits()) throw refuse("a login waits for a person; `up` shows its URL");
+    if (this.#ports.loginWaits()) throw refuse("a login waits for a person; 'agent up' shows its URL");
     this.#running = true;
     try {
       await session.renew({ authKey, authUrl }, signal);

@@ -243,7 +243,7 @@ const OURS = {
     title: "Exit node not available",
     text: ({ name }) =>
       `The exit node ${name} is not there, or is none: nothing leaves this machine until it is. ` +
-      "Choose another with `set --exit-node`, or none with `set --exit-node=`.",
+      "Choose another with 'agent set --exit-node', or none with 'agent set --exit-node='.",
     impactsConnectivity: true,
   },
   "agent-address-conflict": {

@@ -71,6 +71,7 @@ Deno.test("without a command, and with one that is not there, it exits with 2", 
   for (const line of ["debug daemon-logs --help", "help debug daemon-logs"]) {
     assert.match((await run(line.split(" "))).out, /^Usage: agent debug daemon-logs /, line);
   }
+  assert.match((await run(["debug", "via"])).err, /\n'agent debug via --help' lists the flags\.\n$/);
   assert.match((await run(["debug", "toString", "--help"])).out, /^Usage: agent debug COMMAND/);
   assert.match((await run(["dns", "query", "--help"])).out, /^Usage: agent dns query /);
   assert.match((await run(["help", "coordinator", "keys"])).out, /^Auth keys let nodes join/);

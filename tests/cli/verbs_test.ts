@@ -108,6 +108,22 @@ Deno.test("get prints one setting, all, JSON, or flags", async () => {
   assert.deepEqual(JSON.parse(ran[2].out), { ssh: false });
   assert.equal(ran[3].out, "--accept-dns\n");
   assert.equal(ran[4].code, 2);
+  assert.equal(ran[4].err, `unknown setting "nosuch"; 'agent set --help' lists the settings\n`);
+  // Never set is a third state: as a flag it would become one of the two.
+  const filtering = async (NoStatefulFiltering: boolean | null) => {
+    const answers = { "GET prefs": () => answer(prefs({ NoStatefulFiltering })) };
+    const { ran: [one, all] } = await runAll(["get stateful-filtering", "get --set-flags"], answers);
+    return [one.out, /--stateful-filtering\S*/.exec(all.out)?.[0]];
+  };
+  assert.deepEqual(await filtering(null), ["true\n", undefined]);
+  assert.deepEqual(await filtering(false), ["true\n", "--stateful-filtering"]);
+  assert.deepEqual(await filtering(true), ["false\n", "--stateful-filtering=false"]);
+});
+
+Deno.test("ping, nc and ssh say that the node is not connected, and nothing else", async () => {
+  const answers = { "GET status": () => answer(status({ BackendState: "NeedsLogin" })) };
+  const { ran } = await runAll(["ping box", "nc box 1", "ssh box"], answers);
+  for (const { code, err, out } of ran) assert.deepEqual([code, err + out], [1, "Logged out.\n"]);
 });
 
 Deno.test("down and logout ask once and carry the reason", async () => {

@@ -173,10 +173,10 @@ Deno.test("renewKey() asks control for nothing when the new key cannot be saved"
 Deno.test("renewKey() refuses a node that is logged out or stopped", async () => {
   await using node = new TestNode();
   await node.backend.start();
-  await assert.rejects(node.backend.renewKey(KEY, never), /this node is logged out; `up` logs in/);
+  await assert.rejects(node.backend.renewKey(KEY, never), /this node is logged out; 'agent up' logs in/);
   await node.up({}, "tskey-auth-first");
   node.down();
-  await assert.rejects(node.backend.renewKey(KEY, never), /this node is stopped; run `up` first/);
+  await assert.rejects(node.backend.renewKey(KEY, never), /this node is stopped; run 'agent up' first/);
 });
 
 Deno.test("renewKey() brings a node back whose key has expired", async () => {
