@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import { checkServerIdentity, connect } from "node:tls";
 import type { TLSSocket } from "node:tls";
+import { discard } from "./discard.ts";
 import { parseIp } from "./ip.ts";
 import { certificateFailure } from "./tls_failure.ts";
 
@@ -74,9 +75,7 @@ export function opened<T extends Socket>(
     };
     const fail = (error: unknown) =>
       settle(() => {
-        // A destroyed socket may still have an error to tell; unheard it would end the process.
-        socket.on("error", () => {});
-        socket.destroy();
+        discard(socket);
         reject(error);
       });
     const onOpen = () => settle(() => resolve(socket));

@@ -14,12 +14,12 @@
  * what follows is no HTTP; and a proxy that cannot be used is an error, not none.
  */
 import type { Socket } from "node:net";
+import { GoBetween } from "./go_between.ts";
 import { connectByHttp } from "./http_connect.ts";
 import { hostPort } from "./ip.ts";
 import { goesDirect } from "./no_proxy.ts";
 import { type Login, Secret } from "./secret.ts";
 import { connectBySocks } from "./socks5.ts";
-import { openTls } from "./tls_client.ts";
 
 /** A proxy, and how it is spoken to. */
 export interface WebProxy {
@@ -98,29 +98,13 @@ export async function connectThrough(
   ports: ProxyPorts,
   signal: AbortSignal,
 ): Promise<Socket> {
-  const name = `the proxy ${hostPort(proxy.host, proxy.port)}`;
-  const rethrow = (what: string) => (error: unknown) => {
-    if (signal.aborted) throw signal.reason;
-    throw new Error(`${name} ${what}${(error as Error).message}`, { cause: error });
-  };
-  const tcp = await ports.tcp(proxy.host, proxy.port, signal).catch(rethrow("does not answer: "));
-  let stream = tcp;
-  try {
-    if (proxy.scheme === "https") {
-      const { socket, flaw } = await openTls(tcp, proxy.host, ports, signal).catch(rethrow("cannot do TLS: "));
-      stream = socket;
-      if (flaw !== undefined) throw new Error(`${name} cannot be trusted: ${flaw}`);
-    }
-    if (proxy.scheme === "socks5") await connectBySocks(stream, target, proxy.login, signal).catch(rethrow(""));
-    else await throughHttp(stream, proxy, target, signal).catch(rethrow(""));
-  } catch (error) {
-    for (const socket of new Set([stream, tcp])) {
-      socket.on("error", () => {});
-      socket.destroy();
-    }
-    throw error;
-  }
-  return stream;
+  return await GoBetween.through(`the proxy ${hostPort(proxy.host, proxy.port)}`, signal, async (way) => {
+    const tcp = await way.tcp(ports.tcp(proxy.host, proxy.port, signal));
+    const stream = proxy.scheme === "https" ? await way.tls(tcp, proxy.host, ports) : tcp;
+    if (proxy.scheme === "socks5") await way.step("", connectBySocks(stream, target, proxy.login, signal));
+    else await way.step("", throughHttp(stream, proxy, target, signal));
+    return stream;
+  });
 }
 
 async function throughHttp(

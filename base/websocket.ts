@@ -13,6 +13,7 @@ import type { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { Duplex } from "node:stream";
 import { concat, toBase64, utf8 } from "./bytes.ts";
+import { discard } from "./discard.ts";
 import { readHttpHead } from "./http_head.ts";
 import type { RandomBytes } from "./keys.ts";
 
@@ -202,8 +203,7 @@ export async function openWebSocket(
     if (chosen !== subprotocol) throw new Error(`it chose the subprotocol ${JSON.stringify(chosen ?? "")}`);
     return new WebSocketDuplex(stream, random);
   } catch (error) {
-    stream.on("error", () => {});
-    stream.destroy();
+    discard(stream);
     throw error;
   }
 }

@@ -10,9 +10,10 @@
  * are bytes right behind it, for control speaks when it is spoken to. Source: net/ace.Dialer.
  */
 import type { Socket } from "node:net";
+import { GoBetween } from "../../base/go_between.ts";
 import { connectByHttp } from "../../base/http_connect.ts";
 import { hostPort } from "../../base/ip.ts";
-import { openTls, type TlsTrust } from "../../base/tls_client.ts";
+import type { TlsTrust } from "../../base/tls_client.ts";
 import type { TcpConnect } from "./connect.ts";
 
 const ACE_PORT = 443;
@@ -31,22 +32,13 @@ export async function connectByAce(
   { tcp, ...trust }: TlsTrust & { readonly tcp: TcpConnect },
   signal: AbortSignal,
 ): Promise<Socket> {
-  const fail = (what: string, cause?: unknown) => new Error(`the ACE ${name} (${address}) ${what}`, { cause });
-  const failed = (what: string) => (error: unknown) => {
-    throw signal.aborted ? signal.reason : fail(`${what}${(error as Error).message}`, error);
-  };
-  const plain = await tcp(address, ACE_PORT, signal).catch(failed("does not answer: "));
-  const { socket, flaw } = await openTls(plain, name, trust, signal).catch(failed("cannot do TLS: "));
-  try {
-    if (flaw !== undefined) throw fail(`cannot be trusted: ${flaw}`);
+  return await GoBetween.through(`the ACE ${name} (${address})`, signal, async (way) => {
+    const plain = await way.tcp(tcp(address, ACE_PORT, signal));
+    const socket = await way.tls(plain, name, trust);
     const target = hostPort(control.host, control.port);
-    const { status, line } = await connectByHttp(socket, { target, hostHeader: name }, signal).catch(failed(""));
-    if (status !== 200) throw fail(`refused to connect to ${target}: ${line}`);
-    if (socket.readableLength > 0) throw fail(`sent ${socket.readableLength} bytes nobody asked for`);
+    const { status, line } = await way.step("", connectByHttp(socket, { target, hostHeader: name }, signal));
+    if (status !== 200) throw way.fault(`refused to connect to ${target}: ${line}`);
+    if (socket.readableLength > 0) throw way.fault(`sent ${socket.readableLength} bytes nobody asked for`);
     return socket.resume();
-  } catch (error) {
-    socket.on("error", () => {});
-    socket.destroy();
-    throw error;
-  }
+  });
 }

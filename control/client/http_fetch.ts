@@ -7,6 +7,7 @@ import http from "node:http";
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
+import { discard } from "../../base/discard.ts";
 import type { ProxyChoice } from "../../base/web_proxy.ts";
 import { certificateFailure } from "../../base/tls_failure.ts";
 import { openConnection } from "./connect.ts";
@@ -96,8 +97,7 @@ export function fetchWith(proxyFor: ProxyChoice | undefined, now: () => number, 
         });
         return await exchange(request, body, limit, signal);
       } finally {
-        socket.on("error", () => {});
-        socket.destroy();
+        discard(socket);
       }
     } catch (error) {
       throw named(error);

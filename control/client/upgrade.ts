@@ -12,6 +12,7 @@
 import type { Duplex } from "node:stream";
 import type { Buffer } from "node:buffer";
 import { concat, fromUtf8, toBase64, utf8 } from "../../base/bytes.ts";
+import { discard } from "../../base/discard.ts";
 import type { RandomBytes } from "../../base/keys.ts";
 import { parseHttpHead } from "../../base/http_head.ts";
 import { openWebSocket } from "../../base/websocket.ts";
@@ -127,8 +128,7 @@ function finishHandshake(
     };
     const fail = (error: unknown) => {
       settle();
-      stream.on("error", () => {});
-      stream.destroy();
+      discard(stream);
       reject(error);
     };
     const lost = (detail: string, cause?: unknown) =>
