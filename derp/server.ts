@@ -19,6 +19,7 @@ import type { NodePrivate, NodePublic, RandomBytes } from "../base/keys.ts";
 import { PROTOCOL_VERSION } from "./frame.ts";
 import { FAST_START_HEADER } from "./http_upgrade.ts";
 import { PeerGoneReason } from "./messages.ts";
+import { NO_CONTENT_PATH, serveNoContent } from "./no_content.ts";
 import { ServerClient } from "./server_client.ts";
 
 const DEFAULT_MAX_CONNECTIONS = 10_000;
@@ -168,8 +169,8 @@ export class DerpServer {
           response.writeHead(200, { "Access-Control-Allow-Origin": "*", "Content-Length": "0" }).end();
         } else response.writeHead(405, { "Content-Length": "0" }).end();
         return true;
-      case "/generate_204":
-        response.writeHead(204, noContentHeaders(request)).end();
+      case NO_CONTENT_PATH:
+        serveNoContent(request, response);
         return true;
       case "/derp":
         response.writeHead(426, { "Content-Type": "text/plain" }).end("DERP requires connection upgrade\n");
@@ -314,16 +315,6 @@ export class DerpServer {
 
 function pathOf(request: IncomingMessage): string {
   return (request.url ?? "").split("?", 1)[0];
-}
-
-/** Headers of `/generate_204`: the challenge repeated proves that no captive portal answered. */
-function noContentHeaders(request: IncomingMessage): Record<string, string> {
-  const challenge = request.headers["x-tailscale-challenge"];
-  const sound = typeof challenge === "string" && /^[a-zA-Z0-9._:-]{1,64}$/.test(challenge);
-  return {
-    "Cache-Control": "no-cache, no-store, must-revalidate, no-transform, max-age=0",
-    ...(sound && { "X-Tailscale-Response": `response ${challenge}` }),
-  };
 }
 
 function refuse(socket: Duplex, status: string): void {

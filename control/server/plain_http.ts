@@ -1,5 +1,9 @@
-/** What the coordinator says in clear, besides upgrades: its key, its health, and the page behind login URLs. */
+/**
+ * What the coordinator says in clear, besides upgrades: its key, its health, the page behind login URLs, and that no
+ * captive portal answers in its place.
+ */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { NO_CONTENT_PATH, serveNoContent } from "../../derp/no_content.ts";
 import type { NoiseServer } from "./noise_server.ts";
 import { isLoginId, PAGE_HEADERS, registerPage } from "./register_page.ts";
 import type { Tailnet } from "./tailnet.ts";
@@ -14,6 +18,7 @@ export function servePlain(
   const path = (request.url ?? "/").split("?")[0];
   if (request.method !== "GET" && request.method !== "HEAD") return reply(response, 405, "want GET");
   if (path === "/key") return noise.serveKey(request, response);
+  if (path === NO_CONTENT_PATH) return serveNoContent(request, response);
   if (path === "/health") return serveHealth(response, tailnet);
   const login = path.startsWith("/register/") ? path.slice("/register/".length) : undefined;
   if (login !== undefined && isLoginId(login)) {

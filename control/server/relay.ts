@@ -42,10 +42,12 @@ export interface RelayPlace {
   readonly stunPort: number;
   /** Set when the certificate is pinned. */
   readonly certName?: string;
+  /** At port 80 of the host a node can find out whether a captive portal answers in its place. */
+  readonly answersPort80?: boolean;
 }
 
 /** The DERP map with that one relay. An address literal rules out the other family, so that nobody looks it up. */
-export function derpMapOf({ host, derpPort, stunPort, certName }: RelayPlace): DERPMap {
+export function derpMapOf({ host, derpPort, stunPort, certName, answersPort80 }: RelayPlace): DERPMap {
   const family = ipFamily(host);
   const node: DERPNode = {
     Name: `${REGION_ID}a`,
@@ -55,6 +57,7 @@ export function derpMapOf({ host, derpPort, stunPort, certName }: RelayPlace): D
     ...(family !== undefined && { IPv4: family === 4 ? host : "none", IPv6: family === 6 ? host : "none" }),
     STUNPort: stunPort,
     DERPPort: derpPort,
+    ...(answersPort80 && { CanPort80: true }),
   };
   const region = { RegionID: REGION_ID, RegionCode: REGION_CODE, RegionName: REGION_NAME, Nodes: [node] };
   return { Regions: { [REGION_ID]: region }, omitDefaultRegions: true };

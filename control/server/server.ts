@@ -3,7 +3,7 @@
  *
  * ```
  *   TCP --listen   GET /key, POST /ts2021 ─▶ NoiseServer ─▶ machine API ─▶ Registration, map polls ─▶ Tailnet ─▶ store
- *                  GET /health, GET /register/<id>
+ *                  GET /health, GET /register/<id>, GET /generate_204
  *                  /derp (with TLS and no --derp-listen) ─┐
  *   TCP --derp-listen, TLS ───────────────────────────────┴▶ DerpServer
  *   UDP --stun-listen ──────────────────────────────────────▶ StunServer
@@ -242,7 +242,8 @@ async function openRelay(
   const stun = stunListen && await listenStun(stunListen);
   if (stun !== undefined) cleanup.add(() => stun.close());
   for (const failure of stun?.failures ?? []) log(`coordinator: no STUN on ${failure}`);
-  const place = { host: urlHost(door.url), stunPort: stun?.port ?? -1 };
+  const answersPort80 = door.url.protocol === "http:" && urlPort(door.url) === 80;
+  const place = { host: urlHost(door.url), stunPort: stun?.port ?? -1, answersPort80 };
   if (derpListen === undefined) return derpMapOf({ ...place, derpPort: urlPort(door.url) });
   const relay = await listenRelay(derp, derpListen, place.host, stateDir, now, random);
   cleanup.add(() => relay.close());

@@ -182,6 +182,28 @@ Deno.test("coordinator: what is outside Noise", async () => {
   assert.equal((await get("/nothing"))[0], 404);
 });
 
+Deno.test("coordinator: a node finds out whether a captive portal answers in its place, and where it may ask", async () => {
+  const asked = async (url: string, challenge: string, init?: RequestInit) => {
+    const response = await fetch(`${url}/generate_204?t=1`, {
+      headers: { "X-Tailscale-Challenge": challenge },
+      ...init,
+    });
+    await response.body?.cancel();
+    return [response.status, response.headers.get("x-tailscale-response"), response.headers.get("cache-control")];
+  };
+  const never = "no-cache, no-store, must-revalidate, no-transform, max-age=0";
+  await using plain = await RunningCoordinator.start();
+  assert.deepEqual(await asked(plain.url, "ts_192.0.2.1"), [204, "response ts_192.0.2.1", never]);
+  assert.deepEqual(await asked(plain.url, "<script>"), [204, null, never]);
+  assert.deepEqual(await asked(plain.url, "x".repeat(65)), [204, null, never]);
+  const canPort80 = ({ coordinator }: RunningCoordinator) => coordinator.derpMap.Regions!["900"].Nodes![0].CanPort80;
+  assert.equal(canPort80(plain), undefined, "it listens elsewhere");
+  await using at80 = await RunningCoordinator.start({ serverUrl: "http://127.0.0.1" });
+  assert.equal(canPort80(at80), true);
+  await using secret = await RunningCoordinator.start({ serverUrl: "https://127.0.0.1:80" });
+  assert.equal(canPort80(secret), undefined);
+});
+
 /** Sends bytes and gives what comes back until the server closes. */
 function talk(url: string, request: string): Promise<string> {
   return new Promise((resolve, reject) => {
