@@ -1,4 +1,5 @@
 /** Where `--auth-key` comes from. The key is never printed, and never part of an error. */
+import { reasonOf } from "../base/reason.ts";
 import { Secret } from "../base/secret.ts";
 import { CliError, UsageError } from "./exit_codes.ts";
 
@@ -26,7 +27,7 @@ function fromFile(path: string, readFile: (path: string) => string): string {
   try {
     key = readFile(path).trim();
   } catch (cause) {
-    throw new CliError(`Cannot read the auth key: ${cause instanceof Error ? cause.message : cause}`, undefined, {
+    throw new CliError(`Cannot read the auth key: ${reasonOf(cause)}`, undefined, {
       cause,
     });
   }

@@ -2,6 +2,7 @@
  * `bugreport`: a marker in the daemon's log and, our own, a directory with what a person would ask for. Nothing leaves the
  * machine. Source: cmd/tailscale/cli/bugreport.go.
  */
+import { reasonOf } from "../base/reason.ts";
 import { CliError, EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
 import { LocalApiError } from "./local_client.ts";
@@ -41,8 +42,9 @@ function keep({ Marker, Files }: Report, output: string): string {
       failure = cause;
     }
   }
-  const text = failure instanceof Error ? failure.message : failure;
-  throw new CliError(`Cannot write the report to ${places.join(" or ")}: ${text}; name a new directory by --output`);
+  throw new CliError(
+    `Cannot write the report to ${places.join(" or ")}: ${reasonOf(failure)}; name a new directory by --output`,
+  );
 }
 
 /** One report; a user who may not have the files still gets a marker. */

@@ -1,4 +1,5 @@
 /** `metrics`: Prometheus' text format for people and for node exporter. Source: cmd/tailscale/cli/metrics.go. */
+import { reasonOf } from "../base/reason.ts";
 import { CliError, EXIT_OK, UsageError } from "./exit_codes.ts";
 import { print } from "./terminal.ts";
 import type { Verb } from "./verb.ts";
@@ -12,7 +13,7 @@ async function writeWhole(path: string, text: string): Promise<void> {
     await Deno.rename(beside, path);
   } catch (cause) {
     await Deno.remove(beside).catch(() => {});
-    throw new CliError(`Cannot write ${path}: ${cause instanceof Error ? cause.message : cause}`, undefined, { cause });
+    throw new CliError(`Cannot write ${path}: ${reasonOf(cause)}`, undefined, { cause });
   }
 }
 

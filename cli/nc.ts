@@ -1,4 +1,5 @@
 /** `nc`: a TCP connection on standard input and output, made by the daemon. Source: cmd/tailscale/cli/nc.go. */
+import { reasonOf } from "../base/reason.ts";
 import { CliError, EXIT_OK, UsageError } from "./exit_codes.ts";
 import type { LocalClient } from "./local_client.ts";
 import type { Status } from "./local_types.ts";
@@ -27,7 +28,7 @@ async function dial(client: LocalClient, host: string, port: string): Promise<Di
   try {
     return { connection: await Deno.connect({ hostname, port: Number(own) }), early: new Uint8Array() };
   } catch (cause) {
-    throw new CliError(`cannot connect to ${address}: ${cause instanceof Error ? cause.message : cause}`);
+    throw new CliError(`cannot connect to ${address}: ${reasonOf(cause)}`);
   }
 }
 
@@ -72,7 +73,7 @@ whole or short, with --accept-dns=false too.
     } catch (cause) {
       // Nobody reads any more.
       if (!(cause instanceof Deno.errors.BrokenPipe)) {
-        throw new CliError(`the connection broke: ${cause instanceof Error ? cause.message : cause}`);
+        throw new CliError(`the connection broke: ${reasonOf(cause)}`);
       }
     } finally {
       connection.close();

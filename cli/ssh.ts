@@ -9,6 +9,7 @@
  */
 import { parseIp } from "../base/ip.ts";
 import { needProgram, ProgramMissing } from "../base/programs.ts";
+import { reasonOf } from "../base/reason.ts";
 import { CliError, UsageError } from "./exit_codes.ts";
 import type { LocalClient } from "./local_client.ts";
 import type { PeerStatus, Prefs, Status } from "./local_types.ts";
@@ -53,7 +54,7 @@ function writeKnownHosts(status: Status): string {
     Deno.renameSync(fresh, path);
     return path;
   } catch (cause) {
-    throw new CliError(`Cannot write ${path}: ${cause instanceof Error ? cause.message : cause}`);
+    throw new CliError(`Cannot write ${path}: ${reasonOf(cause)}`);
   }
 }
 

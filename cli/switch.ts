@@ -25,8 +25,9 @@ async function profileStatus(client: LocalClient): Promise<{ current: LoginProfi
   return { current, all: all ?? [] };
 }
 
-/** The profile a person means: by ID, tailnet, account or display name, in that order. */
-export function matchProfile(word: string, all: readonly LoginProfile[]): LoginProfile | undefined {
+/** The profiles a person may mean: by ID, or else by tailnet, account or display name, in that order. None by "". */
+export function matchProfiles(word: string, all: readonly LoginProfile[]): LoginProfile[] {
+  if (word === "") return [];
   const ways: ((profile: LoginProfile) => string)[] = [
     (profile) => profile.ID,
     (profile) => profile.NetworkProfile.DomainName,
@@ -34,10 +35,10 @@ export function matchProfile(word: string, all: readonly LoginProfile[]): LoginP
     (profile) => profile.NetworkProfile.DisplayName,
   ];
   for (const name of ways) {
-    const found = all.find((profile) => name(profile) === word);
-    if (found !== undefined) return found;
+    const found = all.filter((profile) => name(profile) === word);
+    if (found.length > 0) return found;
   }
-  return undefined;
+  return [];
 }
 
 /** The table of `switch --list`: columns two blanks apart, as Go's tabwriter makes them. */
@@ -88,12 +89,20 @@ async function settled(client: LocalClient, program: string): Promise<number> {
   }
 }
 
-/** The other login a person means; undefined, and said, when it is the one in use. @throws CliError when there is none. */
-async function another(word: string, { client, program }: VerbContext): Promise<LoginProfile | undefined> {
+/** The other login a person means; undefined, and said, when it is the one in use. @param alone nobody else may be meant. @throws CliError when there is none. */
+async function another(
+  word: string,
+  { client, program }: VerbContext,
+  alone: boolean,
+): Promise<LoginProfile | undefined> {
   const { current, all } = await profileStatus(client);
-  const wanted = matchProfile(word, all);
+  const [wanted, ...more] = matchProfiles(word, all);
   if (wanted === undefined) {
     throw new CliError(`No profile named "${word}"; '${program} switch --list' lists them`);
+  }
+  if (alone && more.length > 0) {
+    const ids = [wanted, ...more].map(({ ID }) => ID).join(", ");
+    throw new CliError(`"${word}" names ${more.length + 1} logins: ${ids}; use an ID`);
   }
   if (wanted.ID !== current.ID) return wanted;
   print(`Already on account "${word}"\n`);
@@ -102,7 +111,7 @@ async function another(word: string, { client, program }: VerbContext): Promise<
 
 async function change(word: string, context: VerbContext): Promise<number> {
   const { client, program } = context;
-  const wanted = await another(word, context);
+  const wanted = await another(word, context, false);
   if (wanted === undefined) return EXIT_OK;
   await client.text("POST", `profiles/${encodeURIComponent(wanted.ID)}`);
   print(`Switching to account "${word}"\n`);
@@ -110,7 +119,7 @@ async function change(word: string, context: VerbContext): Promise<number> {
 }
 
 async function remove(word: string, context: VerbContext): Promise<number> {
-  const wanted = await another(word, context);
+  const wanted = await another(word, context, true);
   if (wanted !== undefined) await context.client.text("DELETE", `profiles/${encodeURIComponent(wanted.ID)}`);
   return EXIT_OK;
 }

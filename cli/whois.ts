@@ -1,4 +1,5 @@
 /** `whois`: which node and user an address belongs to. Source: cmd/tailscale/cli/whois.go. */
+import { parseAddrPort, parseIp } from "../base/ip.ts";
 import { EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
 import type { WhoIs } from "./local_types.ts";
@@ -53,6 +54,9 @@ ${flagHelp(FLAGS)}
     if (rest.length > 1) throw new UsageError("too many arguments, expected at most one peer");
     if (!["", "tcp", "udp"].includes(values.proto)) {
       throw new UsageError(`unknown --proto ${values.proto}: want tcp or udp`);
+    }
+    if (parseIp(rest[0]) === undefined && parseAddrPort(rest[0]) === undefined && !rest[0].startsWith("nodekey:")) {
+      throw new UsageError(`"${rest[0]}" is no address: want one as 100.64.0.7, or with a port`);
     }
     const query = new URLSearchParams({ addr: rest[0], ...(values.proto !== "" && { proto: values.proto }) });
     const who = await client.json<WhoIs>("GET", `whois?${query}`);

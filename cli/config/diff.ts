@@ -1,4 +1,5 @@
 /** `config diff`: where the running node is not as its file says. Exit codes are those of diff(1). */
+import { reasonOf } from "../../base/reason.ts";
 import { differences } from "../../daemon/config/compare.ts";
 import type { Difference } from "../../daemon/config/compare.ts";
 import { CliError, EXIT_OK } from "../exit_codes.ts";
@@ -32,7 +33,7 @@ export function diffTable(found: readonly Difference[]): string {
 export async function diff(args: readonly string[], { client }: VerbContext): Promise<number> {
   const { values, rest } = parseFlags(DIFF_FLAGS, args);
   const state = await declaredState(client).catch((cause) => {
-    throw new CliError(cause instanceof Error ? cause.message : String(cause), TROUBLE, { cause });
+    throw new CliError(reasonOf(cause), TROUBLE, { cause });
   });
   const path = rest[0] ?? state.Path;
   if (path === "") {

@@ -1,5 +1,6 @@
 /** `agent coordinator` itself: the server, until a signal ends it. */
 import type { Socket } from "node:net";
+import { reasonOf } from "../../base/reason.ts";
 import { startCoordinator } from "../../control/server/server.ts";
 import { stderrLog } from "../../daemon/log.ts";
 import { peerCredentials, socketFd } from "../../ffi/peercred.ts";
@@ -13,7 +14,7 @@ function readPem(flag: string, path: string): string | undefined {
   try {
     return Deno.readTextFileSync(path);
   } catch (cause) {
-    throw new CliError(`Cannot read --${flag} ${path}: ${(cause as Error).message}`, 1, { cause });
+    throw new CliError(`Cannot read --${flag} ${path}: ${reasonOf(cause)}`, 1, { cause });
   }
 }
 

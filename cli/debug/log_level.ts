@@ -9,6 +9,9 @@ const FLAGS = {
   for: { type: "duration", help: "go back to the level of before after this time" },
 } as const;
 
+/** The daemon takes no longer ones. */
+const MOST_MS = 12 * 3_600_000;
+
 interface LevelNow {
   readonly Level: string;
   readonly Until?: string;
@@ -25,6 +28,7 @@ ${flagHelp(FLAGS)}
   async run(args, { client }) {
     const { values, rest } = parseFlags(FLAGS, args);
     if (rest.length > 1) throw new UsageError(`unexpected argument: ${rest[1]}`);
+    if (values.for < 0 || values.for > MOST_MS) throw new UsageError(`--for: want 0 to ${formatDuration(MOST_MS)}`);
     const [level] = rest;
     const secs = Math.ceil(values.for / 1000);
     const now = level === undefined

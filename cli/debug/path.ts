@@ -1,5 +1,5 @@
 /** `debug path`, and what `ping --verbose` adds: how packets reach a peer, and why so. */
-import { EXIT_OK, UsageError } from "../exit_codes.ts";
+import { CliError, EXIT_OK, UsageError } from "../exit_codes.ts";
 import { flagHelp, parseFlags } from "../flags.ts";
 import type { LocalClient } from "../local_client.ts";
 import type { Status } from "../local_types.ts";
@@ -145,7 +145,8 @@ ${flagHelp(FLAGS)}
   async run(args, { client }) {
     const { values, rest } = parseFlags(FLAGS, args);
     if (rest.length !== 1) throw new UsageError("want one peer: a name or an address");
-    const { ip } = findNode(await client.json<Status>("GET", "status"), rest[0]);
+    const { ip, isSelf } = findNode(await client.json<Status>("GET", "status"), rest[0]);
+    if (isSelf) throw new CliError(`${rest[0]} is this node: no path leads there`);
     const answer = await askPath(client, ip);
     print(values.json ? `${JSON.stringify(answer, null, "\t")}\n` : formatPath(answer));
     return EXIT_OK;

@@ -5,6 +5,7 @@
 import { fromHex, toBase64, toHex } from "../../base/bytes.ts";
 import { NodePublic } from "../../base/keys.ts";
 import { LockPublic } from "../../base/lock_key.ts";
+import { reasonOf } from "../../base/reason.ts";
 import { CliError, UsageError } from "../exit_codes.ts";
 import type { Program } from "../local_client.ts";
 
@@ -32,9 +33,9 @@ export function parseKey(text: string, number: number): KeyArg {
   return { key, votes: Number(votesText) };
 }
 
-/** Keys alone; at least one. */
+/** Keys alone; at least one. @throws UsageError, CliError */
 export function parseKeys(args: readonly string[]): KeyArg[] {
-  if (args.length === 0) throw new CliError("missing argument, expected one or more tailnet lock keys");
+  if (args.length === 0) throw new UsageError("missing argument, expected one or more tailnet lock keys");
   return args.map((arg, i) => parseKey(arg, i + 1));
 }
 
@@ -82,7 +83,7 @@ export function readWords(args: readonly string[]): string[] {
     try {
       return Deno.readTextFileSync(arg.slice(5)).trim();
     } catch (cause) {
-      throw new CliError(`Cannot read ${arg.slice(5)}: ${(cause as Error).message}`, undefined, { cause });
+      throw new CliError(`Cannot read ${arg.slice(5)}: ${reasonOf(cause)}`, undefined, { cause });
     }
   });
 }

@@ -7,6 +7,7 @@
 import { fromBase64, toBase64 } from "../../base/bytes.ts";
 import { NodePublic } from "../../base/keys.ts";
 import { LockPublic } from "../../base/lock_key.ts";
+import { reasonOf } from "../../base/reason.ts";
 import { CliError } from "../exit_codes.ts";
 import { oneLine, print } from "../terminal.ts";
 
@@ -99,7 +100,7 @@ export function readDocument(path: string): string {
   try {
     return path === "-" ? new TextDecoder().decode(readAll(Deno.stdin)) : Deno.readTextFileSync(path);
   } catch (cause) {
-    throw new CliError(`Cannot read ${path}: ${(cause as Error).message}`, undefined, { cause });
+    throw new CliError(`Cannot read ${path}: ${reasonOf(cause)}`, undefined, { cause });
   }
 }
 
@@ -118,6 +119,6 @@ export function writeDocument(path: string, text: string): void {
   try {
     Deno.writeTextFileSync(path, text);
   } catch (cause) {
-    throw new CliError(`Cannot write ${path}: ${(cause as Error).message}`, undefined, { cause });
+    throw new CliError(`Cannot write ${path}: ${reasonOf(cause)}`, undefined, { cause });
   }
 }

@@ -3,6 +3,7 @@
  * nobody but its owner may read. Its text is in no error and on no command line.
  */
 import { LockPrivate } from "../../base/lock_key.ts";
+import { reasonOf } from "../../base/reason.ts";
 import { CliError, UsageError } from "../exit_codes.ts";
 
 /** Reads the key of `--key file:PATH`. @throws UsageError, CliError */
@@ -24,7 +25,7 @@ export function readKeyFile(flag: string): LockPrivate {
     const bytes = new Uint8Array(1024);
     text = new TextDecoder().decode(bytes.subarray(0, file.readSync(bytes) ?? 0)).trim();
   } catch (cause) {
-    throw new CliError(`Cannot read the key ${path}: ${(cause as Error).message}`, undefined, { cause });
+    throw new CliError(`Cannot read the key ${path}: ${reasonOf(cause)}`, undefined, { cause });
   }
   if ((mode & 0o077) !== 0) {
     throw new CliError(
@@ -46,7 +47,7 @@ export function writeKeyFile(path: string, key: LockPrivate): void {
   try {
     Deno.writeTextFileSync(path, `${key.revealText()}\n`, { createNew: true, mode: 0o600 });
   } catch (cause) {
-    const why = cause instanceof Deno.errors.AlreadyExists ? "it is there already" : (cause as Error).message;
+    const why = cause instanceof Deno.errors.AlreadyExists ? "it is there already" : reasonOf(cause);
     throw new CliError(`Cannot write the key ${path}: ${why}`, undefined, { cause });
   }
 }

@@ -1,5 +1,6 @@
 /** `install-service`: has systemd run the daemon, now and at every boot. */
 import { resolve } from "node:path";
+import { reasonOf } from "../../base/reason.ts";
 import { argv0 } from "../invoked_as.ts";
 import { CliError, EXIT_OK } from "../exit_codes.ts";
 import { flagHelp, parseFlags } from "../flags.ts";
@@ -61,7 +62,7 @@ export function serviceConfig(path: string): string {
   try {
     Deno.statSync(full);
   } catch (cause) {
-    throw new CliError(`Cannot use ${full}: ${cause instanceof Error ? cause.message : cause}`);
+    throw new CliError(`Cannot use ${full}: ${reasonOf(cause)}`);
   }
   return full;
 }
@@ -101,7 +102,7 @@ ${flagHelp(FLAGS)}
       Deno.writeTextFileSync(temporary, unit(exec), { mode: 0o644 });
       Deno.renameSync(temporary, path);
     } catch (cause) {
-      throw new CliError(`Cannot write ${path}: ${cause instanceof Error ? cause.message : cause}`);
+      throw new CliError(`Cannot write ${path}: ${reasonOf(cause)}`);
     }
     systemctl("daemon-reload");
     systemctl("enable", name);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { NetcheckReport } from "../../cli/local_types.ts";
 import { formatNetcheck } from "../../cli/netcheck.ts";
+import { matchProfiles } from "../../cli/switch.ts";
 import { formatWhoIs } from "../../cli/whois.ts";
 import { answer, FakeBus, run, withLocalApi } from "./fake_local_api.ts";
 import type { Answers, Ran, Seen } from "./fake_local_api.ts";
@@ -376,3 +377,33 @@ function answersInTurn(...values: unknown[]): () => Response {
     return value instanceof Response ? value : answer(value);
   };
 }
+
+const login = (ID: string, Name: string, DomainName: string) => ({
+  ID,
+  Name,
+  NetworkProfile: { MagicDNSName: "", DomainName, DisplayName: "" },
+  UserProfile: { ID: 1, LoginName: Name, DisplayName: Name },
+});
+
+Deno.test("switch remove forgets no login that was not meant: nothing is named by an empty word, nor one of several", async () => {
+  const profiles = [login("a1", "ann", "lab.test"), login("b2", "bob", "lab.test"), login("c3", "", "")];
+  assert.deepEqual(matchProfiles("", profiles as never), []);
+  const { ran, seen } = await runAll(["switch remove lab.test", "switch remove bob"], {
+    "GET profiles/current": () => answer(profiles[2]),
+    "GET profiles/": () => answer(profiles),
+    "DELETE profiles/b2": () => new Response(null, { status: 204 }),
+  });
+  assert.deepEqual([ran[0].code, ran[0].err], [1, '"lab.test" names 2 logins: a1, b2; use an ID\n']);
+  assert.deepEqual([ran[1].code, ran[1].err], [0, ""]);
+  assert.deepEqual(seen.filter(({ method }) => method === "DELETE").map(({ path }) => path), ["profiles/b2"]);
+});
+
+Deno.test("what is no address, no duration and no peer is said before the daemon would in words of its own", async () => {
+  const { ran } = await runAll(["whois box", "debug log-level --for 13h debug", "debug path 100.64.0.1", "lock add"]);
+  assert.deepEqual(ran.map(({ code, err }) => [code, err.split("\n")[0]]), [
+    [2, '"box" is no address: want one as 100.64.0.7, or with a port'],
+    [2, "--for: want 0 to 12h0m0s"],
+    [1, "100.64.0.1 is this node: no path leads there"],
+    [2, "missing argument, expected one or more tailnet lock keys"],
+  ]);
+});
