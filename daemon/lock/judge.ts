@@ -13,6 +13,8 @@ import { fromBase64, toHex } from "../../base/bytes.ts";
 import { NodePublic } from "../../base/keys.ts";
 import type { Node } from "../../control/wire/tailcfg.ts";
 import type { Authority } from "../../tka/authority.ts";
+import type { Key } from "../../tka/key.ts";
+import { sameBytes } from "../../tka/key.ts";
 import type { RotationDetails } from "../../tka/node_key_signature.ts";
 import { SIG_KIND } from "../../tka/node_key_signature.ts";
 
@@ -34,6 +36,8 @@ export interface Judgement {
   readonly accepted: readonly Node[];
   readonly rejected: readonly RejectedPeer[];
 }
+
+const NO_BYTES = new Uint8Array(0);
 
 type Verdict =
   | { readonly ok: true; readonly rotation: RotationDetails | undefined }
@@ -80,13 +84,22 @@ function obsoleteKeys(rotations: Iterable<readonly [key: string, details: Rotati
   return obsolete;
 }
 
+/** Whether both trust the same keys, which is all of an authority that a verdict depends on. */
+function sameKeys(a: Authority, b: Authority): boolean {
+  const same = (key: Key, other: Key) =>
+    key.kind === other.kind && sameBytes(key.public ?? NO_BYTES, other.public ?? NO_BYTES);
+  return a.keys.length === b.keys.length && a.keys.every((key, i) => same(key, b.keys[i]));
+}
+
 /** Judges netmaps by one authority; remembers verdicts, since the next netmap has nearly the same peers. */
 export class PeerJudge {
   readonly authority: Authority;
   #verdicts = new Map<string, Verdict>();
 
-  constructor(authority: Authority) {
+  /** @param before the judge until now: its verdicts stand, unless the trusted keys are others. */
+  constructor(authority: Authority, before?: PeerJudge) {
     this.authority = authority;
+    if (before !== undefined && sameKeys(authority, before.authority)) this.#verdicts = before.#verdicts;
   }
 
   judge(peers: Iterable<Node>): Judgement {

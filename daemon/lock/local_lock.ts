@@ -220,7 +220,7 @@ export class LocalLock {
   }
 
   moved(authority: Authority): void {
-    this.#judge = new PeerJudge(authority);
+    this.#judge = new PeerJudge(authority, this.#judge);
     this.#remember(authority);
     this.#options.log.info(`Tailnet Lock: head ${authority.head}`);
     this.#options.changed();
@@ -241,7 +241,7 @@ export class LocalLock {
     const keepFrom = parseAumHash(this.record?.confirmedHead ?? "");
     const request = { ...COMPACTION_DEFAULTS, ...(keepFrom !== undefined && { keepFrom }) };
     try {
-      this.#judge = new PeerJudge(authority.compact(this.#chonk, request, this.#options.now()));
+      this.#judge = new PeerJudge(authority.compact(this.#chonk, request, this.#options.now()), this.#judge);
     } catch (cause) {
       if (!(cause instanceof TkaError)) throw cause;
       this.#options.log.warn(`the lock's store was not compacted: ${cause.message}`);

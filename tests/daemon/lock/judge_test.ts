@@ -61,6 +61,32 @@ Deno.test("PeerJudge refuses no signature, a wrong one, another key's, a strange
   assert.equal(accepted(peer(1, key, good, { KeySignature: "%%%" })), "");
 });
 
+Deno.test("PeerJudge takes verdicts over from the judge before it, unless the trusted keys are others", () => {
+  const tree = drawChain("G -> A -> B^2=5 -> C* -> D-2 -> E+4");
+  const peers = [1, 2, 4].map((by) => peer(by, nodeKey(by), chain(by, [nodeKey(by)], by)[0]));
+  let judge: PeerJudge | undefined;
+  const seen = ["G", "A", "B", "C", "D", "E"].map((name) => {
+    const { authority } = tree.node(name);
+    const ask = authority.nodeKeyAuthorized.bind(authority);
+    let asked = 0;
+    authority.nodeKeyAuthorized = (...question) => {
+      asked++;
+      return ask(...question);
+    };
+    judge = new PeerJudge(authority, judge);
+    const { accepted } = judge.judge(peers);
+    return `${name}: ${accepted.map(({ ID }) => ID)} of ${asked} asked`;
+  });
+  assert.deepEqual(seen, [
+    "G: 1,2 of 3 asked",
+    "A: 1,2 of 0 asked",
+    "B: 1,2 of 0 asked",
+    "C: 1,2 of 0 asked",
+    "D: 1 of 3 asked",
+    "E: 1,4 of 3 asked",
+  ]);
+});
+
 Deno.test("PeerJudge drops what a rotation made obsolete, and clones of equal length both", () => {
   const keys = [1, 2, 3].map(nodeKey);
   const [first, second, third] = chain(1, keys);
