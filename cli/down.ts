@@ -2,6 +2,7 @@
 import { ACCEPT_RISK_FLAG, askRisk, isSshOverTailscale } from "./accept_risk.ts";
 import { EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
+import { assertSaved, unsaved } from "./health_lines.ts";
 import { reasonHeader } from "./local_client.ts";
 import type { Status } from "./local_types.ts";
 import { printError } from "./terminal.ts";
@@ -23,7 +24,7 @@ ${flagHelp(FLAGS)}
     const { values, rest } = parseFlags(FLAGS, args);
     if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
     const status = await client.json<Status>("GET", "status?peers=false");
-    if (status.BackendState === "Stopped") {
+    if (status.BackendState === "Stopped" && unsaved(status.Health ?? []) === undefined) {
       printError("Tailscale was already stopped.\n");
       return EXIT_OK;
     }
@@ -36,6 +37,8 @@ ${flagHelp(FLAGS)}
     }
     const headers = reasonHeader(values.reason);
     await client.text("PATCH", "prefs", { WantRunning: false, WantRunningSet: true }, { headers });
+    const { Health } = await client.json<Status>("GET", "status?peers=false");
+    assertSaved(Health ?? [], "Disconnected, but only until the daemon ends: make it possible to save and do it again");
     return EXIT_OK;
   },
 };

@@ -1,4 +1,5 @@
 /** Which lines of the daemon's health a command repeats. */
+import { CliError } from "./exit_codes.ts";
 
 /** What the daemon says of a store that failed. */
 const UNSAVED = "Keys and preferences could not be saved: ";
@@ -18,6 +19,12 @@ export function worthSaying(health: readonly string[], given: ReadonlySet<string
 /** The line of a daemon that has settings in memory alone, which its end would lose; undefined when all are kept. */
 export function unsaved(health: readonly string[]): string | undefined {
   return health.find((line) => line.startsWith(UNSAVED));
+}
+
+/** After a change. @param otherwise what is to be said of it when the daemon has it in memory alone. @throws CliError then */
+export function assertSaved(health: readonly string[], otherwise: string): void {
+  const lost = unsaved(health);
+  if (lost !== undefined) throw new CliError(`${otherwise}.\n${lost}`);
 }
 
 /** Lines that say no more than that the node is not connected, or have no part in it. */

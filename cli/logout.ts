@@ -1,7 +1,9 @@
 /** `logout`: disconnects and has the control server expire the node key. Source: cmd/tailscale/cli/logout.go. */
 import { EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
+import { assertSaved } from "./health_lines.ts";
 import { reasonHeader } from "./local_client.ts";
+import type { Status } from "./local_types.ts";
 import type { Verb } from "./verb.ts";
 
 const FLAGS = {
@@ -19,6 +21,11 @@ ${flagHelp(FLAGS)}
     const { values, rest } = parseFlags(FLAGS, args);
     if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
     await client.text("POST", "logout", undefined, { headers: reasonHeader(values.reason) });
+    const { Health } = await client.json<Status>("GET", "status?peers=false");
+    assertSaved(
+      Health ?? [],
+      "Logged out, but the state file still has this login: make it possible to save, restart the daemon and log out again",
+    );
     return EXIT_OK;
   },
 };

@@ -1,8 +1,8 @@
 /** `set`: changes the named preferences and nothing else. Source: cmd/tailscale/cli/set.go. */
 import { ACCEPT_RISK_FLAG, askRisk, isSshOverTailscale } from "./accept_risk.ts";
-import { CliError, EXIT_OK, UsageError } from "./exit_codes.ts";
+import { EXIT_OK, UsageError } from "./exit_codes.ts";
 import { flagHelp, parseFlags } from "./flags.ts";
-import { unsaved, worthSaying } from "./health_lines.ts";
+import { assertSaved, unsaved, worthSaying } from "./health_lines.ts";
 import { demandLock, LOCK_FLAGS } from "./lock/policy_flags.ts";
 import type { Prefs, Status } from "./local_types.ts";
 import { maskedPrefs, PREF_FLAGS, SET_ONLY_FLAGS } from "./pref_flags.ts";
@@ -42,9 +42,7 @@ ${flagHelp(FLAGS, { fallbacks: false })}
     const after = await client.json<Status>("GET", "status?peers=false");
     const lost = unsaved(after.Health ?? []);
     for (const line of worthSaying(after.Health ?? [], given)) if (line !== lost) printError(`${line}\n`);
-    if (lost !== undefined) {
-      throw new CliError(`Set, but only until the daemon ends: make it possible to save and set it again.\n${lost}`);
-    }
+    assertSaved(after.Health ?? [], "Set, but only until the daemon ends: make it possible to save and set it again");
     return EXIT_OK;
   },
 };

@@ -95,6 +95,18 @@ Deno.test("set changes what is named after asking whether it may", async () => {
   assert.deepEqual([refused.ran[0].code, refused.ran[0].err], [1, "Not here.\n"]);
   const line = "Keys and preferences could not be saved: Cannot write state file /var/x: No space left on device";
   const full = await runAll(["set --shields-up"], { "GET status": () => answer(status({ Health: [line] })) });
+  const lost = await runAll(["down", "logout"], {
+    "GET status": () => answer(status({ BackendState: "Stopped", Health: [line] })),
+    "POST logout": () => new Response(null, { status: 204 }),
+  });
+  assert.deepEqual(lost.ran.map(({ code, err }) => [code, err]), [
+    [1, `Disconnected, but only until the daemon ends: make it possible to save and do it again.\n${line}\n`],
+    [
+      1,
+      `Logged out, but the state file still has this login: make it possible to save, restart the daemon and log out again.\n${line}\n`,
+    ],
+  ]);
+  assert.ok(lost.seen.some(({ method, path }) => method === "PATCH" && path === "prefs"), "it is tried again");
   assert.equal(full.ran[0].code, 1);
   assert.equal(
     full.ran[0].err,
