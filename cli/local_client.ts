@@ -5,6 +5,7 @@
  * Source: tailscale.com/client/local. Host `local-tailscaled.sock`, paths below `/localapi/v0/`.
  */
 import { CliError } from "./exit_codes.ts";
+import { startCommand } from "./start_command.ts";
 
 const HOST = "local-tailscaled.sock";
 
@@ -62,9 +63,8 @@ export type Upgraded =
   /** Names of headers are in small letters. */
   | { readonly kind: "answered"; readonly headers: ReadonlyMap<string, string> };
 
-/** The name of the program in texts, and how its daemon is started. */
+/** The name of the program in texts. */
 export type Program = "agent" | "tailscale";
-const DAEMON_COMMAND: Readonly<Record<Program, string>> = { agent: "agent daemon", tailscale: "tailscaled" };
 
 /** The text of a refusal: Go's handlers write plain text, or an object with `Error`. */
 function refusal(body: string): string {
@@ -167,14 +167,17 @@ class ResponseReader {
 export class LocalClient {
   readonly socket: string;
   readonly #program: Program;
+  readonly #instance: string | undefined;
 
-  constructor(socket: string, program: Program = "agent") {
+  /** @param instance for hints; undefined for the one node */
+  constructor(socket: string, program: Program = "agent", instance?: string) {
     this.socket = socket;
     this.#program = program;
+    this.#instance = instance;
   }
 
   #notRunning(cause: unknown): CliError {
-    const command = DAEMON_COMMAND[this.#program];
+    const command = startCommand(this.socket, this.#program, this.#instance);
     const text = `The daemon is not running (nothing answers on ${this.socket}). Start it as root with: ${command}`;
     return new CliError(text, undefined, { cause });
   }
@@ -182,7 +185,7 @@ export class LocalClient {
   #explain(path: string, { status, body }: LocalResponse): LocalApiError {
     const text = refusal(body);
     if (status !== 403) return new LocalApiError(text || `the daemon answered ${status} to ${path}`, status);
-    const sudo = `sudo ${this.#program}`;
+    const sudo = `sudo ${this.#program}${this.#instance === undefined ? "" : ` --instance ${this.#instance}`}`;
     return new LocalApiError(
       `Access denied: ${
         text || path

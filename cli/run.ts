@@ -5,13 +5,9 @@ import { checkedInstance } from "./instance_flag.ts";
 import { LocalClient } from "./local_client.ts";
 import type { Program } from "./local_client.ts";
 import { giveUpNativeCode } from "./native_code.ts";
+import { socketOf, SOCKETS } from "./start_command.ts";
 import { print, printError } from "./terminal.ts";
 import type { Verb } from "./verb.ts";
-
-const SOCKETS: Readonly<Record<Program, string>> = {
-  agent: "/run/agent/agent.sock",
-  tailscale: "/var/run/tailscale/tailscaled.sock",
-};
 
 interface Entry {
   readonly summary: string;
@@ -174,7 +170,7 @@ export async function runCommandLine(args: readonly string[], program: Program):
 }
 
 async function dispatch(args: readonly string[], program: Program): Promise<number> {
-  let socket = SOCKETS[program];
+  let socket: string | undefined;
   let instance: string | undefined;
   let at = 0;
   for (; at < args.length; at++) {
@@ -185,10 +181,7 @@ async function dispatch(args: readonly string[], program: Program): Promise<numb
     if (match[1] === "socket") socket = value;
     else instance = value;
   }
-  if (instance !== undefined) {
-    checkedInstance(instance);
-    if (socket === SOCKETS[program]) socket = `/run/agent-${instance}/agent.sock`;
-  }
+  if (instance !== undefined) checkedInstance(instance);
   const [name, ...rest] = args.slice(at);
   if (name === undefined || name === "help" || /^--?(h|help)$/.test(name)) {
     if (name === "help" && rest.length > 0) return await dispatch([...rest, "--help"], program);
@@ -217,7 +210,8 @@ async function dispatch(args: readonly string[], program: Program): Promise<numb
     return EXIT_OK;
   }
   try {
-    return await verb.run(rest, { program, client: new LocalClient(socket, program), ...(instance && { instance }) });
+    const client = new LocalClient(socket ?? socketOf(program, instance), program, instance);
+    return await verb.run(rest, { program, client, ...(instance && { instance }) });
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     const asked = ownHelp(verb, rest) === "" ? name : `${name} ${rest[0]}`;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { CliError } from "../../cli/exit_codes.ts";
 import { LocalApiError, LocalClient, reasonHeader } from "../../cli/local_client.ts";
+import { socketOf, startCommand } from "../../cli/start_command.ts";
 import { answer, FakeBus, withLocalApi } from "./fake_local_api.ts";
 
 /** A server that reads a request's head and writes `parts` one after the other, then closes. */
@@ -78,15 +79,39 @@ Deno.test("LocalClient names itself, carries a body and a reason, and passes on 
       (error) => error instanceof LocalApiError && error.status === 404 && error.message === "no match for IP:port",
     );
     await assert.rejects(client.text("POST", "logout"), /Access denied: logout access denied\n\nUse 'sudo tailscale/);
+    await assert.rejects(
+      new LocalClient(socket, "agent", "work").text("POST", "logout"),
+      /Use 'sudo agent --instance work …', .*: sudo agent --instance work set --operator=\$USER$/,
+    );
   });
 });
 
 Deno.test("LocalClient tells how to start a daemon that is not there", async () => {
-  for (const [program, command] of [["agent", "agent daemon"], ["tailscale", "tailscaled"]] as const) {
+  const programs = [["agent", "agent --socket /nonexistent/x.sock daemon"], ["tailscale", "tailscaled"]] as const;
+  for (const [program, command] of programs) {
     await assert.rejects(
       new LocalClient("/nonexistent/x.sock", program).text("GET", "status"),
       new RegExp(`The daemon is not running \\(nothing answers on /nonexistent/x.sock\\).* root with: ${command}$`),
     );
+  }
+});
+
+Deno.test("startCommand() is systemd's where it has a unit, and always for the node that was meant", async () => {
+  const root = await Deno.makeTempDir();
+  const command = (instance?: string, socket = socketOf("agent", instance)) =>
+    startCommand(socket, "agent", instance, root);
+  try {
+    assert.equal(command(), "agent daemon");
+    assert.equal(command("work"), "agent --instance work daemon");
+    await Deno.mkdir(`${root}/usr/lib/systemd/system`, { recursive: true });
+    for (const unit of ["agent", "agent@"]) {
+      await Deno.writeTextFile(`${root}/usr/lib/systemd/system/${unit}.service`, "");
+    }
+    assert.equal(command(), "systemctl start agent");
+    assert.equal(command("work"), "systemctl start agent@work");
+    assert.equal(command("work", "/tmp/a b"), "agent --socket '/tmp/a b' --instance work daemon");
+  } finally {
+    await Deno.remove(root, { recursive: true });
   }
 });
 

@@ -38,8 +38,8 @@ Deno.test("every command says in one line that the daemon is not running, and ho
   ];
   for (const line of [...lines, "version --daemon"]) {
     const { code, out, err } = await run([NOWHERE, ...line.split(" ")]);
-    const text =
-      "The daemon is not running (nothing answers on /nonexistent/x.sock). Start it as root with: agent daemon\n";
+    const text = "The daemon is not running (nothing answers on /nonexistent/x.sock). " +
+      "Start it as root with: agent --socket /nonexistent/x.sock daemon\n";
     assert.deepEqual([line, code, out, err], [line, 1, "", text]);
   }
 });
