@@ -86,14 +86,14 @@ export class CandidateSet {
 
   /** Forgets when each was pinged, so that all are pinged at the next occasion. */
   forgetPings(): void {
-    for (const candidate of this.#byAddr.values()) candidate.lastPing = -Infinity;
+    for (const candidate of this.#byAddr.values()) candidate.lastPing = candidate.pingedBack = -Infinity;
   }
 
   /** Forgets what was learnt by pinging; the network may have changed. */
   forgetAnswers(): void {
     for (const candidate of this.#byAddr.values()) {
       candidate.announced = false;
-      candidate.lastPing = -Infinity;
+      candidate.lastPing = candidate.pingedBack = -Infinity;
       candidate.latencyMs = -1;
       candidate.heardTx = "";
     }

@@ -82,14 +82,14 @@ export class Discovery {
     this.#pingsAt = -Infinity;
   }
 
-  /** Sockets or links changed: all may be pinged, and the peer told, at once. */
-  networkChanged(): void {
+  /** Sockets, links or the peer are others now: all may be pinged, and the peer told, at once. */
+  forget(): void {
     this.#pingsAt = this.#callMeMaybeAt = -Infinity;
   }
 
   /** As if nothing had been looked for yet. */
   reset(): void {
-    this.networkChanged();
+    this.forget();
     this.#lastAt = -Infinity;
   }
 }

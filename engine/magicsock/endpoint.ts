@@ -123,6 +123,7 @@ export class Endpoint implements Deadlined {
     if (hadDisco !== undefined && !hadDisco.equals(settings.disco)) {
       this.#probes.forget();
       this.#candidates.forgetPings();
+      this.#discovery.forget();
       this.#best.distrust();
     }
   }
@@ -299,7 +300,7 @@ export class Endpoint implements Deadlined {
   /** Sockets or links changed: nothing learnt by pinging is believed any more. */
   forgetPaths(): void {
     this.#candidates.forgetAnswers();
-    this.#discovery.networkChanged();
+    this.#discovery.forget();
     this.#clearBest();
   }
 

@@ -340,6 +340,27 @@ Deno.test("a ping that is heard while no direct path works is answered by a pong
   assert.deepEqual(hear(5_100), ["ping", "pong"]);
 });
 
+Deno.test("after a rebind, and with a peer that restarted, no distance to what was sent before is kept", () => {
+  const bench = new Bench();
+  const peer = bench.peer({ endpoints: ["198.51.100.7:777"] });
+  const meet = (at: number, message: Uint8Array, receiver = peer) => {
+    bench.magicsock.endpoint(peer.node.hex)!.pathForSend(NOW + at);
+    const first = bench.take(receiver).map(([, kind]) => kind);
+    assert.equal(bench.udp(message, "198.51.100.7:777", NOW + at + 10), undefined);
+    return [first, bench.take(receiver).map(([, kind]) => kind)];
+  };
+  const everything = [["ping", "call-me-maybe"], ["ping", "pong"]];
+  assert.deepEqual(meet(0, peer.ping()), everything);
+  assert.deepEqual(meet(500, peer.ping()), [[], ["pong"]]);
+  bench.magicsock.rebind(NOW + 1_000);
+  bench.magicsock.setLocalEndpoints([parseAddrPort("192.0.2.200:1")!], true, NOW + 1_100);
+  assert.deepEqual(meet(1_200, peer.ping()), everything);
+  const again = bench.outsider();
+  const settings = again.config({ key: peer.node.hex, endpoints: ["198.51.100.7:777"] });
+  bench.magicsock.upsertPeer(settings, NOW + 2_000);
+  assert.deepEqual(meet(2_000, again.ping(peer.node), again), everything);
+});
+
 Deno.test("a CallMeMaybe waits for endpoints that STUN has just found, the same or not", () => {
   const bench = new Bench();
   const peer = bench.peer();
