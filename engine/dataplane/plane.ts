@@ -125,7 +125,11 @@ export class Plane {
       addrs,
       io: {
         sendUdp: (to, payload, relayed) => this.#sender.sendUdp(to, payload, relayed),
-        sendDerp: (region, peer, payload) => this.#sender.sendDerp(region, peer.bytes, payload),
+        sendDerp: (region, peer, payload) => {
+          // A CallMeMaybe must not overtake the pings that let in what it asks for: the relay is fast, and a turn may be long.
+          this.#sender.flush();
+          this.#sender.sendDerp(region, peer.bytes, payload);
+        },
         endpointsWanted: (reason) => this.#emit({ kind: "endpoints-wanted", reason }),
         pathChanged: (endpoint) => this.#pathChanged(endpoint),
         sleepers: { has: (disco) => this.#peers.knowsDisco(disco), wake: (disco) => this.#peers.wakeDisco(disco) },

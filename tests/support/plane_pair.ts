@@ -46,6 +46,8 @@ export class PlaneNode {
   readonly endpoint: string;
   /** Changes a packet after every check and before it is sealed, as a peer with evil code would. */
   tamper: ((plaintext: Uint8Array) => void) | undefined;
+  /** Called when something is given to the relay. */
+  relaying: ((payload: Uint8Array) => void) | undefined;
   readonly #commands = Ring.allocate(1 << 20);
   readonly #events = Ring.allocate(1 << 20);
   readonly #wake = memoryWake();
@@ -72,6 +74,12 @@ export class PlaneNode {
       this.tamper?.(arena.u8.subarray(offset, offset + length));
       seal(key, offset, length, low, high);
     };
+    const events = this.#events;
+    const write = events.write.bind(events);
+    events.write = (type, ...parts) => {
+      if (type === RECORD_DERP) this.relaying?.(parts.at(-1)!);
+      return write(type, ...parts);
+    };
     this.plane = new Plane({
       arena,
       kernels: createKernels(arena, arena.memory),
@@ -82,7 +90,7 @@ export class PlaneNode {
       wake: this.#wake,
       provider,
       commands: this.#commands,
-      events: this.#events,
+      events,
       drops: this.drops,
       disco: this.disco,
       random: random.bytes,

@@ -3,6 +3,7 @@ import { BoxKey } from "../../../base/box.ts";
 import { parseIp } from "../../../base/ip.ts";
 import { DiscoPrivate, NodePrivate } from "../../../base/keys.ts";
 import { VIRTIO_LENGTH } from "../../../engine/dataplane/virtio.ts";
+import { isDisco } from "../../../engine/magicsock/classify.ts";
 import { encodePing, sealDisco } from "../../../engine/magicsock/disco.ts";
 import { CookieGenerator } from "../../../engine/wg/cookie.ts";
 import { createInitiation } from "../../../engine/wg/handshake.ts";
@@ -53,6 +54,19 @@ Deno.test("Plane stages what came before the handshake and delivers it in order 
   pair.b.tun.toRead.push(packet(pair.b, pair.a, "back"));
   pair.settle();
   assert.deepEqual(texts(pair.a), ["back"]);
+});
+
+Deno.test("Plane's pings have left when a CallMeMaybe goes to the relay, however long the turn is", () => {
+  const pair = joined();
+  pair.a.command({ kind: "endpoints", endpoints: [{ addr: pair.a.endpoint, type: 1 }], fresh: true });
+  pair.settle();
+  const pinged: boolean[] = [];
+  pair.a.relaying = (payload) => {
+    if (isDisco(payload, 0, payload.length)) pinged.push(pair.network.log.some(({ to }) => to === pair.b.endpoint));
+  };
+  pair.a.tun.toRead.push(packet(pair.a, pair.b, "hello"));
+  pair.settle();
+  assert.deepEqual(pinged, [true]);
 });
 
 Deno.test("Plane goes from relay to direct by disco, and back to the relay when UDP dies", () => {
