@@ -3,8 +3,8 @@
  *
  * Every candidate at most once in 5 s, unless the peer asks by CallMeMaybe. Tailscale sends a CallMeMaybe with its own pings
  * only, and none in answer to one: then, of two peers, the one whose CallMeMaybes make the other ping, and whose own pings
- * came too early for the other's firewall, waits 5 s for the next. Here one goes out once in 5 s whatever was pinged, and a
- * ping that is heard is pinged back.
+ * came too early for the other's firewall, waits 5 s for the next. Here one goes out once in 5 s whatever was pinged, a ping
+ * that is heard is pinged back, and a peer that was not heard before its pong is told once more.
  *
  * Source: tailscale.com/wgengine/magicsock `endpoint.sendDiscoPingsLocked`, `wantFullPingLocked`.
  */
@@ -73,6 +73,17 @@ export class Discovery {
   /** Whether it is time for a CallMeMaybe, which then counts as sent. */
   takeCallMeMaybe(now: number): boolean {
     if (now - this.#callMeMaybeAt < DISCO_PING_INTERVAL_MS) return false;
+    this.#callMeMaybeAt = now;
+    return true;
+  }
+
+  /**
+   * A direct path was found. Whether the peer is to be told once more, which then counts as sent: its own pings may have come
+   * too early for our firewall, and what let them in is known to have arrived only now. Not where one came through already.
+   */
+  takeOpened(addr: AddrId, now: number): boolean {
+    const candidate = this.#candidates.get(addr);
+    if (candidate === undefined || now - candidate.heardAt < DISCO_PING_INTERVAL_MS) return false;
     this.#callMeMaybeAt = now;
     return true;
   }

@@ -414,5 +414,8 @@ export class Endpoint implements Deadlined {
     const at = now === -Infinity ? this.#story.lastAt : now;
     this.#story.note("path", pathText(this.#owner.addrs, { addr, vni, derp: this.derp }), at);
     this.#owner.pathChanged(this);
+    if (addr !== 0 && vni === 0 && this.#homeDerp !== 0 && this.#discovery.takeOpened(addr, now)) {
+      this.#owner.callMeMaybeWanted(this, now);
+    }
   }
 }

@@ -6,7 +6,11 @@ import { DROP_REASONS } from "../../../base/drops.ts";
 import { formatAddrPort, parseAddrPort } from "../../../base/ip.ts";
 import { DiscoPrivate, NodePrivate, type NodePublic } from "../../../base/keys.ts";
 import type { PeerConfig, PingOutcome } from "../../../engine/config.ts";
-import { MAX_CALL_ME_MAYBE_ENDPOINTS, MAX_CANDIDATES } from "../../../engine/magicsock/constants.ts";
+import {
+  HEARTBEAT_INTERVAL_MS,
+  MAX_CALL_ME_MAYBE_ENDPOINTS,
+  MAX_CANDIDATES,
+} from "../../../engine/magicsock/constants.ts";
 import {
   DISCO_PING_SIZE,
   discoSender,
@@ -408,6 +412,32 @@ Deno.test("a pong counts once, from the peer that was pinged, with the transacti
   assert.equal(bench.udp(pong, "198.51.100.7:777", NOW + 12), undefined);
   assert.equal(endpoint.currentAddress(NOW + 12), "198.51.100.7:777");
   assert.equal(bench.udp(pong, "198.51.100.7:777", NOW + 12), "disco-unknown-transaction", "taken already");
+});
+
+Deno.test("a peer whose pong comes before any ping of its own is told once more where we are, the others not", () => {
+  for (const heard of [false, true]) {
+    const bench = new Bench();
+    const at = "198.51.100.7:777";
+    const peer = bench.peer({ endpoints: [at] });
+    const answer = (ms: number) => {
+      const { message } = bench.sent.findLast(({ to }) => to === at)!;
+      const ping = parseDisco(openDisco(message, peer.box)!);
+      assert.ok(typeof ping !== "string" && ping.type === "ping");
+      bench.sent.length = 0;
+      const pong = peer.seal(encodePong(ping.txId, parseAddrPort("192.0.2.200:1")!));
+      assert.equal(bench.udp(pong, at, NOW + ms), undefined);
+      return bench.take(peer);
+    };
+    assert.equal(bench.derp(peer.seal(encodeCallMeMaybe([parseAddrPort(at)!])), peer.node, NOW), undefined);
+    assert.deepEqual(bench.sent.map(({ to }) => to), [at, "derp-1"]);
+    const { message } = bench.sent[0];
+    if (heard) assert.equal(bench.udp(peer.ping(), at, NOW + 5), undefined);
+    bench.sent.splice(0, Infinity, { to: at, message });
+    assert.deepEqual(answer(10), heard ? [] : [["derp-1", "call-me-maybe"]]);
+    bench.magicsock.endpoint(peer.node.hex)!.pathForSend(NOW + 100);
+    bench.magicsock.advance(NOW + 100 + HEARTBEAT_INTERVAL_MS);
+    assert.deepEqual(answer(120 + HEARTBEAT_INTERVAL_MS), [], "the path is no other");
+  }
 });
 
 Deno.test("a pong by DERP to a ping by UDP proves no UDP path", () => {
