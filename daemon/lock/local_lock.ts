@@ -9,7 +9,6 @@
  * While a record stands the node is under lock, with or without an authority (L3).
  */
 import type { Aum } from "../../tka/aum.ts";
-import type { AumHash } from "../../tka/aum_hash.ts";
 import { parseAumHash } from "../../tka/aum_hash.ts";
 import { Authority } from "../../tka/authority.ts";
 import type { CompactableChonk } from "../../tka/chonk.ts";
@@ -17,26 +16,20 @@ import { TkaError } from "../../tka/errors.ts";
 import { COMPACTION_DEFAULTS, WALK_LIMITS } from "../../tka/limits.ts";
 import { MemChonk } from "../../tka/mem_chonk.ts";
 import type { VerifySignature } from "../../tka/signature.ts";
-import type { Log } from "../log.ts";
-import type { StateStore } from "../state_file.ts";
+import { BoundRecord } from "./bound_record.ts";
+import type { BoundRecordOptions } from "./bound_record.ts";
 import { conditionText, isFine } from "./condition.ts";
 import type { Condition, ConditionName } from "./condition.ts";
-import { LockStoreError } from "./store_files.ts";
 import { PeerJudge } from "./judge.ts";
 import { demandsLock, loadPolicy, pinProblem, savePolicy } from "./policy.ts";
 import type { LockAnchor, LockPolicy } from "./policy.ts";
-import { anchorOf, LockRecords, recordState, stateIdOf } from "./record.ts";
+import { stateIdOf } from "./record.ts";
 import type { LockRecord } from "./record.ts";
+import { LockStoreError, reason } from "./store_files.ts";
 import type { LockStores } from "./stores.ts";
 
-export interface LocalLockOptions {
-  readonly store: StateStore;
+export interface LocalLockOptions extends BoundRecordOptions {
   readonly stores: LockStores;
-  /** Whether this is the ID of a login the machine still has. */
-  readonly isProfile: (profileId: string) => boolean;
-  /** Unix milliseconds. */
-  readonly now: () => number;
-  readonly log: Log;
   /** Of AUMs, as `Authority` takes it. */
   readonly verify: VerifySignature;
   /** Called after every change of what the filter would say. */
@@ -46,10 +39,8 @@ export interface LocalLockOptions {
 /** What one node keeps of its lock. */
 export class LocalLock {
   readonly #options: LocalLockOptions;
-  readonly #records: LockRecords;
+  readonly #record: BoundRecord;
   #policy: LockPolicy;
-  #profileId = "";
-  #controlUrl = "";
   #chonk: CompactableChonk = new MemChonk();
   #judge: PeerJudge | undefined;
   #condition: Condition;
@@ -63,7 +54,7 @@ export class LocalLock {
   /** @throws StateFileError when what is remembered of a lock is damaged. */
   constructor(options: LocalLockOptions) {
     this.#options = options;
-    this.#records = new LockRecords(options.store);
+    this.#record = new BoundRecord(options);
     this.#policy = loadPolicy(options.store);
     this.#condition = { name: "off", since: options.now(), reason: "" };
   }
@@ -84,13 +75,13 @@ export class LocalLock {
     return this.#policy;
   }
   get profileId(): string {
-    return this.#profileId;
+    return this.#record.profileId;
   }
   get controlUrl(): string {
-    return this.#controlUrl;
+    return this.#record.controlUrl;
   }
   get record(): LockRecord | undefined {
-    return this.#records.get(this.#profileId);
+    return this.#record.value;
   }
   /** The store cannot be believed: nothing is asked of control, nobody passes. */
   get damaged(): boolean {
@@ -101,20 +92,14 @@ export class LocalLock {
     return this.#confirmedAt;
   }
 
-  /**
-   * The profile whose lock is in force under this one: its own, or one of the same control server that belongs to no
-   * other login of this machine.
-   */
+  /** The profile whose lock is in force under this one. */
   profileOf(profileId: string, controlUrl: string): string {
-    if (this.#records.get(profileId) !== undefined) return profileId;
-    const isAnothers = (id: string) => id !== profileId && this.#options.isProfile(id);
-    return this.#records.ofServer(controlUrl, isAnothers) ?? profileId;
+    return this.#record.profileOf(profileId, controlUrl);
   }
 
   /** Follows the profile and the control server; opens the store. */
   bind(profileId: string, controlUrl: string): void {
-    this.#profileId = profileId;
-    this.#controlUrl = controlUrl;
+    this.#record.bind(profileId, controlUrl);
     this.controlSaysOn = false;
     this.open();
   }
@@ -122,17 +107,18 @@ export class LocalLock {
   /** Reads what is on disk; what cannot be believed becomes the condition "store-damaged". */
   open(): void {
     const { stores, log } = this.#options;
+    const { profileId, controlUrl } = this;
     this.#judge = undefined;
     this.#damaged = false;
     this.disabledHere = undefined;
     this.#confirmedAt = 0;
     try {
-      this.#chonk = this.#profileId === "" ? new MemChonk() : stores.open(this.#profileId);
+      this.#chonk = profileId === "" ? new MemChonk() : stores.open(profileId);
       let { record } = this;
-      if (record !== undefined && record.controlUrl !== this.#controlUrl) {
+      if (record !== undefined && record.controlUrl !== controlUrl) {
         log.warn(`the lock of ${record.controlUrl} is dropped: the operator chose another control server`);
         this.#chonk.removeAll();
-        this.#save(undefined);
+        this.#record.set(undefined);
         record = undefined;
       }
       if (this.#chonk.heads().length > 0) {
@@ -143,7 +129,7 @@ export class LocalLock {
       if (!(cause instanceof LockStoreError) && !(cause instanceof TkaError)) throw cause;
       this.#judge = undefined;
       this.#damaged = true;
-      const place = cause instanceof TkaError ? `${stores.nameOf(this.#profileId)}: ` : "";
+      const place = cause instanceof TkaError ? `${stores.nameOf(profileId)}: ` : "";
       this.set("store-damaged", `${place}${cause.message}`);
     }
   }
@@ -155,7 +141,7 @@ export class LocalLock {
     }
     this.#judge = new PeerJudge(authority);
     this.#confirmedAt = record?.confirmedAt ?? 0;
-    if (record === undefined) this.#remember(authority, anchorOf(authority, this.#chonk));
+    if (record === undefined) this.#record.follow(authority, this.#chonk);
     this.#options.log.info(`Tailnet Lock ${stateId}, head ${authority.head}`);
     this.set("not-compared", "");
     this.#checkPins();
@@ -212,8 +198,8 @@ export class LocalLock {
     const { now, verify } = this.#options;
     const authority = Authority.bootstrap(this.#chonk, checkpoint, now(), WALK_LIMITS, verify);
     this.#judge = new PeerJudge(authority);
-    if (this.record !== undefined) this.#save({ ...this.record, reach });
-    this.#remember(authority, anchor);
+    this.#record.update({ reach });
+    this.#record.follow(authority, this.#chonk, anchor);
     this.#options.log.info(`Tailnet Lock ${anchor.stateId} begins here with AUM ${checkpoint.hash}`);
     this.#options.changed();
     return authority;
@@ -221,7 +207,7 @@ export class LocalLock {
 
   moved(authority: Authority): void {
     this.#judge = new PeerJudge(authority, this.#judge);
-    this.#remember(authority);
+    this.#record.follow(authority, this.#chonk);
     this.#options.log.info(`Tailnet Lock: head ${authority.head}`);
     this.#options.changed();
   }
@@ -233,7 +219,7 @@ export class LocalLock {
     this.#confirmedAt = this.#options.now();
     if (this.#condition.name !== "pin-mismatch") this.set("synced", "");
     if (record.confirmedHead === authority.head) return;
-    this.#save({ ...record, confirmedHead: authority.head, confirmedAt: this.#confirmedAt });
+    this.#record.update({ confirmedHead: authority.head, confirmedAt: this.#confirmedAt });
   }
 
   /** Nothing behind the last head that control confirmed is forgotten (L16). */
@@ -253,7 +239,7 @@ export class LocalLock {
     this.#erase();
     this.#chonk.removeAll();
     this.#options.log.warn(`Tailnet Lock ${this.record?.anchor.stateId ?? ""} is off: ${why}`);
-    this.#save(undefined);
+    this.#record.set(undefined);
     this.#judge = undefined;
     this.#damaged = false;
     this.#confirmedAt = 0;
@@ -265,7 +251,7 @@ export class LocalLock {
   /** Another profile is deleted: what it had of a lock goes too. @throws StateFileError, LockStoreError */
   forgetProfile(profileId: string): void {
     this.#options.stores.erase(profileId);
-    if (this.#records.get(profileId) !== undefined) this.#records.set(profileId, undefined);
+    this.#record.forgetProfile(profileId);
   }
 
   /** The profile is deleted, keys and all. */
@@ -273,10 +259,10 @@ export class LocalLock {
     try {
       this.#erase();
     } catch (cause) {
-      this.#options.log.warn(messageOf(cause));
+      this.#options.log.warn(reason(cause));
     }
-    this.#save(undefined);
-    this.#profileId = "";
+    this.#record.set(undefined);
+    this.#record.bind("", this.controlUrl);
     this.#damaged = false;
     this.#chonk = new MemChonk();
     this.#judge = undefined;
@@ -285,33 +271,6 @@ export class LocalLock {
   }
 
   #erase(): void {
-    if (this.#profileId !== "") this.#options.stores.erase(this.#profileId);
+    if (this.profileId !== "") this.#options.stores.erase(this.profileId);
   }
-
-  #remember(authority: Authority, anchor?: LockAnchor): void {
-    const { record } = this;
-    const old = record ?? { head: "", headSince: 0, confirmedHead: "", confirmedAt: 0, reach: "" };
-    const reached = old.reach === "" || this.#chonk.aum(old.reach as AumHash) !== undefined;
-    this.#save({
-      controlUrl: this.#controlUrl,
-      anchor: anchor ?? record?.anchor ?? anchorOf(authority, this.#chonk),
-      ...recordState(authority),
-      headSince: old.head === authority.head ? old.headSince : this.#options.now(),
-      confirmedHead: old.confirmedHead,
-      confirmedAt: old.confirmedAt,
-      reach: reached ? "" : old.reach,
-    });
-  }
-
-  #save(record: LockRecord | undefined): void {
-    try {
-      this.#records.set(this.#profileId, record);
-    } catch (cause) {
-      this.#options.log.error(`what is known of the lock could not be saved: ${messageOf(cause)}`);
-    }
-  }
-}
-
-function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

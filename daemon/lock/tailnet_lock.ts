@@ -12,12 +12,11 @@
  * provably disabled, and the operator does not demand one - or where the operator switched this very lock off here.
  * Everything else is either judged by an authority or kept out whole, and has a name (`condition.ts`).
  *
- *   local_lock.ts     what the node has and remembers     exchange.ts        what is said to control
- *   closed.ts         when nobody passes                  exchange_loop.ts   when
+ *   local_lock.ts     what the node has and remembers     exchange_task.ts   what a netmap calls for
+ *   peer_filter.ts    who passes                          exchange_loop.ts   when it is done
  */
 import type { Scheduler } from "../../base/clock.ts";
 import type { RandomBytes } from "../../base/keys.ts";
-import { ControlError } from "../../control/client/errors.ts";
 import { LockRpc } from "../../control/client/lock_rpc.ts";
 import type { Netmap } from "../../control/client/netmap.ts";
 import type { ControlApi } from "../../control/client/types.ts";
@@ -31,21 +30,18 @@ import type { LockFilter, LockVerdict } from "../lock_filter.ts";
 import type { Log } from "../log.ts";
 import type { Persist } from "../persist.ts";
 import type { StateStore } from "../state_file.ts";
-import { closedBecause, closedText } from "./closed.ts";
-import { conditionText, keysText } from "./condition.ts";
-import type { Condition, ConditionName } from "./condition.ts";
-import { LockStoreError } from "./store_files.ts";
-import { Exchange, goalOf } from "./exchange.ts";
+import type { Condition } from "./condition.ts";
+import { goalOf } from "./exchange.ts";
 import { ExchangeLoop } from "./exchange_loop.ts";
 import type { Task } from "./exchange_loop.ts";
+import { exchangeFailed, exchangeTask } from "./exchange_task.ts";
 import { judgeNode } from "./judge.ts";
 import type { RejectedPeer } from "./judge.ts";
-import { KdfBusy } from "./kdf_limit.ts";
 import { LocalLock } from "./local_lock.ts";
+import { PeerFilter } from "./peer_filter.ts";
 import type { LockPolicy } from "./policy.ts";
 import type { LockRecord } from "./record.ts";
 import type { LockStores } from "./stores.ts";
-import { everTrusted, unknownSigners, unknownSignersText } from "./unknown_signers.ts";
 import type { UnknownSigner } from "./unknown_signers.ts";
 
 /** What a lock is made of. */
@@ -65,34 +61,30 @@ export interface TailnetLockOptions {
   readonly log: Log;
 }
 
-/** Answers of control that it may correct without saying so. */
-const MAY_MEND: ReadonlySet<ConditionName> = new Set(["bootstrap-failed", "disable-unproven", "other-lock"]);
-
 /** The lock. One for the life of the daemon; `bind` and `connect` follow profile and session. */
 export class TailnetLock implements LockFilter {
   readonly #options: TailnetLockOptions;
   readonly #local: LocalLock;
+  readonly #filter: PeerFilter;
   readonly #loop: ExchangeLoop;
   #changed: () => void = () => {};
   #bound = false;
   #api: Pick<ControlApi, "request"> | undefined;
   #netmap: Netmap | undefined;
-  #rejected: readonly RejectedPeer[] = [];
-  #unknownSigners: readonly UnknownSigner[] = [];
-  /** What the chain with this head ever trusted. */
-  #trusted: { readonly head: string; readonly ids: ReadonlySet<string> } = { head: "", ids: new Set() };
 
   /** @throws StateFileError when what is remembered of a lock is damaged. */
   constructor(options: TailnetLockOptions) {
     this.#options = options;
     const { store, stores, isProfile, scheduler, random, log, verify = verifyByKey } = options;
     const changed = () => this.#changed();
-    this.#local = new LocalLock({ store, stores, isProfile, now: () => scheduler.wall(), log, verify, changed });
+    const now = () => scheduler.wall();
+    this.#local = new LocalLock({ store, stores, isProfile, now, log, verify, changed });
+    this.#filter = new PeerFilter(this.#local, now);
     this.#loop = new ExchangeLoop({
       scheduler,
       random,
       next: () => this.#next(),
-      failed: (cause) => this.#failed(cause),
+      failed: (cause) => exchangeFailed(cause, this.#local, log),
       changed,
     });
   }
@@ -127,11 +119,11 @@ export class TailnetLock implements LockFilter {
   }
   /** Peers the last netmap had that the lock keeps out. */
   get rejected(): readonly RejectedPeer[] {
-    return this.#rejected;
+    return this.#filter.rejected;
   }
   /** Keys that signed peers of the last netmap, and that our chain never trusted (L7). */
   get unknownSigners(): readonly UnknownSigner[] {
-    return this.#unknownSigners;
+    return this.#filter.unknownSigners;
   }
   get derive(): DeriveDisablement {
     return this.#options.derive;
@@ -204,51 +196,12 @@ export class TailnetLock implements LockFilter {
   }
 
   filter(netmap: Netmap): LockVerdict {
-    const closed = this.#closedBecause(netmap);
-    this.#unknownSigners = [];
-    if (closed !== undefined) {
-      const why = `nobody passes: ${closed.name}`;
-      this.#rejected = [...netmap.peers].map((node) => ({ node, rejection: "closed", why }));
-      return { accepted: [], rejected: [...netmap.peers], problem: closedText(closed) };
-    }
-    const { judge } = this.#local;
-    if (judge === undefined) {
-      this.#rejected = [];
-      return { accepted: netmap.peers, rejected: [] };
-    }
-    const { accepted, rejected } = judge.judge(netmap.peers);
-    this.#rejected = rejected;
-    if (rejected.length > 0) this.#unknownSigners = unknownSigners(rejected, this.#everTrusted());
-    return { accepted, rejected: rejected.map(({ node }) => node) };
+    return this.#filter.filter(netmap);
   }
 
   /** What an operator should know; "" when all is well. Judges nobody, so it costs nothing. */
   problem(netmap: Netmap | undefined): string {
-    const closed = netmap === undefined ? undefined : this.#closedBecause(netmap);
-    if (closed !== undefined) return closedText(closed);
-    const { head, record } = this;
-    return conditionText(this.condition) || unknownSignersText(this.#unknownSigners, head, record?.headSince ?? 0) ||
-      keysText(this.authority?.keys.length ?? 0);
-  }
-
-  #everTrusted(): ReadonlySet<string> {
-    const { head } = this;
-    if (this.#trusted.head !== head) this.#trusted = { head, ids: everTrusted(this.chonk) };
-    return this.#trusted.ids;
-  }
-
-  /** Why nobody may pass; undefined when peers are judged, or there is no lock. */
-  #closedBecause(netmap: Netmap): Condition | undefined {
-    const { condition, damaged, policy, record } = this.#local;
-    return closedBecause({
-      condition,
-      damaged,
-      policy,
-      record,
-      judged: this.authority !== undefined,
-      disabledHere: this.disabledHere,
-      controlSaysOn: netmap.tkaEnabled,
-    }, this.#options.scheduler.wall());
+    return this.#filter.problem(netmap);
   }
 
   /** Whether the lock accepts this node itself; true without a lock. */
@@ -301,32 +254,14 @@ export class TailnetLock implements LockFilter {
   }
 
   #next(): Task | undefined {
-    const netmap = this.#netmap;
-    const lock = this.#local;
-    const goal = netmap === undefined ? undefined : goalOf(lock, netmap);
-    if (netmap === undefined || goal === undefined || this.#api === undefined) return undefined;
+    if (this.#netmap === undefined || this.#api === undefined) return undefined;
     const { derive, persist, scheduler } = this.#options;
-    return {
-      situation: () => JSON.stringify([goal, netmap.tkaInfo?.Head ?? "", netmap.tkaEnabled, this.head]),
-      run: async (check) => {
-        const disallowed = persist()?.disallowedTkaStateIds ?? [];
-        const now = () => scheduler.wall();
-        await new Exchange({ lock, rpc: this.rpc(), derive, disallowed, now, check }).run(goal, netmap);
-        return MAY_MEND.has(this.condition.name) ? "mendable" : "settled";
-      },
-    };
-  }
-
-  #failed(cause: unknown): number {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    if (cause instanceof LockStoreError) this.#local.set("store-failed", message);
-    else {
-      if (!(cause instanceof ControlError || cause instanceof KdfBusy)) {
-        this.#options.log.error(`the lock: ${cause instanceof Error ? cause.stack : cause}`);
-      }
-      const answered = cause instanceof ControlError && cause.status !== undefined;
-      this.#local.set(answered ? "refused" : "unreachable", message);
-    }
-    return cause instanceof ControlError ? cause.retryAfterMs ?? 0 : 0;
+    return exchangeTask(this.#netmap, {
+      lock: this.#local,
+      derive,
+      now: () => scheduler.wall(),
+      rpc: () => this.rpc(),
+      disallowed: () => persist()?.disallowedTkaStateIds ?? [],
+    });
   }
 }
