@@ -12,6 +12,7 @@
  * the daemon's log, errors as warnings; one at a time, and no longer than ten minutes.
  */
 import { sleep } from "../base/clock.ts";
+import { reasonOf } from "../base/reason.ts";
 import type { Scheduler } from "../base/clock.ts";
 import type { KeyNotice } from "./key_expiry.ts";
 import type { Log } from "./log.ts";
@@ -49,6 +50,9 @@ export interface HookPorts {
 export function expiryHook(path: string, ports: HookPorts): (notice: KeyNotice) => void {
   const log = ports.log.child("expiry hook");
   let running = false;
+  // Its day is months away: a mistake is said at once. It may still be put there until then.
+  const problem = whyNotRunnable(path);
+  if (problem !== "") log.warn(`${path} could not be run now: ${problem}`);
   return (notice) => {
     if (running) return log.warn(`${path} still runs; it is not told of '${notice.event}'`);
     running = true;
@@ -59,6 +63,16 @@ export function expiryHook(path: string, ports: HookPorts): (notice: KeyNotice) 
       })
       .finally(() => running = false);
   };
+}
+
+/** @returns what is wrong with the program, "" for nothing */
+function whyNotRunnable(path: string): string {
+  try {
+    const { isFile, mode } = Deno.statSync(path);
+    return !isFile ? "it is not a file" : ((mode ?? 0) & 0o111) === 0 ? "it is not executable (chmod +x)" : "";
+  } catch (cause) {
+    return reasonOf(cause);
+  }
 }
 
 /** @returns what went wrong, "" for nothing. */
@@ -77,7 +91,7 @@ async function run(path: string, env: Record<string, string>, log: Log, schedule
     await untilSaid(output, scheduler);
     return code === 0 ? "" : signal === null ? `ended with ${code}` : `was ended by ${signal}`;
   } catch (cause) {
-    return `cannot be run: ${cause instanceof Error ? cause.message : cause}`;
+    return `cannot be run: ${reasonOf(cause)}`;
   }
 }
 

@@ -11,6 +11,7 @@
  */
 import { dirname } from "node:path";
 import { equalBytes, fromBase64, toBase64 } from "../base/bytes.ts";
+import { reasonOf } from "../base/reason.ts";
 
 /** Keys to bytes. */
 export interface StateStore {
@@ -24,10 +25,6 @@ export interface StateStore {
 /** The state cannot be used as it is; the message says what to do. */
 export class StateFileError extends Error {
   override readonly name = "StateFileError";
-}
-
-function reason(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }
 
 /** The state in a file's text. @param path for messages. @throws StateFileError */
@@ -161,7 +158,7 @@ export function storeState(path: string, state: ReadonlyMap<string, Uint8Array>,
     }
   } catch (cause) {
     if (made) removeQuietly(temporary);
-    throw new StateFileError(`Cannot write state file ${path}: ${reason(cause)}; free space or fix permissions`, {
+    throw new StateFileError(`Cannot write state file ${path}: ${reasonOf(cause)}; free space or fix permissions`, {
       cause,
     });
   }
@@ -214,7 +211,7 @@ function resolveTarget(path: string): string {
   } catch (cause) {
     if (cause instanceof Deno.errors.NotFound) return path;
     if (cause instanceof StateFileError) throw cause;
-    throw new StateFileError(`Cannot use state file ${path}: ${reason(cause)}`, { cause });
+    throw new StateFileError(`Cannot use state file ${path}: ${reasonOf(cause)}`, { cause });
   }
 }
 
@@ -224,7 +221,7 @@ function takeLock(path: string, real: string): Deno.FsFile {
     if (lock.tryLockSync(true)) return lock;
     lock.close();
   } catch (cause) {
-    throw new StateFileError(`Cannot use state file ${path}: its directory is not writable (${reason(cause)})`, {
+    throw new StateFileError(`Cannot use state file ${path}: its directory is not writable (${reasonOf(cause)})`, {
       cause,
     });
   }
@@ -238,7 +235,7 @@ function readIfThere(path: string, real: string): string | undefined {
     return Deno.readTextFileSync(real);
   } catch (cause) {
     if (cause instanceof Deno.errors.NotFound) return undefined;
-    throw new StateFileError(`Cannot read state file ${path}: ${reason(cause)}`, { cause });
+    throw new StateFileError(`Cannot read state file ${path}: ${reasonOf(cause)}`, { cause });
   }
 }
 
@@ -257,6 +254,6 @@ function probeWrite(real: string): string | undefined {
     Deno.openSync(real, { write: true }).close();
     return undefined;
   } catch (cause) {
-    return reason(cause);
+    return reasonOf(cause);
   }
 }

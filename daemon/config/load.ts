@@ -1,4 +1,5 @@
 /** A configuration from the disk: where it lies, and what is there. Source: ipn/conffile (Load), cmd/tailscaled (`--config`). */
+import { reasonOf } from "../../base/reason.ts";
 import { problemLine } from "./hujson.ts";
 import { readConfig } from "./read.ts";
 import type { Config } from "./read.ts";
@@ -36,7 +37,7 @@ export function loadConfig(
     bytes = readFile(path);
   } catch (cause) {
     if (optional && cause instanceof Deno.errors.NotFound) return { kind: "absent" };
-    return { kind: "bad", lines: [`Cannot read ${path}: ${cause instanceof Error ? cause.message : cause}`] };
+    return { kind: "bad", lines: [`Cannot read ${path}: ${reasonOf(cause)}`] };
   }
   let text: string;
   try {

@@ -16,7 +16,7 @@ import type { Log } from "../log.ts";
 import { joinSockets } from "./join_sockets.ts";
 import { BadRequest, errorText, messageOf } from "./reply.ts";
 import type { ApiRequest, Handler, Reply } from "./reply.ts";
-import { claimSocket } from "./socket_file.ts";
+import { claimSocket, SocketError } from "./socket_file.ts";
 
 /** Who is at the other end of a connection. */
 export interface Credentials {
@@ -96,9 +96,11 @@ export class LocalApiServer {
     await claimSocket(options.path);
     const server = new LocalApiServer(options);
     await new Promise<void>((resolve, reject) => {
-      server.#server.once("error", reject);
+      const failed = (cause: Error) =>
+        reject(new SocketError(`Cannot listen on ${options.path}: ${messageOf(cause)}; give --socket another path`));
+      server.#server.once("error", failed);
       server.#server.listen(options.path, () => {
-        server.#server.removeListener("error", reject);
+        server.#server.removeListener("error", failed);
         resolve();
       });
     });

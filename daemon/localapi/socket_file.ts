@@ -5,6 +5,7 @@
  * removed: a path that is something other than a socket is a mistake of the operator's.
  */
 import { dirname } from "node:path";
+import { reasonOf } from "../../base/reason.ts";
 
 /** The socket cannot be had; the message says why and what to do. */
 export class SocketError extends Error {
@@ -28,7 +29,7 @@ async function answers(path: string): Promise<boolean> {
     return true;
   } catch (cause) {
     if (cause instanceof Deno.errors.ConnectionRefused || cause instanceof Deno.errors.NotFound) return false;
-    throw new SocketError(`Cannot use socket ${path}: ${cause instanceof Error ? cause.message : cause}`);
+    throw new SocketError(`Cannot use socket ${path}: ${reasonOf(cause)}`);
   }
 }
 
@@ -41,6 +42,12 @@ export async function claimSocket(path: string): Promise<void> {
   }
   try {
     Deno.mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  } catch (cause) {
+    throw new SocketError(
+      `Cannot use socket ${path}: its directory cannot be made (${reasonOf(cause)}); give --socket another path`,
+    );
+  }
+  try {
     const info = Deno.lstatSync(path);
     if (!info.isSocket) {
       throw new SocketError(
@@ -50,7 +57,7 @@ export async function claimSocket(path: string): Promise<void> {
   } catch (cause) {
     if (cause instanceof Deno.errors.NotFound) return;
     if (cause instanceof SocketError) throw cause;
-    throw new SocketError(`Cannot use socket ${path}: ${cause instanceof Error ? cause.message : cause}`);
+    throw new SocketError(`Cannot use socket ${path}: ${reasonOf(cause)}`);
   }
   if (await answers(path)) {
     throw new SocketError(

@@ -72,6 +72,7 @@ Deno.test("expiryHook() runs the program with what it needs and nothing else, on
   assert.match(bench.lines[0], /^warn: expiry hook: .* still runs; it is not told of 'expired'$/);
   await Deno.writeTextFile(`${dir}/go`, "");
   expiryHook(`${dir}/none`, ports)(NOTICE);
+  assert.match(bench.lines.at(-1)!, /^warn: expiry hook: .*none could not be run now: No such file or directory$/);
   await bench.said(/error: expiry hook: .*none cannot be run: /);
   await bench.said(/has been told of 'expiring'/);
   const names = (await Deno.readTextFile(`${dir}/env`)).split("\n").map((line) => line.split("=")[0]);

@@ -194,6 +194,11 @@ Deno.test("LocalApiServer.listen() refuses a socket another daemon answers on, a
     await assert.rejects(LocalApiServer.listen(quietOptions(`${path}.file`)), /something else is there/);
     assert.equal(Deno.readTextFileSync(`${path}.file`), "precious");
     await assert.rejects(LocalApiServer.listen(quietOptions(`/tmp/${"x".repeat(110)}`)), /longer than 107/);
+    const nowhere = (error: unknown) =>
+      error instanceof SocketError &&
+      /^Cannot use socket .*\/x\/a\.sock: its directory cannot be made \(.*\); give --socket/.test(error.message);
+    await assert.rejects(LocalApiServer.listen(quietOptions(`${path}.file/x/a.sock`)), nowhere);
+    await assert.rejects(LocalApiServer.listen(quietOptions("/proc/x/a.sock")), nowhere);
   }));
 
 Deno.test("LocalApiServer.listen() takes over a socket file that nobody answers on", async () => {
