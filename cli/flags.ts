@@ -92,7 +92,9 @@ export function parseFlags<T extends FlagTable>(
 export function flagHelp(table: FlagTable, { fallbacks = true }: { fallbacks?: boolean } = {}): string {
   const rows = Object.entries(table).filter(([, spec]) => !spec.hidden).map(([name, spec]) => {
     const value = spec.value ?? (spec.type === "boolean" ? "" : spec.type === "string" ? "value" : spec.type);
-    return { left: `  --${name}${value === "" ? "" : ` ${value}`}`, spec };
+    // A value that may be left out is written behind `=`.
+    const shown = value === "" || value.startsWith("[") ? value : ` ${value}`;
+    return { left: `  ${name.length === 1 ? "-" : "--"}${name}${shown}`, spec };
   });
   const width = Math.min(34, Math.max(...rows.map(({ left }) => left.length)) + 2);
   return rows.map(({ left, spec }) => {

@@ -52,8 +52,8 @@ async function send(connection: Dialed["connection"]): Promise<void> {
 export const nc: Verb = {
   help: `Usage: {program} nc HOST PORT
 
-Connects to a TCP port of a node, by its name or address, and joins standard input and output to it. Names are MagicDNS's,
-whole or short, with --accept-dns=false too.
+Connects to a TCP port of a node, by its name or address, and joins standard input and output to it. Names are
+MagicDNS's, whole or short, with --accept-dns=false too.
 `,
   async run(args, { client }) {
     const [host, port] = args;

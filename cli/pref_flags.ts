@@ -8,6 +8,9 @@ import type { FlagTable, Parsed } from "./flags.ts";
 import type { Prefs, Status } from "./local_types.ts";
 import { findNode } from "./peer_names.ts";
 
+/** Of settings that do nothing yet. */
+const KEPT = " (kept, without effect yet)";
+
 /** The flags `up` and `set` share. */
 export const PREF_FLAGS = {
   "accept-routes": { type: "boolean", help: "accept routes advertised by other nodes" },
@@ -15,13 +18,13 @@ export const PREF_FLAGS = {
   "exit-node": { type: "string", help: "exit node for internet traffic: address, name or auto:any; empty for none" },
   "exit-node-allow-lan-access": { type: "boolean", help: "reach the local network while an exit node is used" },
   "shields-up": { type: "boolean", help: "allow no incoming connections" },
-  "ssh": { type: "boolean", help: "run an SSH server, access by the tailnet's policy" },
+  "ssh": { type: "boolean", help: `run an SSH server, access by the tailnet's policy${KEPT}` },
   "hostname": { type: "string", help: "name to use instead of the system's" },
   "advertise-tags": { type: "string", help: "tags to ask for, comma-separated; 'tag:' may be left out" },
   "advertise-routes": { type: "string", help: "routes to offer, comma-separated prefixes; empty for none" },
   "advertise-exit-node": { type: "boolean", help: "offer to be an exit node" },
-  "advertise-connector": { type: "boolean", help: "offer to be an app connector" },
-  "report-posture": { type: "boolean", help: "let management read the device's posture" },
+  "advertise-connector": { type: "boolean", help: `offer to be an app connector${KEPT}` },
+  "report-posture": { type: "boolean", help: `let management read the device's posture${KEPT}` },
   "operator": { type: "string", value: "user", help: "user who may operate the daemon without sudo" },
   "snat-subnet-routes": { type: "boolean", help: "source NAT traffic to advertised routes", fallback: true },
   "stateful-filtering": { type: "boolean", help: "filter forwarded packets by state" },
@@ -38,8 +41,8 @@ export const PREF_FLAGS = {
 export const SET_ONLY_FLAGS = {
   "nickname": { type: "string", help: "short name of this login" },
   "update-check": { type: "boolean", help: "tell about new versions", fallback: true },
-  "auto-update": { type: "boolean", help: "install new versions" },
-  "webclient": { type: "boolean", help: "serve the web interface to the tailnet" },
+  "auto-update": { type: "boolean", help: "install new versions; not by this program: your package manager does" },
+  "webclient": { type: "boolean", help: `serve the web interface to the tailnet${KEPT}` },
   "remote-config": { type: "boolean", help: "", hidden: true },
   "sync": { type: "boolean", help: "", hidden: true },
 } as const satisfies FlagTable;

@@ -151,7 +151,7 @@ Usage: ${program} [--socket PATH | --instance NAME] COMMAND [flags]
 ${rows.map(([name, { summary }]) => `  ${name.padEnd(WIDTH)}${summary}`).join("\n")}
 
   --instance NAME  the node of that name, of several on this machine
-  --socket PATH  the daemon's socket (default ${SOCKETS[program]})
+  --socket PATH    the daemon's socket (default ${SOCKETS[program]})
 
 '${program} COMMAND --help' tells more of one command.
 Exit codes: 0 done, 1 failed (the reason is on standard error), 2 the command line was not understood.

@@ -29,10 +29,10 @@ standard error. When the node cannot log in it ends with up's exit code. SIGHUP 
 
 ${flagHelp(DAEMON_FLAGS)}
 
-The auth key comes from ${KEY_VARIABLES.join(", ")}, or from --auth-key file:PATH: a key on the command line is in the
-list of processes. It is used as long as the node has no key of its own; keep the state on a volume, or give
---state mem: for a node that is gone when it ends. A configuration file (--config) that is locked takes the place of
-up's flags.
+The auth key comes from ${KEY_VARIABLES.join(", ")}, or from --auth-key file:PATH: a key on the
+command line is in the list of processes. It is used as long as the node has no key of its own; keep the state on a
+volume, or give --state mem: for a node that is gone when it ends. A configuration file (--config) that is locked takes
+the place of up's flags.
 
 Environment: as 'agent daemon --help' has it. 'agent up --help' has up's flags.
 `;

@@ -23,11 +23,11 @@ export const GLOBAL_FLAGS: readonly CompletedFlag[] = [
   { name: "socket", help: "the daemon's socket", takesValue: true },
 ];
 
-/** The flags a help text lists, each once: lines `  --name value   help`, the help perhaps on the line below. */
+/** The flags a help text lists, each once: lines `  --name value   help`, `  -n`, the help perhaps on the line below. */
 export function flagsOf(help: string): CompletedFlag[] {
   const lines = help.split("\n");
   const flags = lines.flatMap((line, i): CompletedFlag[] => {
-    const match = /^ +--([a-z][\w-]*)(?: (\S+))?(?: {2,}(.*))?$/.exec(line);
+    const match = /^ +--?([a-z0-9][\w-]*)(?:\[=\S*\]| (\S+))?(?: {2,}(.*))?$/.exec(line);
     if (match === null) return [];
     const [, name, value, text] = match;
     const below = text ?? (/^ {8,}[^-\s]/.test(lines[i + 1] ?? "") ? lines[i + 1].trim() : "");

@@ -137,8 +137,8 @@ export const path: Verb & { readonly summary: string } = {
   help: `Usage: {program} debug path [flags] PEER
 
 Shows the addresses a peer may have and who named them, which of them answered and how fast, which is used and why, and
-what was tried lately. Who names an address: control (configured), the peer by DERP (announced), a ping that came from it
-(heard). Points are percent faster, and more for near addresses and IPv6; the most win.
+what was tried lately. Who names an address: control (configured), the peer by DERP (announced), a ping that came from
+it (heard). Points are percent faster, and more for near addresses and IPv6; the most win.
 
 ${flagHelp(FLAGS)}
 `,

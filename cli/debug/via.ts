@@ -36,7 +36,7 @@ function unmapVia(text: string): string {
 }
 
 export const via: Verb & { readonly summary: string } = {
-  summary: "convert between site-specific IPv4 networks and IPv6 'via' routes",
+  summary: "Convert between site-specific IPv4 networks and IPv6 'via' routes",
   help: `Usage: {program} debug via SITE IPV4-PREFIX
        {program} debug via IPV6-PREFIX
 

@@ -70,6 +70,9 @@ export const query: Verb & { readonly summary: string } = {
   summary: "Ask this node's resolver for a name",
   help: `Usage: {program} dns query [flags] NAME [TYPE]
 
+Asks this node's resolver, as programs do by 100.100.100.100, and says who answered. TYPE is A unless given. For root
+and the operator.
+
 ${flagHelp(FLAGS)}
 `,
   async run(args, { client }) {

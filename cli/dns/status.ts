@@ -162,6 +162,8 @@ export const status: Verb & { readonly summary: string } = {
   summary: "Show the DNS settings, how the machine is told of them, and why so",
   help: `Usage: {program} dns status [flags]
 
+Shows what DNS settings the tailnet gives, whether this machine is told of them, how, and why so.
+
 ${flagHelp(FLAGS)}
 `,
   async run(args, { client, program }) {

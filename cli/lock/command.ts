@@ -11,7 +11,7 @@ import type { LockStatus } from "./types.ts";
 /** Runs with the arguments behind the subcommand; resolves to the exit code. */
 export type Run = (args: readonly string[], context: VerbContext) => Promise<number>;
 
-export const JSON_FLAG = { type: "string", value: "1", help: "print as JSON of this schema version" } as const;
+export const JSON_FLAG = { type: "string", value: "[=1]", help: "print as JSON, of this schema version" } as const;
 
 /** `parseFlags`, where `--json` alone means schema 1. */
 export function withJsonVersion<T extends FlagTable>(table: T, args: readonly string[]) {

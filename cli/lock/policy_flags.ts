@@ -7,7 +7,7 @@ export const LOCK_FLAGS = {
   "lock-pin": {
     type: "string",
     value: "pin,…",
-    help: "the lock must be this one: genesis hash, tlpub:… of who made it, or state ID; empty for none",
+    help: "the lock must be this one: genesis hash, maker's tlpub:… or state ID; empty for none",
   },
 } as const satisfies FlagTable;
 

@@ -71,8 +71,8 @@ export const installService: Verb = {
   help: `Usage: {program} install-service [flags] [-- DAEMON-FLAGS]
 
 Has systemd run the daemon, now and at every boot, in a sandbox ('systemd-analyze security agent').
-PORT= and FLAGS= in /etc/default/agent, if there is one, count for more than what is given here. 'systemctl reload agent'
-has the configuration file read again. With --instance the unit is agent@NAME.
+PORT= and FLAGS= in /etc/default/agent, if there is one, count for more than what is given here. 'systemctl reload
+agent' has the configuration file read again. With --instance the unit is agent@NAME, and its file agent-NAME.
 
 ${flagHelp(FLAGS)}
 `,

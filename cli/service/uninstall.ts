@@ -28,8 +28,9 @@ export function whyNot(path: string, packaged: string | undefined, instance: str
 export const uninstallService: Verb = {
   help: `Usage: {program} uninstall-service [flags]
 
-Stops the daemon and removes the unit that install-service made. The node's state stays in /var/lib/agent: as long as it
-is there, the machine is the same node when the service is installed again. 'agent logout' first gives the node up.
+Stops the daemon and removes the unit that install-service made. The node's state stays in /var/lib/agent, an instance's
+in /var/lib/agent-NAME: as long as it is there, the machine is the same node when the service is installed again. 'agent
+logout' first gives the node up.
 
 ${flagHelp({ instance: INSTANCE_FLAG })}
 `,

@@ -22,11 +22,13 @@ async function run(...argv: string[]): Promise<string> {
 
 Deno.test("flagsOf() reads the flags of a help text, with values and with help on the next line", () => {
   const help = `Usage: x\n\n  --name value   what it is (default 1)\n  --much-too-long-for-its-column value
-                 said below\n  --yes          without\n  --yes          again\n`;
+                 said below\n  --yes          without\n  -1             once\n  --json[=1]     version\n  --yes          again\n`;
   assert.deepEqual(flagsOf(help), [
     { name: "name", help: "what it is (default 1)", takesValue: true },
     { name: "much-too-long-for-its-column", help: "said below", takesValue: true },
     { name: "yes", help: "without", takesValue: false },
+    { name: "1", help: "once", takesValue: false },
+    { name: "json", help: "version", takesValue: false },
   ]);
 });
 

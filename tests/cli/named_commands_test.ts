@@ -7,7 +7,7 @@ import { about } from "../../cli/coordinator.ts";
 import { run as runKeys } from "../../cli/coordinator/keys.ts";
 import { run as runNodes } from "../../cli/coordinator/nodes.ts";
 import { run as runRoutes } from "../../cli/coordinator/routes.ts";
-import { VERBS } from "../../cli/run.ts";
+import { SERVERS, VERBS } from "../../cli/run.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** Of `agent` itself, and of every command. */
@@ -101,6 +101,15 @@ Deno.test("every command that errors, hints and help name is there, with its fla
   }
   assert.ok(named.length > 40, String(named.length));
   assert.deepEqual(named.flatMap((line) => wrong(line, commands) ?? []), []);
+});
+
+Deno.test("no line of a help text is longer than 120 characters", async () => {
+  const texts = await Promise.all([
+    ...Object.values(VERBS).map(async ({ load }) => await load()),
+    ...Object.values(SERVERS).map(({ about }) => about()),
+  ]);
+  const lines = texts.flatMap(({ help, commands = {} }) => [help, ...Object.values(commands)]).join("\n").split("\n");
+  assert.deepEqual(lines.filter((line) => line.replaceAll("{program}", "agent").length > 120), []);
 });
 
 Deno.test("a help text tells of every command that its verb has, and of no other", async () => {
