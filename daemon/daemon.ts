@@ -7,71 +7,48 @@
  * Each step can fail with one line and an exit code, and leaves nothing behind. SIGTERM and SIGINT end it in order,
  * routes restored; SIGHUP looks at the network anew and reads the configuration file again.
  */
-import { lookup } from "node:dns/promises";
-import { CGNAT } from "../base/ip.ts";
-import { overlaps } from "../base/prefix_set.ts";
 import type { Secret } from "../base/secret.ts";
+import { systemRandom, systemScheduler } from "../base/system.ts";
 import { LONG_VERSION } from "../base/version.ts";
 import { proxyFromEnvironment } from "../base/web_proxy.ts";
-import { ControlClient } from "../control/client/client.ts";
 import { CAPABILITY_VERSION } from "../control/wire/tailcfg.ts";
-import { createDerpDial } from "../derp/dial.ts";
 import type { Engine } from "../engine/engine.ts";
-import { icmpEcho } from "../ffi/icmp.ts";
 import { notifyAddress, openNotifySocket } from "../ffi/notify_socket.ts";
 import { peerCredentials, socketFd } from "../ffi/peercred.ts";
-import { watchNetwork } from "../ffi/rt_watch.ts";
-import { watchNftables } from "../ffi/nft_watch.ts";
-import type { NetworkChange } from "../ffi/rt_watch.ts";
-import type { NetworkWatch } from "../ffi/netlink_watch.ts";
 import { userByName } from "../ffi/user.ts";
 import type { Backend } from "./backend.ts";
 import { isDown } from "./backend_state.ts";
 import { metricsInput } from "./backend_status.ts";
-import { systemDnsTransport } from "./dns/dns_transport.ts";
-import { markedDnsTransport } from "./dns/marked_transport.ts";
-import { ofFamily, ownNames } from "./dns/own_names.ts";
-import { cleanUpDns, systemDns } from "./dns/os/system.ts";
-import { EngineInbox } from "./engine_inbox.ts";
-import { startEngine } from "./engine_host.ts";
-import { EXIT } from "./exit_codes.ts";
-import { expiryHook } from "./expiry_hook.ts";
+import { cleanUpMachine } from "./clean_up.ts";
 import { configuredFlags } from "./config/daemon_flags.ts";
 import { Declared } from "./config/declared.ts";
 import type { LoadedConfig } from "./config/load.ts";
+import { systemDnsTransport } from "./dns/dns_transport.ts";
+import { EngineInbox } from "./engine_inbox.ts";
+import { startEngine } from "./engine_host.ts";
+import { EXIT } from "./exit_codes.ts";
 import type { DaemonFlags, InvokedAs } from "./flags.ts";
 import { readSysctl } from "./forwarding.ts";
 import { readHostFacts } from "./hostinfo.ts";
-import type { Instance } from "./instance.ts";
 import { isOnThisMachine } from "./local_networks.ts";
 import { localApiRoutes } from "./localapi/routes.ts";
 import { observeRoutes } from "./localapi/routes/observe.ts";
 import { LocalApiServer } from "./localapi/server.ts";
 import { claimSocket, SocketError } from "./localapi/socket_file.ts";
-import { limitedKdf } from "./lock/kdf_limit.ts";
 import { stderrLog } from "./log.ts";
 import type { Log, ProcessLog } from "./log.ts";
-import { markedTcp } from "./marked_tcp.ts";
-import { allowMarkedAnswers, restoreMarkedAnswers, writeSysctl } from "./marked_answers.ts";
+import { followFilter, watchLinks } from "./machine_watch.ts";
 import { watchMemory } from "./memory_watch.ts";
 import { userMetrics } from "./metrics.ts";
 import { MetricsPage } from "./metrics_page.ts";
-import { addressesInTwoTailnets, cleanUp, exitTables, isInUse, netlinkRouting } from "./netlink_routing.ts";
-import { chooseBackend, cleanUpFilter } from "./netfilter/choose.ts";
-import { systemLocalUse } from "./netfilter/system_use.ts";
-import { askWeb } from "./ask_web.ts";
-import { buildNode } from "./node.ts";
-import { rulesOf } from "./os_router.ts";
-import { startPeerRelay } from "./peer_relay_host.ts";
-import { TimestampCeiling } from "./timestamp_ceiling.ts";
-import { systemPortmap } from "./portmap_io.ts";
-import { serverKeyStore } from "./server_keys.ts";
 import { refuseTwin } from "./moving/twin.ts";
+import { netlinkRouting } from "./netlink_routing.ts";
+import { endOnSignal, onSignal, onStrayErrors } from "./process_end.ts";
 import { followStatus, ServiceStatus, takeServiceEnvironment } from "./service_status.ts";
 import { MemoryState, StateFile, StateFileError } from "./state_file.ts";
-import { interfaceAddresses, localNetworks, trustedRoots } from "./system.ts";
-import { systemRandom, systemScheduler } from "../base/system.ts";
-import { deriveInWorker } from "../tka/kdf.ts";
+import { localNetworks, trustedRoots } from "./system.ts";
+import { systemNode } from "./system_node.ts";
+import { TimestampCeiling } from "./timestamp_ceiling.ts";
 
 /** Runs the daemon until a signal ends it. Returns the exit code; says why on standard error. */
 export async function runDaemon(
@@ -113,17 +90,7 @@ async function run(flags: DaemonFlags, first: LoadedConfig, companion: Companion
   const { log } = processLog;
   try {
     if (flags.cleanup) {
-      const lines = cleanUp(flags.tun, flags.instance);
-      // What a running daemon needs is left to it, its packet filter and its DNS too.
-      if (!isInUse(flags.tun)) {
-        lines.push(...await cleanUpDns(etcDirectory(), flags.instance.prefix), ...await cleanUpFilter(flags.instance));
-        const left = putMarkedAnswersBack(flags.instance);
-        if (left !== undefined) {
-          const whose = left === 0 ? "back" : `to the node of table ${left}, which needs it`;
-          lines.push(`put net.ipv4.conf.all.src_valid_mark ${whose}`);
-        }
-      }
-      for (const line of lines) log.info(`cleanup: ${line}`);
+      for (const line of await cleanUpMachine(flags)) log.info(`cleanup: ${line}`);
       return EXIT.ok;
     }
     return await serve(flags, processLog, first, companion);
@@ -133,10 +100,6 @@ async function run(flags: DaemonFlags, first: LoadedConfig, companion: Companion
     if (cause instanceof SocketError) return cause.busy ? EXIT.busy : EXIT.system;
     return cause instanceof SystemError ? EXIT.system : EXIT.failed;
   }
-}
-
-function putMarkedAnswersBack(instance: Instance): number | undefined {
-  return restoreMarkedAnswers(instance, writeSysctl, readSysctl, () => exitTables(instance));
 }
 
 /** The machine does not give what a node needs. */
@@ -177,11 +140,6 @@ function capabilityVersion(): number {
   return /^[0-9]{1,4}$/.test(text) ? Number(text) : CAPABILITY_VERSION;
 }
 
-/** `AGENT_TEST_ETC` keeps a test's daemon away from the machine's own settings. */
-function etcDirectory(): string {
-  return Deno.env.get("AGENT_TEST_ETC") || "/etc";
-}
-
 async function serve(
   flags: DaemonFlags,
   processLog: ProcessLog,
@@ -215,91 +173,21 @@ async function serve(
   stack.defer(() => engine.close());
   const routing = stack.use(netlinkRouting(engine.tunName, flags.instance));
 
-  const transport = stack.use(systemDnsTransport(roots));
   const host = readHostFacts();
   const capability = capabilityVersion();
-  const { bypassMark: mark, serviceAddresses } = flags.instance;
-  const lookUp = ownNames({
-    system: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
-    base: () => backend.dns.base(),
-    serviceAddresses,
-    transport: markedDnsTransport(mark),
-    scheduler: systemScheduler,
-    random: systemRandom,
-  });
-  const tcp = markedTcp(mark, lookUp);
   // Until a signal says otherwise the end is a fault, and what keeps an exit node's traffic in outlives it.
   let code: number = EXIT.failed;
-  const backend = buildNode({
-    version: LONG_VERSION,
+  const backend = systemNode({
+    flags,
     store,
     engine,
     inbox,
     routing,
-    connect: (serverUrl, profiles) =>
-      new ControlClient({
-        serverUrl,
-        machineKey: profiles.machineKey(),
-        ca: roots,
-        proxyFor,
-        scheduler: systemScheduler,
-        random: systemRandom,
-        log: (level, text) => log.child("control")[level](text),
-        serverKeys: serverKeyStore(store),
-        acceptNewServerKey: flags.acceptNewServerKey,
-        capabilityVersion: capability,
-        network: { tcp },
-      }),
-    // Tailscale's own variable: a test's headscale without TLS serves its relay by plain HTTP.
-    dialDerp: createDerpDial({
-      scheduler: systemScheduler,
-      ca: roots,
-      proxyFor,
-      controlNow: () => backend.controlNow,
-      connect: tcp,
-      resolve: ofFamily(lookUp),
-      plainHttp: Deno.env.get("TS_DEBUG_USE_DERP_HTTP") === "1",
-    }),
-    lookUp,
-    askWeb: askWeb(tcp),
-    lockDirectory: flags.stateDir === undefined ? undefined : `${flags.stateDir}/tka-profiles`,
-    deriveDisablement: limitedKdf(systemScheduler, deriveInWorker),
-    capabilityVersion: capability,
-    keyExpiry: {
-      warnMs: flags.expiryWarningMs,
-      ...(flags.expiryHook !== undefined && {
-        hook: expiryHook(flags.expiryHook, { socket: flags.socket, log, scheduler: systemScheduler }),
-      }),
-    },
-    interfaces: interfaceAddresses,
-    staticEndpoints: flags.staticEndpoints,
-    networks: localNetworks,
-    instance: flags.instance,
-    readSysctl,
-    addressesInTwoTailnets: () => addressesInTwoTailnets(engine.tunName, flags.instance),
-    markedAnswers: (allowed) => {
-      if (!allowed) return void putMarkedAnswersBack(flags.instance);
-      const problem = allowMarkedAnswers(flags.instance, writeSysctl, readSysctl);
-      if (problem !== "") log.warn(problem);
-    },
-    localUse: () => systemLocalUse(engine.tunName, localNetworks(), flags.instance.serviceAddresses),
-    filter: () => chooseBackend(flags.instance),
-    icmpEcho: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs }),
-    icmpEchoOutside: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs, mark }),
-    portmap: systemPortmap(interfaceAddresses, mark),
-    startPeerRelay: (options) => startPeerRelay(options, mark),
-    dnsTransport: transport,
-    dnsSystem: systemDns({
-      device: engine.tunName,
-      owner: flags.instance.prefix,
-      container: host.container,
-      etc: etcDirectory(),
-      scheduler: systemScheduler,
-      log: (line) => log.info(`dns: ${line}`),
-    }),
+    roots,
+    proxyFor,
     host,
-    scheduler: systemScheduler,
-    random: systemRandom,
+    dnsTransport: stack.use(systemDnsTransport(roots)),
+    capabilityVersion: capability,
     log,
     failed: (error) => {
       log.error(`the data plane failed: ${error.message}`);
@@ -414,121 +302,5 @@ function mayWrite(uid: number, operator: string, log: Log): boolean {
   } catch (cause) {
     log.warn(`cannot look up operator ${operator}: ${cause instanceof Error ? cause.message : cause}`);
     return false;
-  }
-}
-
-function onSignal(stack: AsyncDisposableStack, signal: Deno.Signal, run: () => void): void {
-  Deno.addSignalListener(signal, run);
-  stack.defer(() => Deno.removeSignalListener(signal, run));
-}
-
-/** Resolves with the exit code. A second signal while the daemon is stopping ends the process at once. */
-function endOnSignal(stack: AsyncDisposableStack, log: Log): PromiseWithResolvers<number> {
-  const ending = Promise.withResolvers<number>();
-  let asked = false;
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    onSignal(stack, signal, () => {
-      if (asked) Deno.exit(EXIT.failed);
-      asked = true;
-      log.info(`got ${signal}`);
-      ending.resolve(EXIT.ok);
-    });
-  }
-  return ending;
-}
-
-/**
- * Errors that nobody caught. A promise nobody waited for is one piece of work that failed, and the node goes on; an
- * exception out of a callback leaves something half done, and the daemon ends in order, to be started again.
- */
-function onStrayErrors(stack: AsyncDisposableStack, log: Log, ending: PromiseWithResolvers<number>): void {
-  const text = (cause: unknown) => cause instanceof Error ? cause.stack ?? cause.message : String(cause);
-  const onRejection = (event: PromiseRejectionEvent) => {
-    event.preventDefault();
-    log.error(`unhandled rejection: ${text(event.reason)}`);
-  };
-  const onError = (event: ErrorEvent) => {
-    event.preventDefault();
-    log.error(`uncaught error: ${text(event.error)}`);
-    ending.resolve(EXIT.failed);
-  };
-  globalThis.addEventListener("unhandledrejection", onRejection);
-  globalThis.addEventListener("error", onError);
-  stack.defer(() => {
-    globalThis.removeEventListener("unhandledrejection", onRejection);
-    globalThis.removeEventListener("error", onError);
-  });
-}
-
-/** What the kernel says of links, addresses, routes and rules becomes at most one call a second. */
-function watchLinks(backend: Backend, tunName: string, instance: Instance, log: Log): NetworkWatch {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let addresses = snapshot(tunName);
-  let rerouted = false;
-  const settle = () => {
-    timer = undefined;
-    const now = snapshot(tunName);
-    const changed = now !== addresses || rerouted;
-    addresses = now;
-    rerouted = false;
-    backend.networkChanged(changed);
-  };
-  const watch = watchNetwork((changes) => {
-    rerouted ||= changes.some((change) => change.kind === "route" && change.route.destination.bits === 0);
-    if (timer === undefined && changes.some((change) => isRelevant(change, instance))) {
-      timer = setTimeout(settle, SETTLE_MS);
-    }
-  });
-  return {
-    stop: async () => {
-      clearTimeout(timer);
-      await watch.stop().catch((cause) => log.debug(`link watch: ${cause}`));
-    },
-  };
-}
-
-/** Whoever changes the kernel's packet filter, ours is looked after a moment later. @returns the end of it */
-function followFilter(backend: Backend, log: Log): () => Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  try {
-    const watch = watchNftables(() => {
-      timer ??= setTimeout(() => {
-        timer = undefined;
-        backend.datapath.filterChanged();
-      }, FILTER_SETTLE_MS);
-    });
-    return async () => {
-      clearTimeout(timer);
-      await watch.stop().catch((cause) => log.debug(`filter watch: ${cause}`));
-    };
-  } catch (cause) {
-    log.debug(`filter watch: ${cause instanceof Error ? cause.message : cause}`);
-    return () => Promise.resolve();
-  }
-}
-
-const SETTLE_MS = 1_000;
-const FILTER_SETTLE_MS = 300;
-
-/** Addresses of all interfaces but our own, as text to compare. */
-function snapshot(tunName: string): string {
-  return interfaceAddresses().filter(({ device }) => device !== tunName)
-    .map(({ device, address }) => `${device} ${address}`).sort().join("\n");
-}
-
-/** Links, addresses, default routes; and what somebody took from us: our rules and routes. */
-function isRelevant(change: NetworkChange, instance: Instance): boolean {
-  switch (change.kind) {
-    case "link":
-    case "address":
-    case "overflow":
-      return true;
-    case "route":
-      if (change.route.table === instance.table) return change.gone;
-      // Default routes; and those into the tailnets' range, which are local use of it.
-      return change.route.destination.bits === 0 || overlaps(change.route.destination, CGNAT);
-    case "rule":
-      return change.gone && (change.rule.table === instance.table ||
-        rulesOf(instance).some((rule) => rule.priority === change.rule.priority));
   }
 }
