@@ -74,9 +74,10 @@ export interface UdpPort {
    * Returns false when the batch is full: flush, then queue again.
    */
   queue(to: AddrId, offset: number, length: number, segment: number): boolean;
-  /** Sends what is queued. Returns the number of groups that could not be sent; `lastError` has the last -errno. */
+  /** Sends what is queued. Returns the number of groups that could not be sent. */
   flush(): number;
-  readonly lastError: number;
+  /** After `flush`: the last for whom this machine has no way now (EHOSTUNREACH, ENETUNREACH), 0 for nobody. */
+  readonly unreachable: AddrId;
   close(): void;
 }
 

@@ -60,6 +60,8 @@ export interface UdpOptions {
 
 /** A UDP port over a socket, with what operators want to see of it. */
 export interface FfiUdpPort extends UdpPort {
+  /** -errno of the last send that failed in the last `flush`, 0 when none did. */
+  readonly lastError: number;
   readonly sent: Readonly<UdpSendCounters>;
   /** Datagrams that did not fit the receive buffer. */
   readonly truncated: number;
@@ -141,6 +143,10 @@ class LinuxUdp implements FfiUdpPort {
 
   get lastError(): number {
     return this.#batch.lastError;
+  }
+
+  get unreachable(): AddrId {
+    return this.#batch.unreachable;
   }
 
   recv(offset: number, max: number): number {

@@ -19,7 +19,7 @@
 
 import type { AddrId } from "../engine/ports.ts";
 import type { FfiArena } from "./arena.ts";
-import { EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, errno, libc } from "./libc.ts";
+import { EAGAIN, EHOSTUNREACH, EINTR, EINVAL, EIO, EMSGSIZE, ENETUNREACH, errno, libc } from "./libc.ts";
 import type { FfiAddrTable } from "./sockaddr.ts";
 
 /** Entries of one `sendmmsg`. Twice the datagrams of the largest group, so that one always fits when GSO is off. */
@@ -55,6 +55,8 @@ export class UdpBatch {
   gso: boolean;
   /** -errno of the last send that failed in the last flush, 0 when none did. Set by a resent group too. */
   lastError = 0;
+  /** As `UdpPort.unreachable`. */
+  unreachable: AddrId = 0;
   readonly counters: UdpSendCounters = { tooBig: 0, lost: 0, full: 0 };
   readonly #fd: number;
   readonly #arena: FfiArena;
@@ -114,7 +116,7 @@ export class UdpBatch {
     const count = this.#count;
     if (count === 0) return 0;
     this.#count = 0;
-    this.lastError = 0;
+    this.lastError = this.unreachable = 0;
     this.#waited = 0;
     let lost = 0;
     let at = 0;
@@ -132,6 +134,7 @@ export class UdpBatch {
         lost += count - at;
         break;
       }
+      if (code === EHOSTUNREACH || code === ENETUNREACH) this.unreachable = this.#to[at];
       if (!this.#recover(at, code)) lost++;
       at++;
     }

@@ -115,6 +115,7 @@ export class Plane {
       drops,
       paths,
       helpers: provider.helpers,
+      unreachable: (addr) => this.#magicsock.noteUnreachable(addr),
       relay: (region, peer, payload) =>
         events.free > EVENT_RESERVE && events.write(RECORD_DERP, encodeDerpHeader(region, peer), payload),
     });

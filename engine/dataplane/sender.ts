@@ -28,6 +28,8 @@ export interface SenderOptions {
   /** Who may still be sealing what is committed. */
   readonly helpers: AeadHelpers | undefined;
   readonly relay: RelaySend;
+  /** The kernel knows no way to an address that something was sent to. */
+  readonly unreachable: (addr: AddrId) => void;
   readonly drops: DropCounters;
   readonly paths: PathCounters;
 }
@@ -38,6 +40,7 @@ export class Sender {
   readonly #addrs: AddrTable;
   readonly #helpers: AeadHelpers | undefined;
   readonly #relay: RelaySend;
+  readonly #unreachable: (addr: AddrId) => void;
   readonly #drops: DropCounters;
   readonly #paths: PathCounters;
   readonly #start: number;
@@ -56,11 +59,12 @@ export class Sender {
   #groupSegment = 0;
   #groupCount = 0;
 
-  constructor({ arena, layout, addrs, helpers, relay, drops, paths }: SenderOptions) {
+  constructor({ arena, layout, addrs, helpers, relay, unreachable, drops, paths }: SenderOptions) {
     this.#arena = arena;
     this.#addrs = addrs;
     this.#helpers = helpers;
     this.#relay = relay;
+    this.#unreachable = unreachable;
     this.#drops = drops;
     this.#paths = paths;
     this.#start = layout.tx;
@@ -204,6 +208,8 @@ export class Sender {
   #flushSocket(socket: UdpPort): void {
     this.#helpers?.settle();
     const failed = socket.flush();
+    if (failed === 0) return;
     for (let i = 0; i < failed; i++) this.#drops.count("send-failed");
+    if (socket.unreachable !== 0) this.#unreachable(socket.unreachable);
   }
 }

@@ -186,8 +186,8 @@ export class Endpoint implements Deadlined {
     if (this.#heardDerp === region) this.#heardDerp = 0;
   }
 
-  /** A send to `addr` failed in a way that says it cannot be reached (EHOSTUNREACH). */
-  noteBadAddress(addr: AddrId): void {
+  /** This machine has no way to `addr` now. */
+  noteUnreachable(addr: AddrId): void {
     const candidate = this.#candidates.get(addr);
     if (candidate !== undefined) candidate.latencyMs = -1;
     if (this.#best.addr === addr) this.#clearBest();

@@ -215,6 +215,11 @@ export class Magicsock {
     this.#byKey.get(key)?.noteDerp(region);
   }
 
+  /** This machine has no way to `addr` now: whoever is reached there is left to the relay until a pong comes again. */
+  noteUnreachable(addr: AddrId): void {
+    for (const endpoint of this.#byKey.values()) endpoint.noteUnreachable(addr);
+  }
+
   /** The relay says the peer is not there. */
   derpPeerGone(region: number, key: string): void {
     this.#byKey.get(key)?.derpPeerGone(region);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { parseIp } from "../../base/ip.ts";
 import { createArena, type FfiArena } from "../../ffi/arena.ts";
-import { EAGAIN, EMSGSIZE, ENETUNREACH, EPERM, libc } from "../../ffi/libc.ts";
+import { EAGAIN, EHOSTUNREACH, EMSGSIZE, ENETUNREACH, EPERM, libc } from "../../ffi/libc.ts";
 import { createPoll } from "../../ffi/poll.ts";
 import { createAddrTable, type FfiAddrTable } from "../../ffi/sockaddr.ts";
 import { createUdp, type FfiUdpPort } from "../../ffi/udp.ts";
@@ -110,21 +110,26 @@ privilegedTest(
       from.queue(nowhere, out, 5000, 1000);
       from.queue(peer, out, 102, 102);
       assert.equal(from.flush(), 1);
-      assert.equal(from.lastError, -ENETUNREACH);
+      assert.deepEqual([from.lastError, from.unreachable], [-ENETUNREACH, nowhere]);
       assert.deepEqual(receive(net, 2).map(({ length }) => length), [100, 102]);
+
+      await a.must(["ip", "route", "add", "unreachable", "203.0.113.0/24"]);
+      from.queue(nowhere, out, 100, 100);
+      assert.equal(from.flush(), 1);
+      assert.deepEqual([from.lastError, from.unreachable], [-EHOSTUNREACH, nowhere]);
 
       if (programMissing("nft") !== undefined) return console.log(`EPERM is not checked: ${programMissing("nft")}`);
       await a.nft("table ip t { chain o { type filter hook output priority 0; udp dport 7000 drop; }; }");
       from.queue(peer, out, 5000, 1000);
       assert.equal(from.flush(), 1);
-      assert.equal(from.lastError, -EPERM);
+      assert.deepEqual([from.lastError, from.unreachable], [-EPERM, 0]);
       await a.nft("delete table ip t");
       from.queue(peer, out, 103, 103);
       assert.equal(from.flush(), 0);
       assert.equal(from.lastError, 0);
       assert.deepEqual(receive(net, 1).map(({ length }) => length), [103]);
       assert.equal(from.offloads.gso, true);
-      assert.equal(from.sent.lost, 2);
+      assert.equal(from.sent.lost, 3);
     }),
 );
 

@@ -115,6 +115,8 @@ export class MemoryNetwork {
   /** All that was sent, in order, dropped or not. */
   readonly log: Datagram[] = [];
   pass: (datagram: Datagram) => boolean = () => true;
+  /** `ip:port` that senders have no route to. */
+  readonly unreachable = new Set<string>();
 
   attach(address: string, socket: Pick<MemoryUdp, "arrive">): void {
     this.#sockets.set(address, socket);
@@ -131,7 +133,7 @@ export class MemoryUdp implements UdpPort {
   readonly family = 4;
   readonly port: number;
   readonly offloads = { gso: true, gro: true };
-  readonly lastError = 0;
+  unreachable: AddrId = 0;
   segment = 0;
   source: AddrId = 0;
   readonly #arena: Arena;
@@ -140,7 +142,7 @@ export class MemoryUdp implements UdpPort {
   readonly #ip: Uint8Array<ArrayBuffer>;
   readonly #inbox: Datagram[] = [];
   readonly #parse: (text: string) => AddrId;
-  #queued: (() => void)[] = [];
+  #queued: (() => boolean)[] = [];
 
   constructor(
     options: {
@@ -183,17 +185,23 @@ export class MemoryUdp implements UdpPort {
   queue(to: AddrId, offset: number, length: number, segment: number): boolean {
     const target = this.#addrs.text(to);
     this.#queued.push(() => {
+      if (this.#network.unreachable.has(target)) {
+        this.unreachable = to;
+        return false;
+      }
       for (let at = 0; at < length; at += segment) {
         const payload = this.#arena.u8.slice(offset + at, offset + Math.min(length, at + segment));
         this.#network.send({ from: this.address, to: target, payload });
       }
+      return true;
     });
     return true;
   }
   flush(): number {
-    for (const send of this.#queued) send();
+    this.unreachable = 0;
+    const failed = this.#queued.filter((send) => !send()).length;
     this.#queued = [];
-    return 0;
+    return failed;
   }
   close(): void {}
 }

@@ -95,7 +95,7 @@ class LoopUdp implements UdpPort {
   readonly family = 4;
   readonly port = 41641;
   readonly offloads = { gso: true, gro: true };
-  readonly lastError = 0;
+  readonly unreachable = 0;
   readonly groups: Group[] = [];
   readonly inbox: { readonly bytes: Uint8Array; readonly segment: number }[] = [];
   segment = 0;

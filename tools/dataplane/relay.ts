@@ -26,7 +26,7 @@ class EndlessSocket implements UdpPort {
   readonly family = 4;
   readonly port = 7777;
   readonly offloads = { gso: true, gro: true };
-  readonly lastError = 0;
+  readonly unreachable = 0;
   segment = 0;
   source: AddrId = 0;
   /** What a receive gives, and how often. */

@@ -324,7 +324,7 @@ Deno.test("an address that cannot be reached is left at once", () => {
   const p = pair(27, "none", "none");
   p.network.run(2000, p.tick);
   const { addr } = p.a.peer(p.b).pathForSend(p.network.now);
-  p.a.peer(p.b).noteBadAddress(addr);
+  p.a.magicsock.noteUnreachable(addr);
   assert.equal(p.a.peer(p.b).currentAddress(p.network.now), "");
   assert.equal(p.a.peer(p.b).pathForSend(p.network.now).derp, 1);
 });

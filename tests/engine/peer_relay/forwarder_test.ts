@@ -32,7 +32,7 @@ class GroSocket implements UdpPort {
   readonly family: 4 | 6;
   readonly port = 7777;
   readonly offloads = { gso: true, gro: true };
-  readonly lastError = 0;
+  readonly unreachable = 0;
   readonly inbox: Batch[] = [];
   readonly sent: { to: string; datagrams: Uint8Array[] }[] = [];
   segment = 0;
