@@ -1,7 +1,7 @@
 /** `down`: disconnects and stays logged in. Source: cmd/tailscale/cli/down.go. */
 import { ACCEPT_RISK_FLAG, askRisk, isSshOverTailscale } from "./accept_risk.ts";
-import { EXIT_OK, UsageError } from "./exit_codes.ts";
-import { flagHelp, parseFlags } from "./flags.ts";
+import { EXIT_OK } from "./exit_codes.ts";
+import { flagHelp, parseOnlyFlags } from "./flags.ts";
 import { assertSaved, unsaved } from "./health_lines.ts";
 import { reasonHeader } from "./local_client.ts";
 import type { Status } from "./local_types.ts";
@@ -21,8 +21,7 @@ Disconnects from the tailnet. The login is kept; '{program} up' connects again.
 ${flagHelp(FLAGS)}
 `,
   async run(args, { client }) {
-    const { values, rest } = parseFlags(FLAGS, args);
-    if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
+    const { values } = parseOnlyFlags(FLAGS, args);
     const status = await client.json<Status>("GET", "status?peers=false");
     if (status.BackendState === "Stopped" && unsaved(status.Health ?? []) === undefined) {
       printError("Tailscale was already stopped.\n");

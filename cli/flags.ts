@@ -88,6 +88,13 @@ export function parseFlags<T extends FlagTable>(
   return { values: values as Parsed<T>["values"], given, rest };
 }
 
+/** As `parseFlags`, of a verb that takes flags alone. @throws UsageError for anything else */
+export function parseOnlyFlags<T extends FlagTable>(table: T, args: readonly string[]): Omit<Parsed<T>, "rest"> {
+  const { rest, ...parsed } = parseFlags(table, args);
+  if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
+  return parsed;
+}
+
 /** The flags' part of a verb's help. @param fallbacks false where a flag that is not given means nothing at all. */
 export function flagHelp(table: FlagTable, { fallbacks = true }: { fallbacks?: boolean } = {}): string {
   const rows = Object.entries(table).filter(([, spec]) => !spec.hidden).map(([name, spec]) => {

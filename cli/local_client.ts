@@ -140,6 +140,14 @@ class ResponseReader {
     return { status, headers };
   }
 
+  /** The whole body as text. */
+  async text(headers: Map<string, string>): Promise<string> {
+    const decoder = new TextDecoder();
+    let text = "";
+    for await (const chunk of this.body(headers)) text += decoder.decode(chunk, { stream: true });
+    return text + decoder.decode();
+  }
+
   /** What came behind all that was read so far. */
   rest(): Uint8Array {
     return this.#buffer;
@@ -241,10 +249,7 @@ export class LocalClient {
     try {
       const reader = new ResponseReader(connection);
       const { status, headers: received } = await reader.head();
-      const decoder = new TextDecoder();
-      let text = "";
-      for await (const chunk of reader.body(received)) text += decoder.decode(chunk, { stream: true });
-      return { status, body: text + decoder.decode() };
+      return { status, body: await reader.text(received) };
     } catch (error) {
       signal?.throwIfAborted();
       throw error;
@@ -291,9 +296,7 @@ export class LocalClient {
       const reader = new ResponseReader(connection);
       const { status, headers: received } = await reader.head();
       if (status === 101) return { kind: "upgraded", connection, early: reader.rest() };
-      const decoder = new TextDecoder();
-      let body = "";
-      for await (const chunk of reader.body(received)) body += decoder.decode(chunk, { stream: true });
+      const body = await reader.text(received);
       close();
       if (status >= 300) throw this.#explain(path, { status, body });
       return { kind: "answered", headers: received };
@@ -342,10 +345,7 @@ export class LocalClient {
     try {
       const { status, headers } = await reader.head();
       if (status < 300) return lines<T>(reader.body(headers), close, signal);
-      const decoder = new TextDecoder();
-      let text = "";
-      for await (const chunk of reader.body(headers)) text += decoder.decode(chunk, { stream: true });
-      throw this.#explain(path, { status, body: text });
+      throw this.#explain(path, { status, body: await reader.text(headers) });
     } catch (error) {
       close();
       throw error;

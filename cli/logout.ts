@@ -1,6 +1,6 @@
 /** `logout`: disconnects and has the control server expire the node key. Source: cmd/tailscale/cli/logout.go. */
-import { EXIT_OK, UsageError } from "./exit_codes.ts";
-import { flagHelp, parseFlags } from "./flags.ts";
+import { EXIT_OK } from "./exit_codes.ts";
+import { flagHelp, parseOnlyFlags } from "./flags.ts";
 import { assertSaved } from "./health_lines.ts";
 import { reasonHeader } from "./local_client.ts";
 import type { Status } from "./local_types.ts";
@@ -18,8 +18,7 @@ Disconnects and expires this login; connecting again needs a new one.
 ${flagHelp(FLAGS)}
 `,
   async run(args, { client }) {
-    const { values, rest } = parseFlags(FLAGS, args);
-    if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
+    const { values } = parseOnlyFlags(FLAGS, args);
     await client.text("POST", "logout", undefined, { headers: reasonHeader(values.reason) });
     const { Health } = await client.json<Status>("GET", "status?peers=false");
     assertSaved(

@@ -12,7 +12,7 @@ import { takeOver } from "../daemon/moving/take_over.ts";
 import type { TakenOver } from "../daemon/moving/take_over.ts";
 import { StateFileError } from "../daemon/state_file.ts";
 import { CliError, EXIT_OK, UsageError } from "./exit_codes.ts";
-import { flagHelp, parseFlags } from "./flags.ts";
+import { flagHelp, parseFlags, parseOnlyFlags } from "./flags.ts";
 import { shellWord } from "./shell_word.ts";
 import { print } from "./terminal.ts";
 import type { Verb, VerbContext } from "./verb.ts";
@@ -134,8 +134,7 @@ ${flagHelp(FLAGS)}
 `,
   // deno-lint-ignore require-await
   async run(args, context) {
-    const { values, given, rest } = parseFlags(FLAGS, args);
-    if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
+    const { values, given } = parseOnlyFlags(FLAGS, args);
     if (values.back && given.has("from")) throw new UsageError("--from goes without --back, which has --to");
     if (!values.back && given.has("to")) throw new UsageError("--to goes with --back");
     const options = moveOptions(values, context);

@@ -4,7 +4,7 @@
  */
 import { formatDuration } from "./duration.ts";
 import { EXIT_OK, UsageError } from "./exit_codes.ts";
-import { flagHelp, parseFlags } from "./flags.ts";
+import { flagHelp, parseOnlyFlags } from "./flags.ts";
 import type { DerpRegions, NetcheckReport } from "./local_types.ts";
 import { print, printError } from "./terminal.ts";
 import type { Verb } from "./verb.ts";
@@ -82,8 +82,7 @@ Measures the network around this node: UDP, addresses seen from outside, the kin
 ${flagHelp(FLAGS)}
 `,
   async run(args, { client }) {
-    const { values, given, rest } = parseFlags(FLAGS, args);
-    if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
+    const { values, given } = parseOnlyFlags(FLAGS, args);
     if (!["", "json", "json-line"].includes(values.format)) {
       throw new UsageError(`unknown output format "${values.format}": want json or json-line`);
     }

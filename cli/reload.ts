@@ -1,6 +1,6 @@
 /** `reload`: has the daemon read its configuration file again, as SIGHUP does, and tells how that went. */
-import { CliError, EXIT_FAILED, EXIT_OK, UsageError } from "./exit_codes.ts";
-import { flagHelp, parseFlags } from "./flags.ts";
+import { CliError, EXIT_FAILED, EXIT_OK } from "./exit_codes.ts";
+import { flagHelp, parseOnlyFlags } from "./flags.ts";
 import type { LocalClient } from "./local_client.ts";
 import { print } from "./terminal.ts";
 import type { Verb } from "./verb.ts";
@@ -25,8 +25,7 @@ with 1.
 ${flagHelp(FLAGS)}
 `,
   async run(args, { client }) {
-    const { values, rest } = parseFlags(FLAGS, args);
-    if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
+    const { values } = parseOnlyFlags(FLAGS, args);
     const reloaded = await reloadConfig(client);
     print(reloaded ? "config reloaded\n" : "config mode not in use\n");
     return reloaded || values["if-configured"] ? EXIT_OK : EXIT_FAILED;

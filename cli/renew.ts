@@ -1,7 +1,7 @@
 /** `renew`: a new node key in the place of the old one, which goes on working until the control server has taken the new. */
 import { resolveAuthKey } from "./auth_key.ts";
 import { CliError, EXIT_OK, UsageError } from "./exit_codes.ts";
-import { flagHelp, parseFlags } from "./flags.ts";
+import { flagHelp, parseOnlyFlags } from "./flags.ts";
 import type { Notify } from "./local_types.ts";
 import { colourWanted, print, printError } from "./terminal.ts";
 import type { Verb, VerbContext } from "./verb.ts";
@@ -71,8 +71,7 @@ signed by the old one's signature. To be run by a timer or by the daemon's --exp
 ${flagHelp(FLAGS)}
 `,
   async run(args, context) {
-    const { values, given, rest } = parseFlags(FLAGS, args);
-    if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
+    const { values, given } = parseOnlyFlags(FLAGS, args);
     if (values.timeout < 0) throw new UsageError("--timeout cannot be negative");
     const authKey = resolveAuthKey(values["auth-key"]);
     const qr = given.has("qr") ? values.qr : Deno.stderr.isTerminal();

@@ -1,7 +1,7 @@
 /** `set`: changes the named preferences and nothing else. Source: cmd/tailscale/cli/set.go. */
 import { ACCEPT_RISK_FLAG, askRisk, isSshOverTailscale } from "./accept_risk.ts";
 import { EXIT_OK, UsageError } from "./exit_codes.ts";
-import { flagHelp, parseFlags } from "./flags.ts";
+import { flagHelp, parseOnlyFlags } from "./flags.ts";
 import { assertSaved, unsaved, worthSaying } from "./health_lines.ts";
 import { demandLock, LOCK_FLAGS } from "./lock/policy_flags.ts";
 import type { Prefs, Status } from "./local_types.ts";
@@ -20,8 +20,7 @@ Changes the named settings; there are no default values. '{program} get' prints 
 ${flagHelp(FLAGS, { fallbacks: false })}
 `,
   async run(args, { client }) {
-    const { values, given, rest } = parseFlags(FLAGS, args);
-    if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
+    const { values, given } = parseOnlyFlags(FLAGS, args);
     if ([...given].every((flag) => flag === "accept-risk")) {
       throw new UsageError("nothing to set: name at least one setting");
     }

@@ -1,7 +1,7 @@
 /** `version`. Source: cmd/tailscale/cli/version.go, version.Meta. */
 import { COMMIT, COMMIT_DATE, LONG_VERSION, VERSION } from "../base/version.ts";
 import { EXIT_OK, UsageError } from "./exit_codes.ts";
-import { flagHelp, parseFlags } from "./flags.ts";
+import { flagHelp, parseOnlyFlags } from "./flags.ts";
 import type { Status } from "./local_types.ts";
 import { print } from "./terminal.ts";
 import type { Verb } from "./verb.ts";
@@ -30,8 +30,7 @@ export const version: Verb = {
 ${flagHelp(FLAGS)}
 `,
   async run(args, { client }) {
-    const { values, rest } = parseFlags(FLAGS, args);
-    if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
+    const { values } = parseOnlyFlags(FLAGS, args);
     if (values.upstream) {
       throw new UsageError("--upstream is not offered: this program asks no server for new versions");
     }

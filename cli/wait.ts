@@ -1,6 +1,6 @@
 /** `wait`: until the node is connected and its address can be bound to. Source: cmd/tailscale/cli/wait.go. */
 import { CliError, EXIT_OK, UsageError } from "./exit_codes.ts";
-import { flagHelp, parseFlags } from "./flags.ts";
+import { flagHelp, parseOnlyFlags } from "./flags.ts";
 import type { LocalClient } from "./local_client.ts";
 import type { Notify, Status } from "./local_types.ts";
 import { STATES } from "./local_types.ts";
@@ -68,8 +68,7 @@ to it: {program} wait && my-service. Exits with 1 when the time is over.
 ${flagHelp(FLAGS)}
 `,
   async run(args, { client }) {
-    const { values, rest } = parseFlags(FLAGS, args);
-    if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
+    const { values } = parseOnlyFlags(FLAGS, args);
     if (values.timeout < 0) throw new UsageError("--timeout cannot be negative");
     const end = new AbortController();
     const late = () => end.abort(new CliError("timeout waiting for the node to be connected"));

@@ -1,6 +1,6 @@
 /** `debug daemon-logs`: follows the daemon's log. Source: cmd/tailscale/cli/debug.go (runDaemonLogs). */
-import { EXIT_OK, UsageError } from "../exit_codes.ts";
-import { flagHelp, parseFlags } from "../flags.ts";
+import { EXIT_OK } from "../exit_codes.ts";
+import { flagHelp, parseOnlyFlags } from "../flags.ts";
 import { print } from "../terminal.ts";
 import type { Verb } from "../verb.ts";
 
@@ -30,8 +30,7 @@ Prints what the daemon logs from now on, until it is interrupted. For root and t
 ${flagHelp(FLAGS)}
 `,
   async run(args, { client }) {
-    const { values, rest } = parseFlags(FLAGS, args);
-    if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
+    const { values } = parseOnlyFlags(FLAGS, args);
     for await (const { text = "", v = 0, logtail } of await client.stream<Line>("logtap")) {
       if (text.trim() === "" || v > values.verbose) continue;
       print(`${values.time && logtail?.client_time ? `${logtail.client_time} ` : ""}${text.trim()}\n`);

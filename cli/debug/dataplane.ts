@@ -1,6 +1,6 @@
 /** `debug dataplane`: what the data plane uses, how its worker fares, what it dropped. */
-import { EXIT_OK, UsageError } from "../exit_codes.ts";
-import { flagHelp, parseFlags } from "../flags.ts";
+import { EXIT_OK } from "../exit_codes.ts";
+import { flagHelp, parseOnlyFlags } from "../flags.ts";
 import { print } from "../terminal.ts";
 import type { Verb } from "../verb.ts";
 
@@ -52,8 +52,7 @@ export const dataplane: Verb & { readonly summary: string } = {
 ${flagHelp(FLAGS)}
 `,
   async run(args, { client }) {
-    const { values, rest } = parseFlags(FLAGS, args);
-    if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
+    const { values } = parseOnlyFlags(FLAGS, args);
     const { Agent } = await client.json<{ readonly Agent: AgentStatus }>("GET", "status?peers=false");
     print(values.json ? `${JSON.stringify(Agent, null, "\t")}\n` : text(Agent));
     return EXIT_OK;

@@ -1,6 +1,6 @@
 /** `debug watch-ipn`: what the daemon tells its watchers. Source: cmd/tailscale/cli/debug.go (runWatchIPN). */
 import { EXIT_OK, UsageError } from "../exit_codes.ts";
-import { flagHelp, parseFlags } from "../flags.ts";
+import { flagHelp, parseOnlyFlags } from "../flags.ts";
 import { print, printError } from "../terminal.ts";
 import type { Verb } from "../verb.ts";
 
@@ -36,8 +36,7 @@ Prints what changes as JSON, a message at a time, until it is ended.
 ${flagHelp(FLAGS)}
 `,
   async run(args, { client }) {
-    const { values, rest } = parseFlags(FLAGS, args);
-    if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
+    const { values } = parseOnlyFlags(FLAGS, args);
     if (values.count < 0) throw new UsageError("--count cannot be negative");
     const wanted = Object.entries(BITS).filter(([name]) => values[name as keyof typeof BITS]);
     const mask = wanted.reduce((bits, [, bit]) => bits | bit, NO_NETMAP);

@@ -1,6 +1,6 @@
 /** `dns status`: what control says of DNS, what the machine has, and how it is told. Source: cmd/tailscale/cli/dns-status.go. */
-import { EXIT_OK, UsageError } from "../exit_codes.ts";
-import { flagHelp, parseFlags } from "../flags.ts";
+import { EXIT_OK } from "../exit_codes.ts";
+import { flagHelp, parseOnlyFlags } from "../flags.ts";
 import { LocalApiError } from "../local_client.ts";
 import type { LocalClient } from "../local_client.ts";
 import type { Prefs, Status } from "../local_types.ts";
@@ -167,8 +167,7 @@ Shows what DNS settings the tailnet gives, whether this machine is told of them,
 ${flagHelp(FLAGS)}
 `,
   async run(args, { client, program }) {
-    const { values, rest } = parseFlags(FLAGS, args);
-    if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
+    const { values } = parseOnlyFlags(FLAGS, args);
     const data = await collect(client);
     print(values.json ? `${JSON.stringify(data, null, 2)}\n` : formatDnsStatus(data, values.all, program));
     return EXIT_OK;

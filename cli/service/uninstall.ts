@@ -1,6 +1,6 @@
 /** `uninstall-service`: takes the unit away again. */
-import { CliError, EXIT_OK, UsageError } from "../exit_codes.ts";
-import { flagHelp, parseFlags } from "../flags.ts";
+import { CliError, EXIT_OK } from "../exit_codes.ts";
+import { flagHelp, parseOnlyFlags } from "../flags.ts";
 import { print } from "../terminal.ts";
 import type { Verb } from "../verb.ts";
 import { askedInstance, INSTANCE_FLAG } from "../instance_flag.ts";
@@ -36,8 +36,7 @@ ${flagHelp({ instance: INSTANCE_FLAG })}
 `,
   // deno-lint-ignore require-await
   async run(args, context) {
-    const { values, rest } = parseFlags({ instance: INSTANCE_FLAG }, args);
-    if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
+    const { values } = parseOnlyFlags({ instance: INSTANCE_FLAG }, args);
     const instance = askedInstance(values.instance, context);
     const [unit, path] = [unitName(instance), unitPath(instance)];
     needSystemd("remove a service");
