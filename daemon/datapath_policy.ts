@@ -1,6 +1,6 @@
 /** What the preferences ask of the data path. Pure. */
 import type { NodePrivate } from "../base/keys.ts";
-import type { DatapathPolicy } from "./datapath.ts";
+import type { DatapathPolicy } from "./datapath_options.ts";
 import { wantedExitNode } from "./exit_node.ts";
 import type { Prefs } from "./prefs.ts";
 
