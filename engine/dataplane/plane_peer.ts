@@ -83,10 +83,10 @@ export class PlanePeer {
   status(now: number, toWall: number): PeerStatus {
     const { lastSend, lastReceive, derp } = this.endpoint;
     const wall = (at: number) => (at === 0 ? 0 : Math.round(at + toWall));
-    const peerRelay = this.endpoint.currentRelay(now);
+    const peerRelay = this.endpoint.path.relay(now);
     return {
       key: this.config.key,
-      currentAddress: this.endpoint.currentAddress(now),
+      currentAddress: this.endpoint.path.address(now),
       ...(peerRelay !== "" && { peerRelay }),
       derp,
       rxBytes: this.rxBytes,

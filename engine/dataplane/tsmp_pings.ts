@@ -91,8 +91,8 @@ export class TsmpPings {
     const endpoint = this.#options.peers.ownerOf(waiting.to)?.endpoint;
     waiting.done({
       latencyMs: now - waiting.sent,
-      endpoint: endpoint?.currentAddress(now) ?? "",
-      relay: endpoint?.currentRelay(now) ?? "",
+      endpoint: endpoint?.path.address(now) ?? "",
+      relay: endpoint?.path.relay(now) ?? "",
       derp: endpoint?.derp ?? 0,
     });
   }

@@ -1,24 +1,11 @@
 /**
  * The paths to one peer: a relay (DERP) that always works, and UDP addresses that may.
  *
- * ```
- *              pong: bestAddr
- *   ┌───────┐ ─────────────────────────▶ ┌────────┐ ◀─┐ pong from bestAddr: trusted for another 6.5 s;
- *   │ relay │                            │ direct │ ──┘ pong from a better address: that is bestAddr
- *   └───────┘ ◀───────┐                  └────────┘
- *                     │ ping to bestAddr      │ 6.5 s without a pong
- *                     │ lost, or address      ▼
- *                     │ withdrawn        ┌────────┐
- *                     └───────────────── │  both  │ ── pong ─▶ direct
- *                                        └────────┘
- * ```
- *
  * While packets are sent (and 45 s longer) a heartbeat every 3 s pings bestAddr; outside "direct" it pings every candidate,
  * each at most every 5 s, and asks the peer by CallMeMaybe to do the same. So a path that dies is left within 6.5 s and
  * one that comes back is used within 6 s. An idle peer costs nothing: no timer runs for it.
  *
- * A session at a peer relay stands where bestAddr does when no direct path works: DERP is left for it, and it for any
- * direct path, which goes on being looked for. Finding and binding sessions is relay_client.ts's.
+ * What carries the traffic then is path_in_use.ts's; sessions at peer relays are found and bound by relay_client.ts.
  *
  * A peer without disco is spoken to by WireGuard alone: its addresses are tried in turn, and where authenticated data
  * comes from is where it is sent. For all others authenticated *disco* decides, and data never moves the path.
@@ -43,8 +30,9 @@ import {
 import { Discovery } from "./discovery.ts";
 import type { EndpointOwner, EndpointSettings, SendPath } from "./endpoint_owner.ts";
 import { reportPath } from "./path_report.ts";
+import { PathInUse } from "./path_in_use.ts";
 import { PathStory } from "./path_story.ts";
-import { pathText, relayText } from "./path_text.ts";
+import { pathText } from "./path_text.ts";
 import { Probes } from "./probes.ts";
 import { TokenBucket } from "./token_bucket.ts";
 import { WireguardOnly } from "./wireguard_only.ts";
@@ -52,6 +40,8 @@ import { WireguardOnly } from "./wireguard_only.ts";
 /** One peer's paths. All times are milliseconds of the clock that `now` is read from. */
 export class Endpoint implements Deadlined {
   readonly nodeKey: NodePublic;
+  /** What carries the traffic. */
+  readonly path: PathInUse;
   /** When a data packet was last sent or a person pinged, 0 for never. */
   lastSend = 0;
   /** When data was last authenticated, 0 for never. */
@@ -65,7 +55,7 @@ export class Endpoint implements Deadlined {
   readonly #wireguard = new WireguardOnly();
   readonly #story = new PathStory();
   readonly #probes: Probes;
-  readonly #path: SendPath = { addr: 0, vni: 0, derp: 0 };
+  readonly #sendPath: SendPath = { addr: 0, vni: 0, derp: 0 };
   #disco: DiscoPublic | undefined;
   #homeDerp = 0;
   #heardDerp = 0;
@@ -74,12 +64,11 @@ export class Endpoint implements Deadlined {
   /** How many CallMeMaybes of the peer's are obeyed. */
   readonly #callMeMaybes = new TokenBucket(CALL_ME_MAYBE_BURST, CALL_ME_MAYBE_INTERVAL_MS);
   #relayCapable = false;
-  #reported: AddrId = 0;
-  #reportedVni = 0;
 
   constructor(nodeKey: NodePublic, owner: EndpointOwner) {
     this.nodeKey = nodeKey;
     this.#owner = owner;
+    this.path = new PathInUse(owner.addrs, this.#best);
     const known = { best: this.#best, candidates: this.#candidates, story: this.#story };
     this.#probes = new Probes(this, owner, known, (now) => this.#report(now));
     this.#discovery = new Discovery(
@@ -133,7 +122,7 @@ export class Endpoint implements Deadlined {
    * better path. The object is reused at the next call.
    */
   pathForSend(now: number): SendPath {
-    const path = this.#path;
+    const path = this.#sendPath;
     path.addr = this.#best.trusted(now);
     path.vni = this.#best.vni;
     path.derp = 0;
@@ -191,32 +180,6 @@ export class Endpoint implements Deadlined {
     const candidate = this.#candidates.get(addr);
     if (candidate !== undefined) candidate.latencyMs = -1;
     if (this.#best.addr === addr) this.#clearBest();
-  }
-
-  /** `ip:port` of the peer that alone carries the traffic; "" while a relay does, or helps. */
-  currentAddress(now: number): string {
-    return this.#best.isDirect(now) ? this.#owner.addrs.text(this.#best.addr) : "";
-  }
-
-  /** `ip:port:vni:N`, the session at a peer relay that alone carries the traffic; "" for none. */
-  currentRelay(now: number): string {
-    const addr = this.#best.trusted(now);
-    return addr === 0 ? "" : relayText(this.#owner.addrs, addr, this.#best.vni);
-  }
-
-  /** Traffic goes to the peer's own address alone. */
-  isDirect(now: number): boolean {
-    return this.#best.isDirect(now);
-  }
-
-  /** One UDP path, direct or by a peer relay, carries the traffic alone. */
-  isTrusted(now: number): boolean {
-    return this.#best.trusted(now) !== 0;
-  }
-
-  /** That path is this session of this relay server (disco key, hex). */
-  usesRelay(relay: string, vni: number, now: number): boolean {
-    return this.isTrusted(now) && this.#best.relay === relay && this.#best.vni === vni;
   }
 
   /** A pong came through a session at a relay server. */
@@ -330,8 +293,7 @@ export class Endpoint implements Deadlined {
   *addresses(): IterableIterator<AddrId> {
     for (const candidate of this.#candidates) yield candidate.addr;
     yield* this.#probes.addresses();
-    yield this.#best.addr;
-    yield this.#reported;
+    yield* this.path.addresses();
   }
 
   #heartbeat(now: number): void {
@@ -405,11 +367,9 @@ export class Endpoint implements Deadlined {
 
   /** Tells the owner when the path that alone carries the traffic is another. */
   #report(now: number): void {
-    const addr = this.#best.trusted(now);
-    const vni = addr === 0 ? 0 : this.#best.vni;
-    if (addr === this.#reported && vni === this.#reportedVni) return;
-    this.#reported = addr;
-    this.#reportedVni = vni;
+    const news = this.path.takeNews(now);
+    if (news === undefined) return;
+    const { addr, vni } = news;
     // `now` is -Infinity where a path is given up: then it is what happened last that led to it.
     const at = now === -Infinity ? this.#story.lastAt : now;
     this.#story.note("path", pathText(this.#owner.addrs, { addr, vni, derp: this.derp }), at);

@@ -141,9 +141,9 @@ export class RelayClient {
 
   /** Traffic flows and no direct path carries it: looks for relays unless it is too early. Cheap when it is. */
   want(endpoint: Endpoint, now: number): void {
-    if (!this.#enabled || this.#servers.size === 0 || !endpoint.relayCapable || endpoint.isDirect(now)) return;
+    if (!this.#enabled || this.#servers.size === 0 || !endpoint.relayCapable || endpoint.path.isDirect(now)) return;
     const since = now - (this.#lastSearch.get(endpoint) ?? -Infinity);
-    if (since < (endpoint.isTrusted(now) ? UPGRADE_RELAY_INTERVAL_MS : DISCOVER_RELAY_INTERVAL_MS)) return;
+    if (since < (endpoint.path.isTrusted(now) ? UPGRADE_RELAY_INTERVAL_MS : DISCOVER_RELAY_INTERVAL_MS)) return;
     this.#lastSearch.set(endpoint, now);
     if (!this.#busyWith(endpoint)) { for (const server of this.#servers) this.#allocate(server, endpoint, now); }
   }
@@ -318,7 +318,7 @@ export class RelayClient {
       if (old.server === server && old.endpoint === endpoint) this.#handshakes.delete(id);
     }
     // Binding anew might move it to another of our addresses, and lose what is on its way meanwhile.
-    if (endpoint.usesRelay(server, vni, now)) return;
+    if (endpoint.path.usesRelay(server, vni, now)) return;
     const secret = this.#owner.disco.sharedSecret(session.server);
     if (secret === undefined) return;
     const handshake: Handshake = {

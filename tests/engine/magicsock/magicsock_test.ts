@@ -407,10 +407,10 @@ Deno.test("a pong counts once, from the peer that was pinged, with the transacti
   const wrongId = peer.seal(encodePong(new Uint8Array(12), seen));
   assert.equal(bench.udp(wrongId, "198.51.100.7:777"), "disco-unknown-transaction");
   assert.equal(bench.udp(other.seal(encodePong(ping.txId, seen)), "198.51.100.7:777"), "disco-unknown-transaction");
-  assert.equal(endpoint.currentAddress(NOW), "");
+  assert.equal(endpoint.path.address(NOW), "");
   const pong = peer.seal(encodePong(ping.txId, seen));
   assert.equal(bench.udp(pong, "198.51.100.7:777", NOW + 12), undefined);
-  assert.equal(endpoint.currentAddress(NOW + 12), "198.51.100.7:777");
+  assert.equal(endpoint.path.address(NOW + 12), "198.51.100.7:777");
   assert.equal(bench.udp(pong, "198.51.100.7:777", NOW + 12), "disco-unknown-transaction", "taken already");
 });
 
@@ -448,7 +448,7 @@ Deno.test("a pong by DERP to a ping by UDP proves no UDP path", () => {
   const ping = parseDisco(openDisco(bench.sent[0].message, peer.box)!);
   assert.ok(typeof ping !== "string" && ping.type === "ping");
   assert.equal(bench.derp(peer.seal(encodePong(ping.txId, parseAddrPort("1.1.1.1:1")!)), peer.node), undefined);
-  assert.equal(endpoint.currentAddress(NOW), "");
+  assert.equal(endpoint.path.address(NOW), "");
 });
 
 Deno.test("W8: WireGuard data never moves the path of a peer with disco", () => {

@@ -77,7 +77,7 @@ export class SimNode {
         sendDerp: (region, peer, payload) => network.sendDerp(this, region, peer, payload),
         endpointsWanted: (reason) => this.#startStun(reason),
         relayRequested: (endpoint, clients, generation) => this.#askRelay(endpoint, clients, generation),
-        pathChanged: (endpoint) => this.paths.push({ at: network.now, path: endpoint.currentAddress(network.now) }),
+        pathChanged: (endpoint) => this.paths.push({ at: network.now, path: endpoint.path.address(network.now) }),
       },
     });
     this.magicsock.setSelf(this.key, 1);

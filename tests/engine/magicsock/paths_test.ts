@@ -36,7 +36,7 @@ class Transfer {
 
   /** Whether its node uses a direct path alone. */
   get direct(): boolean {
-    return this.#from.peer(this.#to).currentAddress(this.#network.now) !== "";
+    return this.#from.peer(this.#to).path.address(this.#network.now) !== "";
   }
 }
 
@@ -63,7 +63,7 @@ function withData(p: Pair): () => void {
     p.tick();
     for (const [node, other] of [[p.a, p.b], [p.b, p.a]] as const) {
       const endpoint = node.peer(other);
-      const addr = endpoint.currentAddress(p.network.now);
+      const addr = endpoint.path.address(p.network.now);
       const { ip, port } = parseAddrPort(addr === "" ? "192.0.2.99:9" : addr)!;
       endpoint.noteReceived(node.addrs.intern(ip, port), 0, p.network.now);
     }
@@ -102,7 +102,7 @@ Deno.test("Magicsock goes direct from a hard NAT to a node without one", () => {
   const p = pair(12, "hard", "none");
   const took = until(p, 10_000, () => p.both.every((transfer) => transfer.direct));
   assert.ok(took <= DISCO_PING_INTERVAL_MS + 500, `took ${took} ms`);
-  assert.match(p.b.peer(p.a).currentAddress(p.network.now), /^192\.0\.2\.1:/, "learnt from a's ping");
+  assert.match(p.b.peer(p.a).path.address(p.network.now), /^192\.0\.2\.1:/, "learnt from a's ping");
 });
 
 Deno.test("Magicsock stays on DERP between two hard NATs and loses nothing", () => {
@@ -224,10 +224,10 @@ Deno.test("a better path is found within a minute and taken while another works,
   network.latency = (to) => (to === "10.0.0.2:2" ? 90 : 30);
   const tick = () => a.peer(b).pathForSend(network.now);
   network.run(5000, tick);
-  assert.equal(a.peer(b).currentAddress(network.now), "10.0.0.2:2");
+  assert.equal(a.peer(b).path.address(network.now), "10.0.0.2:2");
   a.magicsock.upsertPeer(b.config(["10.0.0.2:2", "10.9.9.9:9"]), network.now);
   network.run(62_000, tick);
-  assert.equal(a.peer(b).currentAddress(network.now), "10.9.9.9:9");
+  assert.equal(a.peer(b).path.address(network.now), "10.9.9.9:9");
   const changes = a.paths.length;
   network.latency = () => 30;
   network.run(130_000, tick);
@@ -239,7 +239,7 @@ Deno.test("an address that never answers is tried and not taken", () => {
   p.network.run(2000, p.tick);
   p.a.magicsock.upsertPeer(p.b.config(["192.168.7.3:41641", "10.9.9.9:9"]), p.network.now);
   p.network.run(70_000, p.tick);
-  assert.equal(p.a.peer(p.b).currentAddress(p.network.now), "192.168.7.3:41641");
+  assert.equal(p.a.peer(p.b).path.address(p.network.now), "192.168.7.3:41641");
 });
 
 Deno.test("rebind() forgets trust in all paths and finds them again", () => {
@@ -275,7 +275,7 @@ Deno.test("a peer that restarts with a new disco key and port is found again", (
   c.magicsock.setSelf(p.b.key, 1);
   c.magicsock.upsertPeer(p.a.config(), p.network.now);
   p.network.run(1000, () => p.both[0].tick());
-  assert.equal(p.a.peer(p.b).currentAddress(p.network.now), "192.168.7.3:5555");
+  assert.equal(p.a.peer(p.b).path.address(p.network.now), "192.168.7.3:5555");
 });
 
 Deno.test("ping() goes direct where that is trusted, and by every way at once where not", () => {
@@ -325,7 +325,7 @@ Deno.test("an address that cannot be reached is left at once", () => {
   p.network.run(2000, p.tick);
   const { addr } = p.a.peer(p.b).pathForSend(p.network.now);
   p.a.magicsock.noteUnreachable(addr);
-  assert.equal(p.a.peer(p.b).currentAddress(p.network.now), "");
+  assert.equal(p.a.peer(p.b).path.address(p.network.now), "");
   assert.equal(p.a.peer(p.b).pathForSend(p.network.now).derp, 1);
 });
 

@@ -96,7 +96,7 @@ class World {
   }
 
   relayOf(from: SimNode, to: SimNode): string {
-    return from.peer(to).currentRelay(this.network.now);
+    return from.peer(to).path.relay(this.network.now);
   }
 }
 
@@ -106,7 +106,7 @@ Deno.test("two hard NATs are relayed within a second, DERP carries until then, a
   assert.ok(took <= 1_000, `took ${took} ms`);
   assert.equal(world.worstGap, 0);
   assert.match(world.relayOf(world.a, world.b), /^198\.51\.100\.50:7777:vni:\d+$/);
-  assert.equal(world.a.peer(world.b).currentAddress(world.network.now), "", "that is no direct path");
+  assert.equal(world.a.peer(world.b).path.address(world.network.now), "", "that is no direct path");
   world.network.run(120_000, world.tick);
   assert.ok(world.relayed && world.worstGap === 0, "and stay so");
   assert.equal(world.relay.sessions.counts().open, 1);
@@ -139,7 +139,7 @@ Deno.test("no relay is used where the packet filter, the peer's version or the n
 Deno.test("a direct path is used where there is one, and the relay left for it when it comes", () => {
   const easy = new World(5, { natA: "easy", natB: "easy" });
   easy.network.run(30_000, easy.tick);
-  assert.notEqual(easy.a.peer(easy.b).currentAddress(easy.network.now), "");
+  assert.notEqual(easy.a.peer(easy.b).path.address(easy.network.now), "");
   assert.equal(easy.relay.forwarded < 50, true, "pings of the handshake at most");
 
   const world = new World(6, { natA: "none", natB: "hard" });
@@ -149,7 +149,7 @@ Deno.test("a direct path is used where there is one, and the relay left for it w
   world.network.gate = () => true;
   const direct = () =>
     [[world.a, world.b], [world.b, world.a]].every(([x, y]) =>
-      x.peer(y).currentAddress(world.network.now) !== "" && world.relayOf(x, y) === ""
+      x.peer(y).path.address(world.network.now) !== "" && world.relayOf(x, y) === ""
     );
   const took = world.until(30_000, direct);
   assert.ok(took <= 12_000, `took ${took} ms`);
