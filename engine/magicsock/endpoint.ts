@@ -7,8 +7,7 @@
  *
  * What carries the traffic then is path_in_use.ts's; sessions at peer relays are found and bound by relay_client.ts.
  *
- * A peer without disco is spoken to by WireGuard alone: its addresses are tried in turn, and where authenticated data
- * comes from is where it is sent. For all others authenticated *disco* decides, and data never moves the path.
+ * For all but peers without disco (wireguard_only.ts) authenticated *disco* decides, and data never moves the path.
  *
  * Source: tailscale.com/wgengine/magicsock `endpoint.go`.
  */
@@ -24,8 +23,6 @@ import {
   HEARTBEAT_INTERVAL_MS,
   SESSION_ACTIVE_TIMEOUT_MS,
   TRUST_UDP_ADDR_MS,
-  WIREGUARD_ONLY_TRUST_MS,
-  WIREGUARD_ONLY_TRY_MS,
 } from "./constants.ts";
 import { Discovery } from "./discovery.ts";
 import type { EndpointOwner, EndpointSettings, SendPath } from "./endpoint_owner.ts";
@@ -52,7 +49,7 @@ export class Endpoint implements Deadlined {
   readonly #owner: EndpointOwner;
   readonly #candidates = new CandidateSet();
   readonly #best = new BestPath();
-  readonly #wireguard = new WireguardOnly();
+  readonly #wireguard: WireguardOnly;
   readonly #story = new PathStory();
   readonly #probes: Probes;
   readonly #sendPath: SendPath = { addr: 0, vni: 0, derp: 0 };
@@ -69,6 +66,7 @@ export class Endpoint implements Deadlined {
     this.nodeKey = nodeKey;
     this.#owner = owner;
     this.path = new PathInUse(owner.addrs, this.#best);
+    this.#wireguard = new WireguardOnly(owner.addrs, this.#best, this.#candidates);
     const known = { best: this.#best, candidates: this.#candidates, story: this.#story };
     this.#probes = new Probes(this, owner, known, (now) => this.#report(now));
     this.#discovery = new Discovery(
@@ -132,7 +130,7 @@ export class Endpoint implements Deadlined {
       return path;
     }
     if (this.#wireguardOnly) {
-      path.addr = this.#nextWireguardAddr(now);
+      path.addr = this.#wireguard.addrForSend(now);
       path.derp = path.addr === 0 ? this.#heardDerp : 0;
       this.#report(now);
     } else {
@@ -156,13 +154,7 @@ export class Endpoint implements Deadlined {
       }
       return;
     }
-    if (vni !== 0) return;
-    const addr = source === this.#best.addr ? source : this.#owner.addrs.pin(source);
-    if (addr === 0) return;
-    if (addr !== this.#best.addr) this.#best.roam(addr, this.#owner.addrs.ip(addr).slice());
-    this.#wireguard.noteAnswer();
-    this.#best.trust(now + WIREGUARD_ONLY_TRUST_MS);
-    this.#report(now);
+    if (vni === 0 && this.#wireguard.received(source, now)) this.#report(now);
   }
 
   /** A packet of the peer came through this relay. */
@@ -241,21 +233,11 @@ export class Endpoint implements Deadlined {
     return true;
   }
 
-  /**
-   * A person's ping. On a trusted direct path it goes there alone; on a trusted relay there and to every candidate;
-   * otherwise by DERP and to every candidate at once.
-   * @param size bytes of the whole disco message, 0 for the smallest. @param done called once, perhaps at once
-   */
+  /** A person's ping, as `Probes.ping`. */
   ping(size: number, timeoutMs: number, now: number, done: (outcome: PingOutcome | undefined) => void): void {
-    const request = this.#probes.request(size, timeoutMs, now, done);
-    if (request === undefined) return;
-    const trusted = this.#best.fits(size) ? this.#best.trusted(now) : 0;
-    if (trusted !== 0) this.#probes.start({ addr: trusted, vni: this.#best.vni, derp: 0 }, now, size, request);
-    else if (this.derp !== 0) this.#probes.start({ addr: 0, vni: 0, derp: this.derp }, now, size, request);
-    if (trusted === 0 || this.#best.vni !== 0) {
-      for (const { addr } of this.#candidates) this.#probes.start({ addr, vni: 0, derp: 0 }, now, size, request);
-      this.#owner.relayWanted(this, now);
-    }
+    const ways = this.#probes.ping(size, timeoutMs, now, done);
+    if (ways === "none") return;
+    if (ways === "all") this.#owner.relayWanted(this, now);
     this.#noteSend(now);
     this.#owner.deadlineChanged(this);
   }
@@ -326,14 +308,6 @@ export class Endpoint implements Deadlined {
     if (this.#owner.isSilent()) return;
     this.#heartbeatAt = now + HEARTBEAT_INTERVAL_MS;
     this.#owner.deadlineChanged(this);
-  }
-
-  #nextWireguardAddr(now: number): AddrId {
-    const current = this.#best.addr;
-    const next = this.#wireguard.next(current, Array.from(this.#candidates, (candidate) => candidate.addr), now);
-    if (next !== current) this.#best.roam(next, this.#owner.addrs.ip(next).slice());
-    this.#best.trust(now + WIREGUARD_ONLY_TRY_MS);
-    return next;
   }
 
   #candidatesChanged(): void {

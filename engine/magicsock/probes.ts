@@ -47,17 +47,26 @@ export class Probes {
   }
 
   /**
-   * A person's wish, to be given to `start`. Undefined when it cannot be: then it is settled already.
+   * A person's ping. On a trusted direct path it goes there alone; on a trusted relay there and to every candidate;
+   * otherwise by DERP and to every candidate at once.
    * @param size bytes of the whole disco message, 0 for the smallest. @param done called once, perhaps at once
+   * @returns where it went: the trusted path alone, candidates too, or nowhere as no ping has this size
    */
-  request(size: number, timeoutMs: number, now: number, done: PingRequest["done"]): PingRequest | undefined {
+  ping(size: number, timeoutMs: number, now: number, done: PingRequest["done"]): "trusted" | "all" | "none" {
     if (size > MAX_DISCO_PING_SIZE) {
       done(undefined);
-      return undefined;
+      return "none";
     }
     const request: PingRequest = { deadline: now + timeoutMs, done };
     this.#requests.add(request);
-    return request;
+    const { best, candidates } = this.#known;
+    const { derp } = this.#endpoint;
+    const trusted = best.fits(size) ? best.trusted(now) : 0;
+    if (trusted !== 0) this.start({ addr: trusted, vni: best.vni, derp: 0 }, now, size, request);
+    else if (derp !== 0) this.start({ addr: 0, vni: 0, derp }, now, size, request);
+    if (trusted !== 0 && best.vni === 0) return "trusted";
+    for (const { addr } of candidates) this.start({ addr, vni: 0, derp: 0 }, now, size, request);
+    return "all";
   }
 
   /** Sends a ping, by the relay `derp` when `addr` is 0. Nothing to a peer without a disco key. */
