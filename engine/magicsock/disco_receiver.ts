@@ -70,7 +70,7 @@ export class DiscoReceiver {
     const sender = discoSender(message);
     if (sender === undefined) return "disco-envelope";
     if ("addr" in source && source.control === true) {
-      return this.#known.relays.handleControl(message, toHex(sender), source.addr, source.vni ?? 0, now);
+      return this.#known.relays.handshakes.handleControl(message, toHex(sender), source.addr, source.vni ?? 0, now);
     }
     if (this.#known.sender.self === undefined) return "disco-unknown-sender";
     const { discoPeers, sleepers } = this.#known;
@@ -136,7 +136,7 @@ export class DiscoReceiver {
     if (source.vni !== undefined && source.vni !== 0) {
       // The address is the relay's: no candidate, and answered every time, whether or not we use the session too.
       sender.send(peer, encodePong(ping.txId, from), { addr: source.addr, vni: source.vni, derp: 0 });
-      this.#known.relays.notePing(source.addr, source.vni, now);
+      this.#known.relays.handshakes.notePing(source.addr, source.vni, now);
       return undefined;
     }
     // Until a node key says which of several nodes it is, the address is a candidate for each.
@@ -161,7 +161,7 @@ export class DiscoReceiver {
     const txId = toHex(pong.txId);
     for (const endpoint of peer.endpoints) if (endpoint.handlePong(txId, addr, now)) return undefined;
     const vni = "addr" in source ? source.vni ?? 0 : 0;
-    if (vni !== 0 && this.#known.relays.handlePong(txId, addr, vni, now)) return undefined;
+    if (vni !== 0 && this.#known.relays.handshakes.handlePong(txId, addr, vni, now)) return undefined;
     return "disco-unknown-transaction";
   }
 

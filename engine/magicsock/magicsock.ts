@@ -251,7 +251,7 @@ export class Magicsock {
   /** Address ids held anywhere here, to survive `AddrTable.sweep`; perhaps with repetitions and 0. */
   *liveAddresses(): IterableIterator<AddrId> {
     for (const endpoint of this.#byKey.values()) yield* endpoint.addresses();
-    yield* this.#relays.addresses();
+    yield* this.#relays.handshakes.addresses();
   }
 
   /** When `advance` has something to do, Infinity while all peers are idle. */
