@@ -1,7 +1,7 @@
 /** A running node as a configuration, and where it differs from one. */
 import { samePref } from "../pref_fields.ts";
 import { CONFIG_KEYS, CONFIG_NAMES } from "./keys.ts";
-import type { ConfigKey, ConfigKeyName, Running } from "./keys.ts";
+import type { ConfigKey, ConfigKeyName, Running } from "./key.ts";
 import type { Config } from "./read.ts";
 import { wantedValue } from "./wanted.ts";
 

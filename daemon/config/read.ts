@@ -5,7 +5,7 @@ import { newPrefs } from "../prefs.ts";
 import { parseHuJson } from "./hujson.ts";
 import type { Problem, Tree } from "./hujson.ts";
 import { CONFIG_KEYS, CONFIG_NAMES, CONFIG_SPELLINGS } from "./keys.ts";
-import type { ConfigKey, ConfigKeyName, ConfigValues } from "./keys.ts";
+import type { ConfigKey, ConfigKeyName, ConfigValues } from "./key.ts";
 import { seen, unwanted } from "./kinds.ts";
 import type { Report } from "./kinds.ts";
 import { nearest } from "./near.ts";

@@ -1,6 +1,6 @@
 /** The JSON Schema of a configuration file, 2020-12: editors complete and check by it. Made of the table of keys. */
 import { CONFIG_KEYS, CONFIG_NAMES } from "./keys.ts";
-import type { ConfigKey } from "./keys.ts";
+import type { ConfigKey } from "./key.ts";
 import type { Schema } from "./kinds.ts";
 
 function property({ kind, help, initial, flag, without, restart }: ConfigKey<unknown>, name: string): Schema {

@@ -14,7 +14,7 @@ import type { Prefs } from "../prefs.ts";
 import { PREF_NAMES, samePref } from "../pref_fields.ts";
 import type { PrefValues } from "../pref_fields.ts";
 import { CONFIG_KEYS, CONFIG_NAMES } from "./keys.ts";
-import type { ConfigKey, ConfigKeyName } from "./keys.ts";
+import type { ConfigKey, ConfigKeyName } from "./key.ts";
 import type { Config } from "./read.ts";
 
 /** The value a configuration gives a key: its own, or what a new node has; undefined when it has no say. */

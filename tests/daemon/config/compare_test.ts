@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { configText, differences, settingsOf } from "../../../daemon/config/compare.ts";
-import type { Running } from "../../../daemon/config/keys.ts";
+import type { Running } from "../../../daemon/config/key.ts";
 import { CONFIG_NAMES } from "../../../daemon/config/keys.ts";
 import { namesOf, readConfig } from "../../../daemon/config/read.ts";
 import type { Config } from "../../../daemon/config/read.ts";
