@@ -5,7 +5,7 @@ import type { CompletedCommand } from "./completion/commands.ts";
 import { fishCompletion } from "./completion/fish.ts";
 import { zshCompletion } from "./completion/zsh.ts";
 import { EXIT_OK, UsageError } from "./exit_codes.ts";
-import type { Program } from "./local_client.ts";
+import type { Program } from "./program.ts";
 import { SERVERS, VERBS, verbsOf } from "./run.ts";
 import { print } from "./terminal.ts";
 import type { Verb } from "./verb.ts";

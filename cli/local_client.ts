@@ -5,6 +5,7 @@
  * Source: tailscale.com/client/local. Host `local-tailscaled.sock`, paths below `/localapi/v0/`.
  */
 import { CliError } from "./exit_codes.ts";
+import type { Program } from "./program.ts";
 import { startCommand } from "./start_command.ts";
 
 const HOST = "local-tailscaled.sock";
@@ -62,9 +63,6 @@ export type Upgraded =
   | { readonly kind: "upgraded"; readonly connection: Deno.UnixConn; readonly early: Uint8Array }
   /** Names of headers are in small letters. */
   | { readonly kind: "answered"; readonly headers: ReadonlyMap<string, string> };
-
-/** The name of the program in texts. */
-export type Program = "agent" | "tailscale";
 
 /** The text of a refusal: Go's handlers write plain text, or an object with `Error`. */
 function refusal(body: string): string {

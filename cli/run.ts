@@ -3,7 +3,7 @@ import { LONG_VERSION } from "../base/version.ts";
 import { CliError, EXIT_OK, EXIT_USAGE, UsageError } from "./exit_codes.ts";
 import { checkedInstance } from "./instance_flag.ts";
 import { LocalClient } from "./local_client.ts";
-import type { Program } from "./local_client.ts";
+import type { Program } from "./program.ts";
 import { giveUpNativeCode } from "./native_code.ts";
 import { socketOf, SOCKETS } from "./start_command.ts";
 import { print, printError } from "./terminal.ts";

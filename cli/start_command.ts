@@ -1,5 +1,5 @@
 /** What an operator types to start a daemon that does not answer: of systemd where it has a unit for the node. */
-import type { Program } from "./local_client.ts";
+import type { Program } from "./program.ts";
 import { packagedUnit, unitName, unitPath } from "./service/systemctl.ts";
 import { shellWord } from "./shell_word.ts";
 

@@ -1,6 +1,7 @@
 /** What a verb is, and what it is given. */
 import { UsageError } from "./exit_codes.ts";
-import type { LocalClient, Program } from "./local_client.ts";
+import type { LocalClient } from "./local_client.ts";
+import type { Program } from "./program.ts";
 
 /** What every verb works with. */
 export interface VerbContext {

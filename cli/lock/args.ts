@@ -7,7 +7,7 @@ import { NodePublic } from "../../base/keys.ts";
 import { LockPublic } from "../../base/lock_key.ts";
 import { reasonOf } from "../../base/reason.ts";
 import { CliError, UsageError } from "../exit_codes.ts";
-import type { Program } from "../local_client.ts";
+import type { Program } from "../program.ts";
 
 /** A key to trust, and its votes. */
 export interface KeyArg {

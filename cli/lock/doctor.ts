@@ -3,7 +3,7 @@ import { LockPublic } from "../../base/lock_key.ts";
 import { MAX_KEYS, WARN_KEYS } from "../../tka/limits.ts";
 import { CliError, EXIT_FAILED, EXIT_OK } from "../exit_codes.ts";
 import { parseFlags } from "../flags.ts";
-import type { Program } from "../local_client.ts";
+import type { Program } from "../program.ts";
 import { print } from "../terminal.ts";
 import { lockStatus } from "./command.ts";
 import type { Run } from "./command.ts";

@@ -1,6 +1,7 @@
 /** Why a node that is somewhere in the tailnet is not to be reached: the lock keeps it out. */
 import { parseIp } from "../../base/ip.ts";
-import type { LocalClient, Program } from "../local_client.ts";
+import type { LocalClient } from "../local_client.ts";
+import type { Program } from "../program.ts";
 import type { LockStatus, PeerJson } from "./types.ts";
 
 function isCalled({ Name, TailscaleIPs }: PeerJson, word: string): boolean {

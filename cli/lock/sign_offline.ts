@@ -8,7 +8,7 @@ import { wrapAuthKey } from "../../tka/wrapped_auth_key.ts";
 import { CliError, EXIT_FAILED, EXIT_OK, UsageError } from "../exit_codes.ts";
 import { parseFlags } from "../flags.ts";
 import type { FlagTable } from "../flags.ts";
-import type { Program } from "../local_client.ts";
+import type { Program } from "../program.ts";
 import { columns, print, printError } from "../terminal.ts";
 import type { VerbContext } from "../verb.ts";
 import { NO_KEY_ADDED, parseNode } from "./args.ts";

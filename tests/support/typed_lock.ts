@@ -2,7 +2,7 @@
 import { toBase64, toHex } from "../../base/bytes.ts";
 import { NodePublic } from "../../base/keys.ts";
 import { LocalClient } from "../../cli/local_client.ts";
-import type { Program } from "../../cli/local_client.ts";
+import type { Program } from "../../cli/program.ts";
 import { lock } from "../../cli/lock.ts";
 import type { Node } from "../../control/wire/tailcfg.ts";
 import { localApiRoutes } from "../../daemon/localapi/routes.ts";
