@@ -133,6 +133,12 @@ export const SERVERS: Readonly<Record<string, ServerEntry>> = {
   },
 };
 
+/** Commands of `tailscale` 1.102 that this program has not got: whoever types one has not mistyped it. */
+const NOT_OFFERED: ReadonlySet<string> = new Set([
+  ...["serve", "funnel", "file", "drive", "cert", "service", "web", "update", "licenses", "configure", "appc-routes"],
+  ...["systray", "id-token", "syspolicy", "routecheck"],
+]);
+
 /** Of the column of names in the help. */
 const WIDTH = 2 + Math.max(...Object.keys(VERBS).map((name) => name.length));
 
@@ -201,6 +207,9 @@ async function dispatch(args: readonly string[], program: Program): Promise<numb
   }
   const entry = verbsOf(program).includes(name) ? VERBS[name] : undefined;
   if (entry === undefined) {
+    if (NOT_OFFERED.has(name)) {
+      throw new UsageError(`"${name}" is not offered in this version. '${program} --help' lists the commands.`);
+    }
     throw new UsageError(`Unknown command "${name}". '${program} --help' lists the commands.`);
   }
   if (!entry.allRights) giveUpNativeCode();
@@ -214,8 +223,10 @@ async function dispatch(args: readonly string[], program: Program): Promise<numb
     return await verb.run(rest, { program, client, ...(instance && { instance }) });
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    const asked = ownHelp(verb, rest) === "" ? name : `${name} ${rest[0]}`;
-    throw new CliError(`${error.message}\n'${program} ${asked} --help' lists the flags.`, EXIT_USAGE);
+    const own = ownHelp(verb, rest) !== "";
+    const asked = own ? `${name} ${rest[0]}` : name;
+    const what = verb.commands === undefined || own ? "flags" : "commands";
+    throw new CliError(`${error.message}\n'${program} ${asked} --help' lists the ${what}.`, EXIT_USAGE);
   }
 }
 

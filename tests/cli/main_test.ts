@@ -63,6 +63,12 @@ Deno.test("without a command, and with one that is not there, it exits with 2", 
   const nosuch = await run(["nosuch"]);
   assert.deepEqual([nosuch.code, nosuch.err], [2, `Unknown command "nosuch". 'agent --help' lists the commands.\n`]);
   assert.equal((await run(["toString"])).code, 2);
+  const serve = await run(["serve", "8080"]);
+  assert.deepEqual([serve.code, serve.err], [
+    2,
+    `"serve" is not offered in this version. 'agent --help' lists the commands.\n`,
+  ]);
+  assert.match((await run(["debug"])).err, /^debug needs a command\n'agent debug --help' lists the commands\.\n$/);
   assert.equal((await run(["--socket"])).code, 2);
   const help = await run(["help", "ping"]);
   assert.deepEqual([help.code, /^Usage: agent ping/.test(help.out)], [0, true]);
