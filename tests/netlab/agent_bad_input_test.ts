@@ -248,7 +248,7 @@ groundTest("agent: words and flags nobody knows", async (ground) => {
     const result = await run("--socket", socket, ...words.split(" "));
     assert.deepEqual([result.code, result.stdout], [CODE.failed, ""], words);
     assert.match(result.stderr, /^[^\n]*daemon[^\n]*\n$/, words);
-    assert.match(result.stderr, /agent daemon/, words);
+    assert.match(result.stderr, /agent --socket \S+ daemon/, words);
   }
   console.log(`  ${(await run("--socket", socket, "status")).stderr.trim()}`);
 });
