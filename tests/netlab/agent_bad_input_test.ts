@@ -254,7 +254,9 @@ groundTest("agent: words and flags nobody knows", async (ground) => {
 });
 
 groundTest("agent up: control servers that are away, or are none; auth keys nobody knows", async (ground) => {
-  const { ns } = ground;
+  const { ns, lab } = ground;
+  // A machine without any link says so after five seconds, and nothing else.
+  lab.link(ns, "10.93.0.1/24", lab.namespace("away"), "10.93.0.2/24");
   const agent = await ground.agent();
   const up = (server: string, ...args: string[]) =>
     agent.command("up", "--login-server", server, "--accept-dns=false", "--auth-key", "tskey-x", ...args);
