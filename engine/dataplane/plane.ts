@@ -35,6 +35,7 @@ import { encodeDerpHeader, encodeJson, RECORD_DERP, RECORD_JSON } from "./record
 import type { Command, StatusTotals, WorkerEvent } from "./records.ts";
 import type { Ring } from "./ring.ts";
 import { Sender } from "./sender.ts";
+import { type OpenSockets, READY_TUN, READY_WAKE, Sockets } from "./sockets.ts";
 import { StatusEvents } from "./status_events.ts";
 import { Transmit } from "./transmit.ts";
 import { TsmpPings } from "./tsmp_pings.ts";
@@ -44,9 +45,6 @@ import { TurnWatch } from "./turn_watch.ts";
 const EVENT_RESERVE = 256 << 10;
 /** How often unused interned addresses are given back, ms. */
 const SWEEP_MS = 60_000;
-
-/** Opens the sockets, again at each rebind; `anyPort` is not at the port named. A family that is not there is undefined. */
-export type OpenSockets = (anyPort: boolean) => { udp4: UdpPort | undefined; udp6: UdpPort | undefined };
 
 /** What a data plane is made of. */
 export interface PlaneOptions {
@@ -92,8 +90,8 @@ export class Plane {
   readonly #commands: CommandReader;
   readonly #wg: WgDevice;
   readonly #magicsock: Magicsock;
-  #udp4: UdpPort | undefined;
-  #udp6: UdpPort | undefined;
+  readonly #sockets: Sockets;
+  readonly #drainSocket = (socket: UdpPort) => this.#receive.drain(socket, this.#now);
   #filterParts: FilterRuleConfig[] = [];
   #now: number;
   #sweepAt: number;
@@ -106,6 +104,7 @@ export class Plane {
     this.#now = options.monotonic();
     this.#sweepAt = this.#now + SWEEP_MS;
     this.#watch = new TurnWatch(options.cpuTime);
+    this.#sockets = new Sockets(options);
     const layout = reserveLayout(arena);
     const paths = this.#paths;
     this.#sender = new Sender({
@@ -193,7 +192,7 @@ export class Plane {
 
   /** Ports bound, 0 for a family that is absent. */
   get localPorts(): { udp4: number; udp6: number } {
-    return { udp4: this.#udp4?.port ?? 0, udp6: this.#udp6?.port ?? 0 };
+    return this.#sockets.ports;
   }
 
   /** How many peers are known, and how many of them awake. */
@@ -204,13 +203,7 @@ export class Plane {
   /** As `EngineStatus.offloads`: a socket may lose its own while it lives. */
   get offloads(): EngineStatus["offloads"] {
     const { tun, kernels } = this.#options;
-    const sockets = [this.#udp4, this.#udp6].filter((socket) => socket !== undefined);
-    return {
-      ...tun.offloads,
-      gso: sockets.every(({ offloads }) => offloads.gso),
-      gro: sockets.every(({ offloads }) => offloads.gro),
-      wasm: kernels.name === "wasm",
-    };
+    return { ...tun.offloads, ...this.#sockets.offloads, wasm: kernels.name === "wasm" };
   }
 
   /** Moves packets until it is told to stop. */
@@ -225,16 +218,14 @@ export class Plane {
     this.#now = monotonic();
     this.#watch.begin(this.#now);
     this.#transmit.beginTurn();
-    if ((ready & 1) !== 0) wake.drain();
-    if ((ready & 1) !== 0 || this.#commands.backlog) {
+    if ((ready & READY_WAKE) !== 0) wake.drain();
+    if ((ready & READY_WAKE) !== 0 || this.#commands.backlog) {
       this.#commands.run();
       this.#receive.flushDerp(this.#now);
     }
     if (this.#stopped) return;
-    for (const socket of [this.#udp4, this.#udp6]) {
-      if (socket !== undefined && (ready & this.#bit(socket)) !== 0) this.#receive.drain(socket, this.#now);
-    }
-    if ((ready & 2) !== 0) this.#transmit.drain(this.#now);
+    this.#sockets.drain(ready, this.#drainSocket);
+    if ((ready & READY_TUN) !== 0) this.#transmit.drain(this.#now);
     this.#runTimers();
     this.#transmit.endTurn(this.#now);
     this.#sender.flush();
@@ -248,12 +239,7 @@ export class Plane {
 
   /** Closes what `openSockets` opened; the TUN is its creator's. */
   close(): void {
-    this.#udp4?.close();
-    this.#udp6?.close();
-  }
-
-  #bit(socket: UdpPort): number {
-    return socket === this.#udp4 ? 4 : this.#udp4 === undefined ? 4 : 8;
+    this.#sockets.close();
   }
 
   #timeout(): number {
@@ -271,13 +257,8 @@ export class Plane {
   }
 
   #bind(): void {
-    const { tun, wake, poll } = this.#options;
-    const { udp4, udp6 } = this.#options.openSockets(this.#anyPort);
-    this.#udp4 = udp4;
-    this.#udp6 = udp6;
-    this.#sender.useSockets(udp4, udp6);
-    const sockets = [udp4, udp6].filter((socket) => socket !== undefined);
-    poll.watch([wake.fd, tun.fd, ...sockets.map((socket) => socket.fd)]);
+    this.#sockets.bind(this.#anyPort);
+    this.#sender.useSockets(this.#sockets.udp4, this.#sockets.udp6);
   }
 
   #emit(event: WorkerEvent): void {
@@ -358,8 +339,6 @@ export class Plane {
   }
 
   #rebind(): void {
-    this.#udp4?.close();
-    this.#udp6?.close();
     this.#bind();
     this.#magicsock.rebind(this.#now);
     this.#emit({ kind: "rebound", ...this.localPorts });
