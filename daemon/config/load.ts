@@ -48,9 +48,21 @@ export function loadConfig(
   const read = readConfig(text);
   if (read.ok) {
     const warnings = read.warnings.map((problem) => problemLine(path, text, problem));
+    const key = read.config.AuthKey?.reveal() ?? "";
+    if (key !== "" && !key.startsWith("file:") && othersMayRead(path)) {
+      warnings.push(`${path}: others than root may read the auth key in it; chmod 600, or "AuthKey": "file:PATH"`);
+    }
     return { kind: "config", config: read.config, warnings };
   }
   const lines = read.problems.map((problem) => problemLine(path, text, problem));
   if (lines.length > MAX_LINES) lines.splice(MAX_LINES, lines.length, `${path}: and ${lines.length - MAX_LINES} more`);
   return { kind: "bad", lines };
+}
+
+function othersMayRead(path: string): boolean {
+  try {
+    return ((Deno.statSync(path).mode ?? 0) & 0o044) !== 0;
+  } catch {
+    return false;
+  }
 }
