@@ -9,18 +9,16 @@
  */
 import type { DropCounters } from "../../base/drops.ts";
 import { fromHex, toHex } from "../../base/bytes.ts";
-import { parseAddrPort } from "../../base/ip.ts";
-import { NodePrivate, NodePublic } from "../../base/keys.ts";
+import { NodePublic } from "../../base/keys.ts";
 import type { DiscoPrivate, RandomBytes } from "../../base/keys.ts";
-import type { EngineStatus, FilterRuleConfig, PeerConfig } from "../config.ts";
-import { compileFilter } from "../filter/filter.ts";
-import { FlowCache } from "../filter/flows.ts";
+import type { EngineStatus, PeerConfig } from "../config.ts";
 import type { Endpoint } from "../magicsock/endpoint.ts";
 import { Magicsock } from "../magicsock/magicsock.ts";
 import type { AddrTable, AeadProvider, Arena, PollPort, TunPort, UdpPort, WakePort } from "../ports.ts";
 import { StunGate } from "../magicsock/stun_gate.ts";
 import { WgDevice } from "../wg/device.ts";
 import { Coalescer } from "./coalesce.ts";
+import { Commands } from "./commands.ts";
 import { CommandReader } from "./command_reader.ts";
 import { PathCounters } from "./counters.ts";
 import { HandshakeSender } from "./handshake_sender.ts";
@@ -28,11 +26,11 @@ import type { Kernels } from "./packet_kernels.ts";
 import { reserveLayout } from "./layout.ts";
 import { Peers } from "./peers.ts";
 import { PlanePeer } from "./plane_peer.ts";
-import { relayRequest, relaySession } from "./relay_records.ts";
+import { relayRequest } from "./relay_records.ts";
 import { Receive } from "./receive.ts";
 import type { AnswerableSource } from "./receive.ts";
 import { encodeDerpHeader, encodeJson, RECORD_DERP, RECORD_JSON } from "./records.ts";
-import type { Command, StatusTotals, WorkerEvent } from "./records.ts";
+import type { StatusTotals, WorkerEvent } from "./records.ts";
 import type { Ring } from "./ring.ts";
 import { Sender } from "./sender.ts";
 import { type OpenSockets, READY_TUN, READY_WAKE, Sockets } from "./sockets.ts";
@@ -78,7 +76,6 @@ export class Plane {
   readonly #options: PlaneOptions;
   readonly #peers = new Peers((config, number) => this.#wakePeer(config, number));
   readonly #paths = new PathCounters();
-  readonly #flows = new FlowCache();
   readonly #stunGate = new StunGate();
   readonly #watch: TurnWatch;
   readonly #sender: Sender;
@@ -92,7 +89,6 @@ export class Plane {
   readonly #magicsock: Magicsock;
   readonly #sockets: Sockets;
   readonly #drainSocket = (socket: UdpPort) => this.#receive.drain(socket, this.#now);
-  #filterParts: FilterRuleConfig[] = [];
   #now: number;
   #sweepAt: number;
   #stopped = false;
@@ -179,14 +175,30 @@ export class Plane {
       tsmp: (packet, peer) => this.#pings.receive(packet, peer, this.#now),
     });
     const { commands, monotonic, wall } = options;
-    this.#status = new StatusEvents({ peers, monotonic, wall, emit: (event) => this.#emit(event) });
+    const emit = (event: WorkerEvent) => this.#emit(event);
+    this.#status = new StatusEvents({ peers, monotonic, wall, emit });
+    const taker = new Commands({
+      addrs,
+      peers,
+      wg: this.#wg,
+      magicsock: this.#magicsock,
+      sender: this.#sender,
+      transmit: this.#transmit,
+      receive: this.#receive,
+      stunGate: this.#stunGate,
+      pings: this.#pings,
+      status: this.#status,
+      totals: () => this.#totals(),
+      emit,
+      rebind: () => this.#rebind(),
+      useAnyPort: (anyPort) => this.#useAnyPort(anyPort),
+      stop: () => this.#stop(),
+    });
     this.#commands = new CommandReader(commands, monotonic, {
-      command: (command, record) => this.#command(command, record),
+      command: (command, record) => taker.run(command, record, this.#now),
       derp: ({ region, peer, payload }) =>
         this.#receive.fromDerp(payload, { region, peer: this.#publicKey(peer) }, this.#now),
     });
-    // Until control says what is allowed, nothing is.
-    this.#useFilter([], [], true);
     this.#bind();
   }
 
@@ -270,72 +282,9 @@ export class Plane {
     return this.#peers.awakeByKey(hex)?.wg.publicKey ?? new NodePublic(fromHex(hex)!);
   }
 
-  /** @param record what it was read from, borrowed */
-  #command(command: Command, record: Uint8Array): void {
-    const now = this.#now;
-    switch (command.kind) {
-      case "self":
-        return this.#useSelf(command);
-      case "peer":
-        return this.#upsertPeer(record, command.peer);
-      case "peer-gone":
-        return this.#removePeer(command.key);
-      case "filter":
-        this.#filterParts.push(...command.rules);
-        if (command.last) {
-          this.#useFilter(this.#filterParts, command.local, command.shieldsUp);
-          this.#filterParts = [];
-        }
-        return;
-      case "endpoints": {
-        const addrs = command.endpoints.map(({ addr }) => parseAddrPort(addr)).filter((addr) => addr !== undefined);
-        return this.#magicsock.setLocalEndpoints(addrs, command.fresh, now);
-      }
-      case "derp-peer-gone":
-        return this.#magicsock.derpPeerGone(command.region, command.key);
-      case "stun": {
-        const to = parseAddrPort(command.to);
-        if (to !== undefined) {
-          const message = fromHex(command.payload)!;
-          this.#stunGate.sent(message, now);
-          this.#sender.sendUdp(this.#options.addrs.intern(to.ip, to.port), message);
-        }
-        return;
-      }
-      case "relay-session": {
-        const { request, session } = command;
-        this.#peers.byKey(request.peer);
-        return this.#magicsock.answerRelayRequest(
-          request.peer,
-          request.disco,
-          request.generation,
-          relaySession(session),
-          now,
-        );
-      }
-      case "ping":
-        this.#peers.byKey(command.key);
-        return this.#magicsock.ping(command.key, command.size, command.timeoutMs, now, (outcome) => {
-          this.#emit({ kind: "ping", id: command.id, outcome });
-        });
-      case "tsmp-ping":
-        return this.#pings.ping(command.address, command.timeoutMs, now, (outcome) => {
-          this.#emit({ kind: "ping", id: command.id, outcome });
-        });
-      case "status":
-        return this.#status.all(command.id, this.#totals(), now);
-      case "path-report": {
-        const report = this.#peers.byKey(command.key)?.endpoint.report(now);
-        return this.#emit({ kind: "path-report", id: command.id, ...(report !== undefined && { report }) });
-      }
-      case "heartbeat":
-        return this.#emit({ kind: "heartbeat" });
-      case "rebind":
-        return this.#rebind();
-      case "stop":
-        this.#stopped = true;
-        return this.#commands.stop();
-    }
+  #stop(): void {
+    this.#stopped = true;
+    this.#commands.stop();
   }
 
   #rebind(): void {
@@ -344,42 +293,15 @@ export class Plane {
     this.#emit({ kind: "rebound", ...this.localPorts });
   }
 
-  #useSelf({ privateKey, addresses, homeDerp, relay, knobs }: Command & { kind: "self" }): void {
-    const key = new NodePrivate(fromHex(privateKey)!);
-    this.#magicsock.silentDisco = knobs?.silentDisco === true;
-    const anyPort = knobs?.randomizePort === true;
-    if (anyPort !== this.#anyPort) {
-      this.#anyPort = anyPort;
-      if (this.#options.portIsNamed === true) this.#rebind();
-    }
-    this.#wg.setPrivateKey(key);
-    this.#magicsock.setSelf(key.public, homeDerp, relay);
-    this.#pings.addresses = addresses;
-  }
-
-  #upsertPeer(record: Uint8Array, config: PeerConfig): void {
-    if (this.#peers.upsert(record, config) !== undefined) this.#magicsock.upsertPeer(config, this.#now);
+  #useAnyPort(anyPort: boolean): void {
+    if (anyPort === this.#anyPort) return;
+    this.#anyPort = anyPort;
+    if (this.#options.portIsNamed === true) this.#rebind();
   }
 
   #wakePeer(config: PeerConfig, number: number): PlanePeer {
     const wg = this.#wg.addPeer(new NodePublic(fromHex(config.key)!));
     return new PlanePeer(config, number, wg, this.#magicsock.upsertPeer(config, this.#now));
-  }
-
-  #removePeer(key: string): void {
-    // What is still being opened is judged by numbers, and this peer's may be another's next.
-    this.#receive.flushDerp(this.#now);
-    const peer = this.#peers.remove(key);
-    if (peer === undefined) return;
-    this.#wg.removePeer(peer.wg);
-    this.#magicsock.removePeer(key);
-  }
-
-  #useFilter(rules: readonly FilterRuleConfig[], local: readonly string[], shieldsUp: boolean): void {
-    const filter = compileFilter({ rules, local, shieldsUp }, this.#flows);
-    this.#transmit.filter = filter;
-    this.#receive.filter = filter;
-    this.#receive.jailFilter = compileFilter({ rules: [], local, shieldsUp: true }, this.#flows);
   }
 
   #pathChanged(endpoint: Endpoint): void {
