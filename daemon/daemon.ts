@@ -12,12 +12,7 @@ import { systemRandom, systemScheduler } from "../base/system.ts";
 import { LONG_VERSION } from "../base/version.ts";
 import { proxyFromEnvironment } from "../base/web_proxy.ts";
 import { CAPABILITY_VERSION } from "../control/wire/tailcfg.ts";
-import type { Engine } from "../engine/engine.ts";
-import { notifyAddress, openNotifySocket } from "../ffi/notify_socket.ts";
 import { peerCredentials, socketFd } from "../ffi/peercred.ts";
-import { userByName } from "../ffi/user.ts";
-import type { Backend } from "./backend.ts";
-import { isDown } from "./backend_state.ts";
 import { metricsInput } from "./backend_status.ts";
 import { cleanUpMachine } from "./clean_up.ts";
 import { configuredFlags } from "./config/daemon_flags.ts";
@@ -25,7 +20,6 @@ import { Declared } from "./config/declared.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import { systemDnsTransport } from "./dns/dns_transport.ts";
 import { EngineInbox } from "./engine_inbox.ts";
-import { startEngine } from "./engine_host.ts";
 import { EXIT } from "./exit_codes.ts";
 import type { DaemonFlags, InvokedAs } from "./flags.ts";
 import { readSysctl } from "./forwarding.ts";
@@ -34,17 +28,19 @@ import { isOnThisMachine } from "./local_networks.ts";
 import { localApiRoutes } from "./localapi/routes.ts";
 import { observeRoutes } from "./localapi/routes/observe.ts";
 import { LocalApiServer } from "./localapi/server.ts";
+import { mayWrite } from "./localapi/may_write.ts";
 import { claimSocket, SocketError } from "./localapi/socket_file.ts";
 import { stderrLog } from "./log.ts";
-import type { Log, ProcessLog } from "./log.ts";
+import type { ProcessLog } from "./log.ts";
 import { followFilter, watchLinks } from "./machine_watch.ts";
 import { watchMemory } from "./memory_watch.ts";
 import { userMetrics } from "./metrics.ts";
-import { MetricsPage } from "./metrics_page.ts";
+import { MetricsPage, serveWhileUp } from "./metrics_page.ts";
 import { refuseTwin } from "./moving/twin.ts";
 import { netlinkRouting } from "./netlink_routing.ts";
+import { openEngine, SystemError } from "./open_engine.ts";
 import { endOnSignal, onSignal, onStrayErrors } from "./process_end.ts";
-import { followStatus, ServiceStatus, takeServiceEnvironment } from "./service_status.ts";
+import { followStatus, openServiceStatus } from "./service_status.ts";
 import { MemoryState, StateFile, StateFileError } from "./state_file.ts";
 import { localNetworks, trustedRoots } from "./system.ts";
 import { systemNode } from "./system_node.ts";
@@ -99,38 +95,6 @@ async function run(flags: DaemonFlags, first: LoadedConfig, companion: Companion
     if (cause instanceof StateFileError) return EXIT.state;
     if (cause instanceof SocketError) return cause.busy ? EXIT.busy : EXIT.system;
     return cause instanceof SystemError ? EXIT.system : EXIT.failed;
-  }
-}
-
-/** The machine does not give what a node needs. */
-class SystemError extends Error {
-  override readonly name = "SystemError";
-}
-
-async function openEngine(
-  flags: DaemonFlags,
-  timestamps: SharedArrayBuffer,
-  inbox: EngineInbox,
-  log: Log,
-): Promise<Engine> {
-  try {
-    const engine = await startEngine({
-      tunName: flags.tun,
-      port: flags.port,
-      mark: flags.instance.bypassMark,
-      timestamps,
-      events: inbox.events,
-      crypto: Deno.env.get("AGENT_CRYPTO"),
-      cryptoWorkers: Deno.env.get("AGENT_CRYPTO_WORKERS"),
-    });
-    for (const { name, failure } of engine.refusedProviders) {
-      log.warn(`crypto provider ${name} cannot be used: ${failure}`);
-    }
-    return engine;
-  } catch (cause) {
-    const text = cause instanceof Error ? cause.message : String(cause);
-    const hint = Deno.uid() === 0 ? "" : "; the daemon has to run as root";
-    throw new SystemError(`${text}${hint}`, { cause });
   }
 }
 
@@ -242,7 +206,7 @@ async function serve(
     scheduler: systemScheduler,
     log: (text) => log.debug(text),
   });
-  stack.defer(followState(backend, page));
+  stack.defer(serveWhileUp(backend, page));
   const service = stack.adopt(openServiceStatus(engine), (opened) => opened.close());
   stack.defer(followStatus(backend, service));
   log.info(
@@ -258,49 +222,10 @@ async function serve(
   return code;
 }
 
-/** Serves the metrics while the node is up. @returns the end of it */
-function followState(backend: Backend, page: MetricsPage): () => void {
-  const watcher = backend.bus.watch(0);
-  const look = () => isDown(backend.state) ? page.close() : page.open();
-  look();
-  (async () => {
-    for await (const _change of watcher.messages()) look();
-  })();
-  return () => {
-    backend.bus.unwatch(watcher);
-    page.close();
-  };
-}
-
 function readFile(path: string): string | undefined {
   try {
     return Deno.readTextFileSync(path);
   } catch {
     return undefined;
-  }
-}
-
-/** Speaks to systemd where it started us, and else to nobody. */
-function openServiceStatus(engine: Engine): ServiceStatus {
-  const { socket: name, watchdogMs } = takeServiceEnvironment(Deno.env, Deno.pid);
-  const address = name === undefined ? undefined : notifyAddress(name);
-  const socket = address === undefined ? undefined : openNotifySocket(address);
-  return new ServiceStatus({
-    send: (text) => void socket?.send(text),
-    watchdogMs: socket === undefined ? undefined : watchdogMs,
-    heartbeat: () => engine.heartbeat(),
-    scheduler: systemScheduler,
-  });
-}
-
-/** Root, whoever runs the daemon, and the operator. A name is looked up and numbers are compared (TS-2026-006). */
-function mayWrite(uid: number, operator: string, log: Log): boolean {
-  if (uid === 0 || uid === Deno.uid()) return true;
-  if (operator === "") return false;
-  try {
-    return userByName(operator)?.uid === uid;
-  } catch (cause) {
-    log.warn(`cannot look up operator ${operator}: ${cause instanceof Error ? cause.message : cause}`);
-    return false;
   }
 }

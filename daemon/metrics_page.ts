@@ -14,6 +14,8 @@
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Scheduler, Timer } from "../base/clock.ts";
+import type { Backend } from "./backend.ts";
+import { isDown } from "./backend_state.ts";
 import { METRICS_PORT } from "./instance.ts";
 
 const RETRY_MS = 1_000;
@@ -123,4 +125,18 @@ function hostOf(address: string): string {
 export function isForUs(headers: Readonly<Record<string, unknown>>, address: string): boolean {
   const host = String(headers.host ?? "").replace(/:\d+$/, "");
   return host === hostOf(address) && headers.origin === undefined && headers.referer === undefined;
+}
+
+/** Serves the metrics while the node is up. @returns the end of it */
+export function serveWhileUp(backend: Backend, page: MetricsPage): () => void {
+  const watcher = backend.bus.watch(0);
+  const look = () => isDown(backend.state) ? page.close() : page.open();
+  look();
+  (async () => {
+    for await (const _change of watcher.messages()) look();
+  })();
+  return () => {
+    backend.bus.unwatch(watcher);
+    page.close();
+  };
 }

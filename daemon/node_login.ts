@@ -7,7 +7,7 @@
  *                     ├─ logged in ─▶ preferences, data path, LoginFinished
  *                     └─ failed ────▶ health, ErrMessage
  * ```
- * Source: ipnlocal (authReconfig, blockEngineUpdates, setControlClientStatusLocked).
+ * Source: ipnlocal (blockEngineUpdatesLocked, setControlClientStatusLocked).
  */
 import type { Bus } from "./bus.ts";
 import { BackendError } from "./backend_options.ts";

@@ -11,6 +11,9 @@
  * nothing is sent. Source: sd_notify(3), sd_watchdog_enabled(3).
  */
 import type { Scheduler, Timer } from "../base/clock.ts";
+import { systemScheduler } from "../base/system.ts";
+import type { Engine } from "../engine/engine.ts";
+import { notifyAddress, openNotifySocket } from "../ffi/notify_socket.ts";
 import type { Backend } from "./backend.ts";
 
 /** What systemd put into the environment. */
@@ -124,4 +127,17 @@ export function followStatus(backend: Backend, service: ServiceStatus): () => vo
     for await (const _change of watcher.messages()) say();
   })();
   return () => backend.bus.unwatch(watcher);
+}
+
+/** Speaks to systemd where it started us, and else to nobody. */
+export function openServiceStatus(engine: Pick<Engine, "heartbeat">): ServiceStatus {
+  const { socket: name, watchdogMs } = takeServiceEnvironment(Deno.env, Deno.pid);
+  const address = name === undefined ? undefined : notifyAddress(name);
+  const socket = address === undefined ? undefined : openNotifySocket(address);
+  return new ServiceStatus({
+    send: (text) => void socket?.send(text),
+    watchdogMs: socket === undefined ? undefined : watchdogMs,
+    heartbeat: () => engine.heartbeat(),
+    scheduler: systemScheduler,
+  });
 }
