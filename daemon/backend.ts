@@ -13,6 +13,7 @@
  *   sessions.ts        who the node is, one at a time     current_netmap.ts  the netmap, and what follows from it
  *   control_link.ts    the session with control           node_state.ts      the state, and what entering one means
  *   node_login.ts      how it comes to be logged in       health_news.ts     what is wrong, told
+ *   prefs_edits.ts     who may change preferences, and what follows
  *
  * Source: ipn/ipnlocal/local.go.
  */
@@ -21,14 +22,13 @@ import type { Netmap, NetmapChange } from "../control/client/netmap.ts";
 import type { Node } from "../control/wire/tailcfg.ts";
 import type { LocalEndpoint } from "../engine/config.ts";
 import type { BackendState } from "./backend_state.ts";
-import { BackendError, CONFIG_LOCKED } from "./backend_options.ts";
+import { BackendError } from "./backend_options.ts";
 import type { BackendOptions, StartOptions } from "./backend_options.ts";
 import { Bus, WATCH } from "./bus.ts";
-import { checkPrefs } from "./check_prefs.ts";
 import { ControlLink } from "./control_link.ts";
 import { CurrentNetmap } from "./current_netmap.ts";
 import type { Datapath } from "./datapath.ts";
-import { changesDatapath, heldExit } from "./datapath_policy.ts";
+import { heldExit } from "./datapath_policy.ts";
 import type { Dns } from "./dns/dns.ts";
 import { suggestExitNode } from "./exit_node.ts";
 import { Health } from "./health.ts";
@@ -47,9 +47,10 @@ import { ping } from "./ping.ts";
 import type { PingResult, PingType } from "./ping.ts";
 import { EMPTY_PERSIST } from "./persist.ts";
 import type { Persist } from "./persist.ts";
-import { applyChange, changedPrefs, publicPrefs } from "./prefs.ts";
+import { publicPrefs } from "./prefs.ts";
 import type { MaskedPrefs, Prefs } from "./prefs.ts";
 import type { PrefValues } from "./pref_fields.ts";
+import { PrefsEdits } from "./prefs_edits.ts";
 import { SavedPrefs } from "./saved_prefs.ts";
 import { Sessions } from "./sessions.ts";
 
@@ -59,14 +60,13 @@ export class Backend {
   readonly health = new Health();
   readonly dns: Dns;
   readonly datapath: Datapath;
-  /** Whether the configuration file alone may change preferences. */
-  configLocked = false;
   readonly #options: BackendOptions;
   readonly #saved: SavedPrefs;
   readonly #state: NodeState;
   readonly #current: CurrentNetmap;
   readonly #login: NodeLogin;
   readonly #link: ControlLink;
+  readonly #edits: PrefsEdits;
   readonly #sessions: Sessions;
   readonly #renewal: KeyRenewal;
   readonly #watch: HealthWatch;
@@ -121,13 +121,13 @@ export class Backend {
       netmap: (netmap, change) => this.#gotNetmap(netmap, change),
       ping: (ip, type) => this.ping(ip, type, 0),
     });
+    const edits = this.#edits = new PrefsEdits({ saved, session, link, login, datapath, current, state, bus, log });
     this.#sessions = new Sessions({
       saved,
       lock,
       log,
+      edits,
       open: (authKey) => link.open(authKey),
-      editPrefs: (edit) => void this.editPrefs(edit),
-      assertUnlocked: () => this.#assertUnlocked(),
       forgetNetmap: () => current.forget(),
       unblock: () => login.unblock(),
       reset: () => {
@@ -166,6 +166,13 @@ export class Backend {
   }
   get prefs(): Prefs {
     return this.#saved.current;
+  }
+  /** Whether the configuration file alone may change preferences. */
+  get configLocked(): boolean {
+    return this.#edits.locked;
+  }
+  set configLocked(locked: boolean) {
+    this.#edits.locked = locked;
   }
   /** A restart finds the preferences as they are. */
   get prefsStored(): boolean {
@@ -220,30 +227,12 @@ export class Backend {
    * itself, `up` calls it for everything but a plain change of preferences. @throws BackendError
    */
   start(options: StartOptions = {}, by: "user" | "config" = "user"): Promise<void> {
-    return this.#sessions.start(options, (prefs) => this.checkUsable(prefs, by));
+    return this.#sessions.start(options, by);
   }
 
   /** Changes preferences. @throws BackendError when they cannot be taken; nothing is changed then. */
   editPrefs(masked: MaskedPrefs, by: "user" | "config" = "user"): Prefs {
-    if (masked.values.InternalExitNodePrior !== undefined) throw new BackendError("can't set Internal fields");
-    const old = this.prefs;
-    const next = applyChange(old, masked);
-    this.checkUsable(next, by);
-    const changed = changedPrefs(old, next);
-    if (changed.length === 0) {
-      this.#saved.retry();
-      return old;
-    }
-    this.#options.log.info(`preferences changed: ${changed.join(", ")}`);
-    this.#saved.set(next);
-    const session = this.#sessions.current;
-    session?.update({ hostinfo: this.#link.hostinfo() });
-    if (!old.WantRunning && next.WantRunning && session?.loggedIn === false) this.#login.begin(session, false);
-    this.datapath.hold(heldExit(this.prefs));
-    if (changesDatapath(changed)) this.#current.configure();
-    this.bus.send({ Prefs: publicPrefs(this.prefs) });
-    this.#state.update();
-    return this.prefs;
+    return this.#edits.edit(masked, by);
   }
 
   /** Begins a login by a person, or names again the URL of the one that is waiting. @throws BackendError */
@@ -327,14 +316,7 @@ export class Backend {
 
   /** @throws BackendError when preferences cannot be taken, or not from this side. */
   checkUsable(prefs: PrefValues, by: "user" | "config"): void {
-    if (by === "user" && this.configLocked) throw new BackendError(CONFIG_LOCKED);
-    const errors = checkPrefs(prefs);
-    if (errors.length > 0) throw new BackendError(errors.join("\n"));
-  }
-
-  /** What the file declares is this login's. */
-  #assertUnlocked(): void {
-    if (this.configLocked) throw new BackendError(CONFIG_LOCKED);
+    this.#edits.checkUsable(prefs, by);
   }
 
   #gotNetmap(netmap: Netmap, netmapChange: NetmapChange): void {

@@ -17,7 +17,7 @@ import type { ControlSession } from "./control_session.ts";
 import type { TailnetLock } from "./lock/tailnet_lock.ts";
 import type { Log } from "./log.ts";
 import { change, controlUrl } from "./prefs.ts";
-import type { MaskedPrefs, Prefs } from "./prefs.ts";
+import type { Editor, PrefsEdits } from "./prefs_edits.ts";
 import type { SavedPrefs } from "./saved_prefs.ts";
 
 /** How long a logout may take at the end of an ephemeral node. */
@@ -30,10 +30,7 @@ export interface SessionsPorts {
   readonly log: Log;
   /** Connects. @throws BackendError for a control server that cannot be used */
   open(authKey: Secret | undefined): ControlSession;
-  /** @throws BackendError when the user may not take these up now */
-  editPrefs(edit: MaskedPrefs): void;
-  /** @throws BackendError where the login is not the user's to leave */
-  assertUnlocked(): void;
+  readonly edits: PrefsEdits;
   /** The netmap is another's. */
   forgetNetmap(): void;
   /** No login is waited for, no poll connected, no state known. */
@@ -59,11 +56,11 @@ export class Sessions {
     return this.#session;
   }
 
-  /** Begins (again) with these preferences. @param check throws BackendError where they cannot be taken */
-  start({ updatePrefs, authKey }: StartOptions, check: (prefs: Prefs) => void): Promise<void> {
+  /** Begins (again) with these preferences. @throws BackendError where they cannot be taken */
+  start({ updatePrefs, authKey }: StartOptions, by: Editor): Promise<void> {
     return this.#serialise(async () => {
-      const { saved, lock } = this.#ports;
-      if (updatePrefs !== undefined) check(updatePrefs);
+      const { saved, lock, edits } = this.#ports;
+      if (updatePrefs !== undefined) edits.checkUsable(updatePrefs, by);
       const old = this.#session;
       this.#session = undefined;
       const oldUrl = controlUrl(saved.current);
@@ -83,7 +80,7 @@ export class Sessions {
     return this.#serialise(async () => {
       const { saved, lock, log } = this.#ports;
       if (saved.current.persist?.nodeKey === undefined) return;
-      this.#ports.editPrefs(change({ WantRunning: false, LoggedOut: true }));
+      this.#ports.edits.edit(change({ WantRunning: false, LoggedOut: true }), "user");
       try {
         await this.#session?.logout(signal);
       } catch (cause) {
@@ -108,7 +105,7 @@ export class Sessions {
     return this.#serialise(async () => {
       const { saved } = this.#ports;
       if (id === saved.profile.ID) return;
-      this.#ports.assertUnlocked();
+      this.#ports.edits.assertUnlocked();
       if (!saved.profiles.some((profile) => profile.ID === id)) throw new BackendError("profile not found");
       await this.#becomeAnother(() => saved.switchTo(id));
     });
@@ -117,7 +114,7 @@ export class Sessions {
   /** Leaves this login for a new one, which is stored once somebody logs in; until then a restart returns to the old. */
   newProfile(): Promise<void> {
     return this.#serialise(() => {
-      this.#ports.assertUnlocked();
+      this.#ports.edits.assertUnlocked();
       return this.#becomeAnother(() => this.#ports.saved.startNew());
     });
   }
@@ -133,7 +130,7 @@ export class Sessions {
         lock.forgetProfile(id);
         return;
       }
-      this.#ports.assertUnlocked();
+      this.#ports.edits.assertUnlocked();
       await this.#becomeAnother(() => {
         lock.forget();
         saved.forget();
