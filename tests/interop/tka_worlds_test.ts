@@ -10,6 +10,7 @@ const WORLDS = 20_000;
 /** Worlds that many more runs found: seed, size, and what is in it. */
 const FOUND = [
   [370_581, 24, "a process that died left a chain that ends without trusted keys"],
+  [631_532, 24, "AUMs are just as old as compaction asks for"],
 ] as const;
 /** Of each world; more follow from some of them. */
 const STEPS = 20;

@@ -10,7 +10,9 @@ import (
 
 // timedChonk is tka's store in memory with a clock of the world it is in.
 // Compaction compares commit times with the wall clock, so what it is told is
-// the wall clock less the age that an AUM has in the world.
+// the wall clock less the age that an AUM has in the world, and half a second:
+// the wall clock goes on between its readings, and an AUM of just the age that
+// compaction asks for would seem younger.
 type timedChonk struct {
 	*tka.Mem
 	now       int64
@@ -39,7 +41,7 @@ func (c *timedChonk) CommitTime(h tka.AUMHash) (time.Time, error) {
 	if !ok {
 		return time.Time{}, os.ErrNotExist
 	}
-	return time.Now().Add(-seconds(c.now - at)), nil
+	return time.Now().Add(-seconds(c.now-at) - time.Second/2), nil
 }
 
 func (c *timedChonk) PurgeAUMs(hashes []tka.AUMHash) error {
