@@ -22,6 +22,10 @@ export interface BoundRecordOptions {
   readonly log: Log;
 }
 
+type Known = Pick<LockRecord, "head" | "headSince" | "confirmedHead" | "confirmedAt" | "reach">;
+
+const NOTHING_KNOWN: Known = { head: "", headSince: 0, confirmedHead: "", confirmedAt: 0, reach: "" };
+
 export class BoundRecord {
   readonly #options: BoundRecordOptions;
   readonly #records: LockRecords;
@@ -61,14 +65,28 @@ export class BoundRecord {
     this.#controlUrl = controlUrl;
   }
 
-  /** Follows the authority. @param anchor where the lock began here, if it begins now. */
-  follow(authority: Authority, chonk: Chonk, anchor?: LockAnchor): void {
+  /**
+   * The lock begins here with this authority, or again after its AUMs were lost: then nobody is let through before it has
+   * reached what it had before. Of another lock nothing is kept.
+   */
+  begin(authority: Authority, chonk: Chonk, anchor: LockAnchor): void {
+    const record = this.value?.anchor.stateId === anchor.stateId ? this.value : undefined;
+    // What was not reached since they were lost before stays what is to be reached.
+    const reach = record?.reach || record?.head || "";
+    this.#follow(authority, chonk, anchor, { ...(record ?? NOTHING_KNOWN), reach });
+  }
+
+  /** Follows the authority. */
+  follow(authority: Authority, chonk: Chonk): void {
     const record = this.value;
-    const old = record ?? { head: "", headSince: 0, confirmedHead: "", confirmedAt: 0, reach: "" };
+    this.#follow(authority, chonk, record?.anchor ?? anchorOf(authority, chonk), record ?? NOTHING_KNOWN);
+  }
+
+  #follow(authority: Authority, chonk: Chonk, anchor: LockAnchor, old: Known): void {
     const reached = old.reach === "" || chonk.aum(old.reach as AumHash) !== undefined;
     this.set({
       controlUrl: this.#controlUrl,
-      anchor: anchor ?? record?.anchor ?? anchorOf(authority, chonk),
+      anchor,
       ...recordState(authority),
       headSince: old.head === authority.head ? old.headSince : this.#options.now(),
       confirmedHead: old.confirmedHead,

@@ -3,7 +3,7 @@
  *
  *   control says   we have        goal
  *   on             no authority   bootstrap: a checkpoint to begin with, if this lock may be ours; then sync
- *   on             another head   sync
+ *   on             another head   sync; without common history, bootstrap of another lock if ours is proven to be over
  *   off            a lock         disable: a disablement secret that verifies, or nothing changes
  *
  * Source: ipnlocal.tkaSyncIfNeeded, tkaApplyDisablementLocked, tkaBootstrapFromGenesisLocked.
@@ -17,6 +17,8 @@ import { TkaError } from "../../tka/errors.ts";
 import type { DeriveDisablement } from "../../tka/kdf.ts";
 import { EMPTY_STATE, stateIdText } from "../../tka/state.ts";
 import { isFine } from "./condition.ts";
+import type { ConditionName } from "./condition.ts";
+import { PROVEN } from "./local_lock.ts";
 import type { LocalLock } from "./local_lock.ts";
 import { pinProblem, signerIds } from "./policy.ts";
 import type { LockAnchor } from "./policy.ts";
@@ -48,6 +50,14 @@ export interface ExchangePorts {
   readonly check: () => void;
 }
 
+/** What control has to begin with, and where the lock would begin here. */
+interface Offered extends LockAnchor {
+  readonly checkpoint: Aum;
+}
+
+/** The lock this node is under, beside one that is offered: "over" when control proved that, "stands" when it did not. */
+type Ours = "none" | "same" | "over" | "stands";
+
 /** An exchange; what came of it is the lock's condition. All @throws ControlError, KdfBusy, LockStoreError, what `check` throws. */
 export class Exchange {
   readonly #ports: ExchangePorts;
@@ -58,59 +68,73 @@ export class Exchange {
 
   async run(goal: Goal, netmap: Netmap): Promise<void> {
     if (goal === "bootstrap") await this.#bootstrap(netmap);
-    else if (goal === "sync") await this.#sync();
+    else if (goal === "sync") await this.#sync(netmap);
     else await this.#disable();
   }
 
   async #bootstrap(netmap: Netmap): Promise<void> {
-    const { lock, rpc, check, disallowed } = this.#ports;
+    const { lock } = this.#ports;
+    const offered = await this.#offered();
+    if (typeof offered === "string") {
+      return lock.set("bootstrap-failed", `control says the lock is on and gave ${offered} to begin with`);
+    }
+    const ours = await this.#ours(offered);
+    if (ours === "stands") {
+      const reason = lock.record?.anchor.stateId === offered.stateId
+        ? `control offers AUM ${offered.hash}, which no key this node knows has signed`
+        : `this node is under lock ${lock.record?.anchor.stateId}, and control offers ${offered.stateId}`;
+      return lock.set("other-lock", reason);
+    }
+    await this.#begin(offered, ours, netmap);
+  }
+
+  /** What control has to begin with, or in words what it has instead. */
+  async #offered(): Promise<Offered | string> {
+    const { rpc, check } = this.#ports;
     const { genesis } = await rpc.bootstrap("");
     check();
     const checkpoint = genesis === undefined ? undefined : decodeCheckpoint(genesis);
-    if (checkpoint === undefined) {
-      const seen = genesis === undefined ? "no AUM" : "something that is no checkpoint";
-      return lock.set("bootstrap-failed", `control says the lock is on and gave ${seen} to begin with`);
-    }
+    if (checkpoint === undefined) return genesis === undefined ? "no AUM" : "something that is no checkpoint";
     const stateId = stateIdText(checkpoint.state ?? EMPTY_STATE);
-    if (lock.record === undefined && disallowed.includes(stateId)) {
-      lock.disabledHere = netmap.tkaInfo?.Head ?? "";
-      return lock.set("disabled-here", `lock ${stateId} was switched off on this node`);
-    }
+    return { checkpoint, hash: checkpoint.hash, signers: signerIds(checkpoint.signatures), stateId };
+  }
+
+  /** How the lock this node is under stands to the one that is offered. */
+  async #ours({ hash, signers, stateId }: Offered): Promise<Ours> {
+    const { record } = this.#ports.lock;
+    if (record === undefined) return "none";
+    if (record.anchor.stateId !== stateId) return await this.#provenDisabled() ? "over" : "stands";
+    const known = new Set([...record.keys, ...record.anchor.signers]);
+    return hash === record.anchor.hash || signers.some((id) => known.has(id)) ? "same" : "stands";
+  }
+
+  /** Comes under the lock that is offered, unless the operator said otherwise. */
+  async #begin({ checkpoint, ...anchor }: Offered, ours: Exclude<Ours, "stands">, netmap: Netmap): Promise<void> {
+    const { lock, disallowed } = this.#ports;
+    const refuse = (name: ConditionName, reason: string) => {
+      if (ours === "over") lock.retire(PROVEN);
+      lock.set(name, reason);
+    };
     lock.disabledHere = undefined;
-    const anchor = { hash: checkpoint.hash, signers: signerIds(checkpoint.signatures), stateId };
-    if (!await this.#continues(anchor)) return;
+    if (ours !== "same" && disallowed.includes(anchor.stateId)) {
+      refuse("disabled-here", `lock ${anchor.stateId} was switched off on this node`);
+      lock.disabledHere = netmap.tkaInfo?.Head ?? "";
+      return;
+    }
     const pin = pinProblem(lock.policy, anchor);
-    if (pin !== undefined) return lock.set("pin-mismatch", pin);
+    if (pin !== undefined) return refuse("pin-mismatch", pin);
     try {
       lock.adopt(checkpoint, anchor);
     } catch (cause) {
       if (!(cause instanceof TkaError)) throw cause;
-      return lock.set("bootstrap-failed", cause.message);
+      return refuse("bootstrap-failed", cause.message);
     }
     // Always, so that control learns which head we are at.
-    await this.#sync();
+    await this.#sync(undefined);
   }
 
-  /** Whether this is the lock the node is under, or a true secret shows that that one is over. */
-  async #continues(anchor: LockAnchor): Promise<boolean> {
-    const { lock } = this.#ports;
-    const { record } = lock;
-    if (record === undefined) return true;
-    if (record.anchor.stateId === anchor.stateId) {
-      const known = new Set([...record.keys, ...record.anchor.signers]);
-      if (anchor.hash === record.anchor.hash || anchor.signers.some((id) => known.has(id))) return true;
-      lock.set("other-lock", `control offers AUM ${anchor.hash}, which no key this node knows has signed`);
-      return false;
-    }
-    if (await this.#provenDisabled()) {
-      lock.retire("control showed a disablement secret of it");
-      return true;
-    }
-    lock.set("other-lock", `this node is under lock ${record.anchor.stateId}, and control offers ${anchor.stateId}`);
-    return false;
-  }
-
-  async #sync(): Promise<void> {
+  /** @param netmap undefined right behind a bootstrap: there is no other lock to look for. */
+  async #sync(netmap: Netmap | undefined): Promise<void> {
     const { lock, rpc, now, check } = this.#ports;
     const { authority } = lock;
     if (authority === undefined) return;
@@ -123,15 +147,17 @@ export class Exchange {
       lock.compact(outcome.authority);
       return;
     }
-    if (outcome.kind === "no-common-history" && await this.#provenDisabled()) {
-      return lock.retire("control has another lock now and showed a disablement secret of this one");
+    if (outcome.kind === "no-common-history" && netmap !== undefined) {
+      const offered = await this.#offered();
+      const other = typeof offered !== "string" && offered.stateId !== lock.record?.anchor.stateId;
+      if (other && await this.#ours(offered) === "over") return await this.#begin(offered, "over", netmap);
     }
     lock.set(outcome.kind, outcome.reason);
   }
 
   async #disable(): Promise<void> {
     const { lock } = this.#ports;
-    if (await this.#provenDisabled()) lock.retire("control showed a disablement secret of it");
+    if (await this.#provenDisabled()) lock.retire(PROVEN);
     else lock.set("disable-unproven", "control says the lock is off and shows no disablement secret that verifies");
   }
 

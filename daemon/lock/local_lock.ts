@@ -3,6 +3,7 @@
  * beside them, the operator's demands, and by name how it stands.
  *
  *   bind ──▶ nothing ──adopt(checkpoint)──▶ authority ──moved──▶ authority ──retire──▶ nothing
+ *        │                                  └────────adopt, of the next lock────────┘
  *        └─▶ authority, of AUMs on disk        └────────confirm, compact────────┘
  *        └─▶ damaged: nothing of the store is believed
  *
@@ -35,6 +36,9 @@ export interface LocalLockOptions extends BoundRecordOptions {
   /** Called after every change of what the filter would say. */
   readonly changed: () => void;
 }
+
+/** Why a lock is over, unless the operator says so. */
+export const PROVEN = "control showed a disablement secret of it";
 
 /** What one node keeps of its lock. */
 export class LocalLock {
@@ -189,19 +193,29 @@ export class LocalLock {
   }
 
   /**
-   * The node comes under the lock that begins with this checkpoint, or has it again after its AUMs were lost.
-   * @throws TkaError when the checkpoint is no beginning, LockStoreError.
+   * The node comes under the lock that begins with this checkpoint, or has it again after its AUMs were lost. A lock that
+   * it was under, and that is proven to be over, ends with that and not before: in between it would be open.
+   * @throws TkaError when the checkpoint is no beginning, and nothing is changed then; LockStoreError.
    */
   adopt(checkpoint: Aum, anchor: LockAnchor): Authority {
-    const reach = this.record?.head ?? "";
+    const { now, verify, log, changed } = this.#options;
+    const begin = (chonk: CompactableChonk) => Authority.bootstrap(chonk, checkpoint, now(), WALK_LIMITS, verify);
+    const trial = new MemChonk();
+    const promised = begin(trial);
+    const before = this.record?.anchor.stateId;
+    // Whatever fails from here on, nobody is judged by AUMs that are gone.
+    this.#judge = undefined;
     if (this.#chonk.heads().length > 0) this.#chonk.removeAll();
-    const { now, verify } = this.#options;
-    const authority = Authority.bootstrap(this.#chonk, checkpoint, now(), WALK_LIMITS, verify);
+    // Before the AUMs: a node that dies while it writes them is under lock all the same, and asks for them again.
+    this.#record.begin(promised, trial, anchor);
+    const authority = begin(this.#chonk);
     this.#judge = new PeerJudge(authority);
-    this.#record.update({ reach });
-    this.#record.follow(authority, this.#chonk, anchor);
-    this.#options.log.info(`Tailnet Lock ${anchor.stateId} begins here with AUM ${checkpoint.hash}`);
-    this.#options.changed();
+    if (before !== undefined && before !== anchor.stateId) {
+      this.#confirmedAt = 0;
+      log.warn(`Tailnet Lock ${before} is off: ${PROVEN}, and another is on`);
+    }
+    log.info(`Tailnet Lock ${anchor.stateId} begins here with AUM ${checkpoint.hash}`);
+    changed();
     return authority;
   }
 

@@ -374,11 +374,18 @@ Deno.test("L16: disable and re-enable while a node was away: a true secret retir
   assert.equal(world.state, "no-common-history");
   assert.equal(world.accepted(), "2 3", "still judged by the old lock");
   world.server.disablementSecret = new Uint8Array(32).fill(0xee);
-  world.lock.connect({ request: lenient });
+  const passed = new Set<string>();
+  world.lock.connect({
+    request: (request) => {
+      passed.add(world.accepted());
+      return lenient(request);
+    },
+  });
   await world.tell();
   assert.equal(world.state, "synced");
   assert.equal(world.lock.head, tree.aum("D").hash);
   assert.equal(world.accepted(), "2 3 5");
+  assert.deepEqual([...passed], ["2 3", "2 3 5"], "by the old lock, then by the new one, and at no time by none");
 });
 
 Deno.test("L8: AUMs that no trusted key signed change nothing and are named", async () => {
