@@ -3,6 +3,7 @@
  * say. All connections and look-ups of its own go past the tunnel.
  */
 import { lookup } from "node:dns/promises";
+import { reasonOf } from "../base/reason.ts";
 import { systemRandom, systemScheduler } from "../base/system.ts";
 import { LONG_VERSION } from "../base/version.ts";
 import type { ProxyChoice } from "../base/web_proxy.ts";
@@ -23,6 +24,7 @@ import { limitedKdf } from "./lock/kdf_limit.ts";
 import { allowMarkedAnswers, writeSysctl } from "./marked_answers.ts";
 import { markedTcp } from "./marked_tcp.ts";
 import { chooseBackend } from "./netfilter/choose.ts";
+import { orAsBefore } from "./netfilter/local_use.ts";
 import { systemLocalUse } from "./netfilter/system_use.ts";
 import { addressesInTwoTailnets } from "./netlink_routing.ts";
 import { buildNode } from "./node.ts";
@@ -110,7 +112,10 @@ export function systemNode(options: SystemNodeOptions): Backend {
       const problem = allowMarkedAnswers(flags.instance, writeSysctl, readSysctl);
       if (problem !== "") log.warn(problem);
     },
-    localUse: () => systemLocalUse(engine.tunName, localNetworks(), flags.instance.serviceAddresses),
+    localUse: orAsBefore(
+      () => systemLocalUse(engine.tunName, localNetworks(), flags.instance.serviceAddresses),
+      (cause) => log.warn(`who else uses 100.64.0.0/10 on this machine cannot be seen: ${reasonOf(cause)}`),
+    ),
     filter: () => chooseBackend(flags.instance),
     icmpEcho: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs }),
     icmpEchoOutside: (ip, timeoutMs) => icmpEcho({ ip, timeoutMs, mark }),

@@ -98,3 +98,19 @@ export function localUseOf({ tun, service, networks, routes, resolvers }: LocalF
 export function resolversOf(text: string): string[] {
   return text.split("\n").flatMap((line) => /^\s*nameserver\s+([0-9a-fA-F.:]+)/.exec(line)?.[1] ?? []);
 }
+
+/**
+ * Looks, and where that fails sees what it saw before: exceptions from our rules are not worth the node, which is to have
+ * its packet filter all the same.
+ */
+export function orAsBefore(look: () => LocalUse, failed: (cause: unknown) => void): () => LocalUse {
+  let seen = NO_LOCAL_USE;
+  return () => {
+    try {
+      seen = look();
+    } catch (cause) {
+      failed(cause);
+    }
+    return seen;
+  };
+}

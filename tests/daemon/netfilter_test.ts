@@ -5,7 +5,7 @@ import { instanceOf, ONE_NODE } from "../../daemon/instance.ts";
 import { createLog } from "../../daemon/log.ts";
 import { Firewall } from "../../daemon/netfilter/firewall.ts";
 import type { FilterBackend } from "../../daemon/netfilter/firewall.ts";
-import { localUseOf, NO_LOCAL_USE, resolversOf } from "../../daemon/netfilter/local_use.ts";
+import { localUseOf, NO_LOCAL_USE, orAsBefore, resolversOf } from "../../daemon/netfilter/local_use.ts";
 import { applyScript, removalScript } from "../../daemon/netfilter/nft_script.ts";
 import type { Seen } from "../../daemon/netfilter/nft_script.ts";
 import { rulesetOf } from "../../daemon/netfilter/ruleset.ts";
@@ -173,4 +173,21 @@ Deno.test("forwardingProblem() and conntrackProblem() name the sysctls to set", 
   const full = sysctls({ "net/netfilter/nf_conntrack_count": "64\n", "net/netfilter/nf_conntrack_max": "64\n" });
   assert.match(conntrackProblem(full), /full \(64 of 64\).*nf_conntrack_max/);
   assert.equal(conntrackProblem(sysctls({})), "");
+});
+
+Deno.test("local use: where it cannot be seen, what was seen before stands", () => {
+  const wrong: unknown[] = [];
+  let look = () => NO_LOCAL_USE;
+  const seen = orAsBefore(() => look(), (cause) => wrong.push(cause));
+  const use = { prefixes: [], tunnels: ["tailscale0"] };
+  const fail = () => {
+    throw new Error("too many open files");
+  };
+  look = fail;
+  assert.equal(seen(), NO_LOCAL_USE);
+  look = () => use;
+  assert.equal(seen(), use);
+  look = fail;
+  assert.equal(seen(), use);
+  assert.equal(wrong.length, 2);
 });
