@@ -27,9 +27,7 @@ function fromFile(path: string, readFile: (path: string) => string): string {
   try {
     key = readFile(path).trim();
   } catch (cause) {
-    throw new CliError(`Cannot read the auth key: ${reasonOf(cause)}`, undefined, {
-      cause,
-    });
+    throw new CliError(`Cannot read the auth key ${path}: ${reasonOf(cause)}`, undefined, { cause });
   }
   if (key === "") throw new CliError(`Cannot read the auth key: ${path} is empty`);
   return key;

@@ -1,6 +1,5 @@
 /** `migrate`: moves a node between Tailscale's state directory and ours. It works on files, with neither daemon running. */
 import { resolve } from "node:path";
-import { reasonOf } from "../base/reason.ts";
 import { DEFAULTS, instanceDefaults } from "../daemon/flags.ts";
 import { LockStoreError } from "../daemon/lock/store_files.ts";
 import type { ProfileContents } from "../daemon/moving/contents.ts";
@@ -150,7 +149,8 @@ ${flagHelp(FLAGS)}
       if (cause instanceof Deno.errors.PermissionDenied || cause instanceof Deno.errors.NotCapable) {
         throw new CliError(`Cannot migrate: ${cause.message}; run as root`, undefined, { cause });
       }
-      throw new CliError(`Cannot migrate: ${reasonOf(cause)}`, undefined, { cause });
+      // With the file's name, which nobody has said yet.
+      throw new CliError(`Cannot migrate: ${cause instanceof Error ? cause.message : cause}`, undefined, { cause });
     }
   },
 };

@@ -128,7 +128,7 @@ Deno.test("values that could not be kept are refused before anything is asked", 
   }
   const missing = await run([NOWHERE, "up", "--auth-key=file:/nonexistent/key"]);
   assert.equal(missing.code, 1);
-  assert.match(missing.err, /^Cannot read the auth key: .*\n$/);
+  assert.match(missing.err, /^Cannot read the auth key \/nonexistent\/key: .*\n$/);
 });
 
 Deno.test("called as tailscale it has that program's socket and commands", async () => {

@@ -95,7 +95,7 @@ Deno.test("resolveAuthKey() reads files, refuses other stores, and shows the key
   assert.equal(resolveAuthKey("file:/key", file)?.reveal(), "tskey-auth-x");
   assert.equal(String(resolveAuthKey("file:/key", file)), "[redacted]");
   assert.throws(() => resolveAuthKey("file:/empty", file), /\/empty is empty/);
-  assert.throws(() => resolveAuthKey("file:/nosuch", file), /Cannot read the auth key: no file \/nosuch/);
+  assert.throws(() => resolveAuthKey("file:/nosuch", file), /Cannot read the auth key \/nosuch: no file/);
   assert.throws(() => resolveAuthKey("arn:aws:ssm:x", file), /not offered/);
   assert.throws(() => resolveAuthKey("tskey-client-secret", file), (error: Error) => !/secret$/.test(error.message));
 });
