@@ -43,6 +43,8 @@ export class ControlClient implements ControlApi {
   readonly #dialer: Dialer;
   readonly #connection: ControlConnection;
   readonly #pings: PingAnswerer;
+  /** How often the connection was dropped for a new one. */
+  #drops = 0;
   #polling: { readonly now: { state: NodeState }; readonly lite: LiteUpdate } | undefined;
 
   constructor(options: ControlOptions) {
@@ -134,7 +136,13 @@ export class ControlClient implements ControlApi {
   }
 
   async logout(input: Omit<RegisterInput, "followup" | "expiry" | "authKey">, signal: AbortSignal): Promise<void> {
-    const outcome = await this.register({ ...input, expiry: LOGOUT_EXPIRY }, signal);
+    const drops = this.#drops;
+    const tell = () => this.register({ ...input, expiry: LOGOUT_EXPIRY }, signal);
+    // The tunnel's own addresses go meanwhile, which is a change of the network: what was dropped for it is said again.
+    const outcome = await tell().catch((cause) => {
+      if (this.#drops === drops || signal.aborted) throw cause;
+      return tell();
+    });
     if (outcome.kind === "rejected") {
       throw new ControlError("http", `Cannot log out: the server says ${outcome.reason}`, { status: 200 });
     }
@@ -154,6 +162,7 @@ export class ControlClient implements ControlApi {
   }
 
   reconnect(): void {
+    this.#drops++;
     this.#connection.drop();
   }
 
