@@ -20,8 +20,8 @@ import {
 } from "./aead_jobs.ts";
 import type { FfiArena } from "./arena.ts";
 
-/** Jobs waiting for which a sleeping helper is woken: it takes as long as doing this many. */
-const WORTH_WAKING = 16;
+/** Jobs waiting for which a sleeping helper is woken: it takes as long as doing this many. Fewer are left to `settle`. */
+export const WORTH_WAKING = 16;
 /** Looks at a helper's job before the worker sleeps on it. */
 const LOOKS = 4000;
 /** So that a helper that died cannot hold the worker for ever, ms. */

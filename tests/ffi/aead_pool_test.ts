@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { AeadJobs, HEAD, JOBS, KEYS, NEXT, SLEEPING } from "../../ffi/aead_jobs.ts";
-import { AeadPool } from "../../ffi/aead_pool.ts";
+import { AeadPool, WORTH_WAKING } from "../../ffi/aead_pool.ts";
 import { createArena } from "../../ffi/arena.ts";
 import type { FfiArena } from "../../ffi/arena.ts";
 import { selectProvider } from "../../ffi/crypto_provider.ts";
@@ -104,18 +104,28 @@ Deno.test("AeadPool's helpers wake and do what the worker has not come to", asyn
   const key = pool.createKey(random.bytes(32), "seal");
   const packets = batch(s, key, 64, 0);
   const { words, control } = new AeadJobs(arena, pool.share.at);
-  for (let round = 0; round < 10; round++) {
-    for (const { offset, plain, counter } of packets) {
+  const waiting = () => Atomics.load(words, control + HEAD) - Atomics.load(words, control + NEXT);
+  const post = (some: typeof packets) => {
+    for (const { offset, plain, counter } of some) {
       arena.u8.set(plain, offset);
       pool.sealLater(key, offset, plain.length, counter, 7);
     }
-    await until(() => Atomics.load(words, control + HEAD) === Atomics.load(words, control + NEXT));
+  };
+  for (let round = 0; round < 10; round++) {
+    post(packets);
+    // Helpers that were done before the last ones came sleep again, and a few jobs do not wake them.
+    await until(() => waiting() < WORTH_WAKING);
     pool.settle();
+    assert.equal(waiting(), 0);
     for (const { offset, sealed } of packets) {
       assert.deepEqual(arena.u8.slice(offset, offset + sealed.length), sealed);
     }
     await until(() => Atomics.load(words, control + SLEEPING) === 2);
   }
+  post(packets.slice(0, WORTH_WAKING - 1));
+  assert.equal(waiting(), WORTH_WAKING - 1, "so few are the worker's own");
+  pool.settle();
+  assert.equal(waiting(), 0);
   await s.close();
 });
 
